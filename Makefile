@@ -1,0 +1,68 @@
+# `make help` lists the targets. Each makes what it needs; a second call does only what has changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test quick lint types docs bench default-model clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 — /p' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME)  ## take "The capital of France is" apart and write demo.html
+	@echo "demo: tracing a prompt through the embedded model, page in demo.html"
+	@$(BIN)/mainstem trace "The capital of France is" --html demo.html
+
+test: $(DEV)  ## run every test, the slow ones too
+	@echo "test: the whole suite on $(WORKERS) workers"
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+quick: $(DEV)  ## run the tests that take seconds
+	@echo "quick: the tests that are not marked slow, on $(WORKERS) workers"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+lint: $(DEV)  ## check style and formatting rules
+	@echo "lint: ruff over the whole tree"
+	@$(BIN)/ruff check .
+
+types: $(DEV)  ## check types
+	@echo "types: mypy over src"
+	@$(BIN)/mypy
+
+# No --quiet here: it silences the warnings that --strict counts.
+docs: $(DEV)  ## build the documentation into site/, strictly
+	@echo "docs: mkdocs, a warning is an error, result in site/"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(DEV)  ## measure time and memory against the bare forward pass
+	@echo "bench: benchmarks/spine.py"
+	@$(BIN)/python -m benchmarks.spine
+
+default-model: $(DEV)  ## train the embedded model again, from scratch, with its fixed seed
+	@echo "default-model: recipes/default_model.py"
+	@$(BIN)/python recipes/default_model.py
+
+clean:  ## remove what the other targets made, the environment included
+	@echo "clean: removing $(VENV), site, demo.html, caches"
+	@rm -rf $(VENV) site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+
+# An environment that is there already is adopted; what is stamped is what was installed into it.
+$(BIN)/python:
+	@echo "venv: $(PYTHON) -m venv $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mainstem needs Python 3.11 or later: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "install: mainstem and what it runs on, as pinned in constraints.txt"
+	@$(PIP) -e .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "install: what tests, lint, types and docs need"
+	@$(PIP) -e '.[dev]'
+	@touch $@

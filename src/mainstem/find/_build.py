@@ -1,0 +1,193 @@
+"""From the graph of one forward pass to the map: which chains are streams, their points, faces and writes."""
+
+from dataclasses import replace
+
+from mainstem.algebra import Program, base_name, rule
+from mainstem.core import NoStreamError, Site
+
+from . import _names as names
+from ._carry import LINEAR, Carry, carry
+from ._chain import Chain, chains
+from ._map import Point, Stream, StreamMap, Write
+from ._record import Graph, Node
+from ._sums import Sum, residual, sums
+from ._writers import writer
+
+
+def chosen(graph: Graph) -> list[Chain]:
+    """The chains that are streams, the main one first.
+
+    Parameters: `graph`. Raises `NoStreamError` with what was seen instead.
+    """
+    every = sums(graph)
+    found = chains(graph, residual(graph, every), every)
+    found = [c for c in found if c.covered]
+    if not found:
+        raise NoStreamError(_why(graph, every))
+    main, *others = found
+    picked = [main]
+    for chain in others:
+        shared = {s.node for c in picked for s in c.sums} & {s.node for s in chain.sums}
+        nested = any(graph.before(c.entry, n) for c in picked for n in (chain.entry, *chain.writes()))
+        if not shared and not nested:
+            picked.append(chain)
+    return picked
+
+
+def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
+    """The map of the chosen chains.
+
+    Parameters: `module_name`, shown to people; `graph`; `picked`, from `chosen`.
+    """
+    prefixes = _prefixes(graph, picked)
+    streams = tuple(_stream(graph, chain, prefix) for chain, prefix in zip(picked, prefixes, strict=True))
+    wanted = {key for s in streams for key in s.keys()}
+    wanted |= {k for s in streams for w in s.writes if w.writer for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))}
+    volatile = frozenset(n.key for n in graph.nodes if n.key in wanted and (n.volatile or any(o.volatile for _, o in n.operands)))
+    return StreamMap(module_name, streams, volatile)  # type: ignore[arg-type]
+
+
+def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
+    """An encoder's end is read by the other stream's writes; streams beside each other are counted."""
+    if len(picked) == 1:
+        return [""]
+    main, *others = picked
+    feeds = [c for c in others if any(graph.before(c.sums[-1].node, w) for w in main.writes())]
+    if len(feeds) == len(others) == 1:
+        return ["dec", "enc"]
+    return [f"s{i}" for i in range(len(picked))]
+
+
+def _stream(graph: Graph, chain: Chain, prefix: str) -> Stream:
+    block_of, paths, kind = names.blocks(chain)
+    dotted = f"{prefix}." if prefix else ""
+    point_labels = [dotted + n for n in ("entry", *names.point_names(block_of))]
+    onward, output = _readout(graph, chain)
+    faces = _faces(graph, chain, onward)
+    points = []
+    for t, node in enumerate(chain.points):
+        way = chain.ways[t] if t < len(chain.ways) else onward
+        face = faces[t]
+        step = Program() if way is None else way.program(face)
+        points.append(_point(graph, chain, t, block_of, point_labels[t], _to_face(way, node, face), step))
+    points = _labelled(points, dotted)
+    return Stream(prefix, tuple(points), paths, kind, output)
+
+
+def _to_face(way: Carry | None, node: Node, face: Node) -> Program:
+    if way is None or face is node:
+        return Program()
+    return Carry(face, way.live, way.sources).program(node)
+
+
+def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, face: Program, onward: Program) -> Point:
+    node = chain.points[t]
+    if t == 0:
+        return Point(_entry_site(chain), None, 1.0, tuple(_entry_writes(chain)), face, onward, -1, name, _inner(chain.entry_sum), tuple(node.shape))
+    s = chain.sums[t - 1]
+    assert s.stream is not None and node.key is not None
+    block = block_of[t - 1]
+    others = sorted((i for i in range(len(s.terms)) if i != s.stream), key=lambda i: s.terms[i].node.index)
+    writes = tuple(_write(graph, chain, t, i, block) for i in others)
+    term = s.terms[s.stream]
+    return Point(Site(node.key, "out", node.output), term.site, term.factor, writes, face, onward, block, name, _inner(s), tuple(node.shape))
+
+
+def _inner(s: Sum | None) -> tuple:
+    return tuple(n.key for n in s.inner) if s else ()
+
+
+def _entry_site(chain: Chain) -> Site:
+    if chain.entry.key is not None:
+        return Site(chain.entry.key, "out", chain.entry.output)
+    first = chain.ways[0].program(chain.entry)
+    if first.steps:
+        return Site(first.steps[0].key, "arg", first.steps[0].wires[0].operand)
+    s = chain.sums[0]
+    assert s.stream is not None
+    return s.terms[s.stream].site
+
+
+def _entry_writes(chain: Chain) -> list[Write]:
+    if chain.entry_sum is None:
+        return [Write(f"entry.{names.entry_names([chain.entry])[0]}", "entry", -1, _entry_site(chain), module=_module(chain.entry))]
+    terms = chain.entry_sum.terms
+    labels = names.entry_names([t.node for t in terms])
+    return [Write(f"entry.{n}", "entry", -1, t.site, t.factor, _module(t.node)) for n, t in zip(labels, terms, strict=True)]
+
+
+def _write(graph: Graph, chain: Chain, t: int, i: int, block: int) -> Write:
+    term, before = chain.sums[t - 1].terms[i], chain.points[t - 1]
+    if not graph.weights_between(before, term.node):
+        return Write("skip", "skip", block, term.site, term.factor, _module(term.node))
+    made = writer(graph, term.node, before, chain.entry)
+    return Write("", made.kind if made else "write", block, term.site, term.factor, _module(term.node), made)
+
+
+def _module(node: Node) -> str:
+    return node.key[0] if node.key else node.name
+
+
+def _labelled(points: list[Point], prefix: str) -> list[Point]:
+    """Labels for writes: kind by block, numbered where a block writes the same kind twice."""
+    flat = [(p, w) for p in points[1:] for w in p.writes]
+    labels = iter(names.numbered([f"L{w.block}.{w.kind}" for _, w in flat]))
+    result = [replace(points[0], writes=tuple(replace(w, label=prefix + w.label) for w in points[0].writes))]
+    for p in points[1:]:
+        result.append(replace(p, writes=tuple(replace(w, label=prefix + next(labels)) for w in p.writes)))
+    return result
+
+
+def _readout(graph: Graph, chain: Chain) -> tuple[Carry | None, Site | None]:
+    """The way from the last point to the first output that depends on it, or as near to that output as a vector can be carried."""
+    last = chain.points[-1]
+    ends = [n for _, n in graph.outputs if n.floating and n.shape and n.key and graph.before(last, n) and n is not last]
+    for node in ends:
+        way = carry(node, lambda n: n is last, LINEAR, last.index)
+        if way is not None and node.key is not None:
+            return way, Site(node.key, "out", node.output)
+    for node in ends:
+        while node.floating and node.call is not None and node.shape and graph.before(last, node) and node is not last:
+            way = carry(node, lambda n: n is last, LINEAR, last.index)
+            if way is not None and node.key is not None:
+                return way, Site(node.key, "out", node.output)
+            node = next(n for _, n in node.operands if graph.before(last, n))
+    return None, None
+
+
+def _faces(graph: Graph, chain: Chain, onward: Carry | None) -> list[Node]:
+    """What the next block reads of every point: the last node on the way that the next writes depend on."""
+    found = []
+    for t, way in enumerate(chain.ways):
+        s = chain.sums[t]
+        writes = [term.node for i, term in enumerate(s.terms) if i != s.stream]
+        on_way = [n for n in way.nodes() if graph.before(chain.points[t], n)]
+        read = [n for n in on_way if any(graph.before(n, w) and graph.weights_between(n, w) for w in writes)]
+        found.append(read[-1] if read else chain.points[t])
+    return [*found, _last_face(chain, found, onward)]
+
+
+def _last_face(chain: Chain, faces: list[Node], onward: Carry | None) -> Node:
+    """The last point is read as the points before it are: by the same operations, if the readout begins with them."""
+    node = chain.points[-1]
+    if onward is None or len(faces) < 2:
+        return node
+    way = chain.ways[len(faces) - 1]
+    pattern = [base_name(n.op) for n in way.nodes() if n.index <= faces[-1].index and n is not chain.points[-2]]
+    on_way = [n for n in onward.nodes() if n is not node]
+    if [base_name(n.op) for n in on_way[: len(pattern)]] != pattern or rule(node.op) is None:
+        return node
+    return on_way[len(pattern) - 1] if pattern else node
+
+
+def _why(graph: Graph, every: list[Sum]) -> str:
+    joins = [n for n in graph.nodes if n.op in ("cat", "concat", "concatenate") and n.data]
+    growing = sum(any(graph.before(a, b) for a in joins if a is not b) for b in joins)
+    weighted = sum(n.weighted for n in graph.nodes)
+    seen = f"{weighted} operations with weights, {len(every)} sums of equal-shape tensors"
+    if growing > 1:
+        return f"No residual stream: this module joins features by concatenation ({len(joins)} of them, as a DenseNet does), it does not add. Seen: {seen}."
+    return (
+        "No residual stream: no addition has one term that the others are computed from by weights "
+        f"(x + f(x)). Seen: {seen}. A plain feed-forward network has none."
+    )

@@ -1,0 +1,129 @@
+"""From residual additions to chains, and from chains to streams."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from ._carry import LINEAR, TRANSPORT, Carry, carriers, carry, is_partial
+from ._record import Graph, Node
+from ._sums import Sum
+
+
+@dataclass(eq=False)
+class Chain:
+    """Residual additions in order. `ways[t]` is the transport into `sums[t]`, from the entry (t = 0) or from `sums[t-1]`."""
+
+    entry: Node
+    sums: list[Sum]
+    ways: list[Carry]
+    entry_sum: Sum | None = None
+    covered: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def points(self) -> list[Node]:
+        """The entry and the results of the additions."""
+        return [self.entry, *(s.node for s in self.sums)]
+
+    def writes(self) -> list[Node]:
+        """Every term of every addition that is not the stream."""
+        return [t.node for s in self.sums for i, t in enumerate(s.terms) if i != s.stream]
+
+
+def chains(graph: Graph, residuals: dict[Node, Sum], others: list[Sum]) -> list[Chain]:
+    """Every maximal chain of residual additions, each with the weights that reach the output only through its writes.
+
+    Parameters: `graph`; `residuals`, from `residual`; `others`, all sums, among which the entry may be.
+    """
+    links = {node: _link(s, residuals, others) for node, s in residuals.items()}
+    before = {way.sources[-1] for way in links.values() if way is not None}
+    found = []
+    for node in residuals:
+        if node not in before and links[node] is not None:
+            found.append(_chain(node, links, residuals, others))
+    for chain in found:
+        chain.covered = covered(graph, chain)
+    return sorted(found, key=lambda c: (-len(c.covered), -len(c.sums)))
+
+
+def covered(graph: Graph, chain: Chain) -> frozenset[str]:
+    """The parameters of operations that reach the output through writes of the chain and in no other way.
+
+    Parameters: `graph`; `chain`.
+    """
+    cut = {s.node: {t.node for i, t in enumerate(s.terms) if i != s.stream} for s in chain.sums}
+    cut |= {n: cut[s.node] for s in chain.sums for n in s.inner}
+    bare = upstream(graph, [n for _, n in graph.outputs], cut)
+    through = upstream(graph, chain.writes(), {})
+    used: set[str] = set()
+    for node in graph.nodes:
+        if node.weighted and node in through and node not in bare:
+            used |= parameters_of(node)
+    return frozenset(used)
+
+
+def upstream(graph: Graph, ends: list[Node], cut: dict[Node, set[Node]]) -> set[Node]:
+    """All nodes that `ends` depend on, not looking from a node of `cut` into the operands listed for it.
+
+    Parameters: `graph`; `ends`; `cut`.
+    """
+    seen, stack = set(ends), list(ends)
+    while stack:
+        node = stack.pop()
+        barred = cut.get(node, ())
+        for _, n in node.operands:
+            if n not in seen and n not in barred:
+                seen.add(n)
+                stack.append(n)
+    return seen
+
+
+def parameters_of(node: Node) -> set[str]:
+    """Names of the weights that meet data at a node. Parameters: `node`."""
+    names, stack = set(), [n for _, n in node.operands if n.pure]
+    while stack:
+        n = stack.pop()
+        if n.leaf in ("param", "buffer") and n.heavy:
+            names.add(n.name)
+        stack += [o for _, o in n.operands]
+    return names
+
+
+def _link(s: Sum, residuals: dict[Node, Sum], others: list[Sum]) -> Carry | None:
+    """The transport into a sum: from the previous residual addition, else from the entry."""
+    assert s.stream is not None
+    term = s.terms[s.stream].node
+    sorts = TRANSPORT | {"weight"} if s.shortcut is not None else TRANSPORT
+    earlier = carry(term, lambda n: n in residuals, sorts, whole=True)
+    if earlier is not None:
+        return _last_source(earlier, residuals)
+    entry = _entry(term if s.shortcut is None else s.shortcut, {o.node for o in others})
+    return carry(term, lambda n: n is entry, sorts, whole=True)
+
+
+def _last_source(way: Carry, residuals: dict[Node, Sum]) -> Carry:
+    return way
+
+
+def _entry(term: Node, sums: set[Node]) -> Node:
+    """Where the stream begins: the first sum met going back through transports, else the last node they lead to."""
+    node = term
+    while node not in sums:
+        back = [n for _, n in carriers(node, TRANSPORT)]
+        if not back or is_partial(node, back):
+            return node
+        way = carry(node, lambda n, first=back: n in first, TRANSPORT, whole=True)
+        if way is None:
+            return node
+        node = max(way.sources, key=lambda n: n.numel())
+    return node
+
+
+def _chain(last: Node, links: dict[Node, Carry | None], residuals: dict[Node, Sum], others: list[Sum]) -> Chain:
+    sums, ways, node = [], [], last
+    while node in residuals:
+        way = links[node]
+        assert way is not None
+        sums.append(residuals[node])
+        ways.append(way)
+        node = way.sources[-1]
+    entry_sum = next((o for o in others if o.node is node), None)
+    return Chain(node, sums[::-1], ways[::-1], entry_sum)

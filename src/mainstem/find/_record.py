@@ -1,0 +1,204 @@
+"""One forward pass as a graph: every tensor that a torch call made is a node, every argument that was a tensor an edge."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mainstem.algebra import Call, is_inplace, tensors
+from mainstem.core import InputError, Key, Path
+
+from ._watch import Watch
+
+_VIEWS = frozenset(
+    "view reshape permute transpose contiguous to type float squeeze unsqueeze flatten unflatten expand T mT detach alias "
+    "movedim swapaxes t view_as reshape_as".split()
+)
+FrameTrail = tuple[tuple[str, int, str], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A tensor. `call` is None for a leaf, whose `leaf` is "param", "buffer", "input", "const" or "alias".
+
+    `pure` nodes come from parameters and buffers alone, `heavy` ones among them from weights; `data` nodes depend on the
+    module's inputs; a `weighted` node is where data meets weights; `volatile` ones are overwritten later. Leaves keep their `value`.
+    """
+
+    index: int
+    shape: torch.Size
+    floating: bool
+    leaf: str = ""
+    name: str = ""
+    call: Call | None = None
+    key: Key | None = None
+    output: Path = ()
+    frames: FrameTrail = ()
+    operands: tuple[tuple[Path, "Node"], ...] = ()
+    readers: list["Node"] = field(default_factory=list)
+    pure: bool = False
+    heavy: bool = False
+    data: bool = False
+    weighted: bool = False
+    volatile: bool = False
+    value: Tensor | None = None
+
+    @property
+    def op(self) -> str:
+        """The operation's name, or the kind of leaf."""
+        return self.call.name if self.call else self.leaf
+
+    @property
+    def view(self) -> bool:
+        """Whether the node only shows its first operand in another form."""
+        return self.op in _VIEWS and bool(self.operands)
+
+    def reads(self) -> int:
+        """How many calls read this tensor, looking through views."""
+        return sum(reader.reads() if reader.view else 1 for reader in self.readers)
+
+    def numel(self) -> int:
+        """How many numbers the tensor holds."""
+        return self.shape.numel()
+
+
+@dataclass
+class Graph:
+    """The nodes of one forward pass in the order they were made, and what the module returned."""
+
+    nodes: list[Node]
+    outputs: list[tuple[Path, Node]]
+    above: list[int]
+    weighted: list[int]
+
+    def before(self, ancestor: Node, node: Node) -> bool:
+        """Whether `node` is `ancestor` or depends on it."""
+        return bool(self.above[node.index] >> ancestor.index & 1)
+
+    def weights_between(self, ancestor: Node, node: Node) -> bool:
+        """Whether some path from `ancestor` to `node` passes an operation with parameters."""
+        return bool(self.weighted[node.index] >> ancestor.index & 1)
+
+
+def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
+    """Runs the module once and returns the graph of its forward pass.
+
+    Parameters: `module`; `args` and `kwargs`, its inputs. Raises `InputError` in train mode with active dropout.
+    """
+    recorder = _Recorder(module, (args, kwargs))
+    with torch.no_grad(), recorder.watch:
+        result = module(*args, **kwargs)
+    outputs = [(path, recorder.node(t)) for path, t in tensors(result)]
+    return Graph(recorder.nodes, outputs, *_bits(recorder.nodes))
+
+
+class _Recorder:
+    """Handler of a watch that builds the graph. Tensors are kept alive, since their ids are the names of nodes."""
+
+    def __init__(self, module: nn.Module, inputs: Any) -> None:
+        self.nodes: list[Node] = []
+        self.current: dict[int, Node] = {}
+        self.kept: list[Tensor] = []
+        self.by_storage: dict[int, list[tuple[Tensor, Node]]] = defaultdict(list)
+        self.leaves = {id(b): ("buffer", n) for n, b in module.named_buffers()}
+        self.leaves |= {id(p): ("param", n) for n, p in module.named_parameters()}
+        self.leaves |= {id(t): ("input", ".".join(map(str, path))) for path, t in tensors(inputs)}
+        self.watch = Watch(module, self)
+
+    def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        refuse_chance(key, name, args, kwargs)
+        operands = tuple((path, self.node(t)) for path, t in [*tensors(args), *tensors(kwargs)])
+        overwrites = is_inplace(name, kwargs) and bool(operands)
+        out = func(*args, **kwargs)
+        made = (kwargs.get("out") if kwargs.get("out") is not None else args[0]) if overwrites else out
+        call = Call(name, func, args, kwargs, None)
+        for path, tensor in tensors(made):
+            if overwrites or id(tensor) not in self.current:
+                node = self._make(tensor, call, key, path, operands)
+                if overwrites:
+                    self._mark_aliases(tensor, node)
+        return out
+
+    def node(self, tensor: Tensor) -> Node:
+        """The node of a tensor as it is now; a leaf if no call made it."""
+        found = self.current.get(id(tensor))
+        if found is None:
+            leaf, name = self.leaves.get(id(tensor), ("const", ""))
+            found = self._add(tensor, leaf=leaf, name=name, value=tensor)
+            found.pure, found.data = leaf in ("param", "buffer"), leaf == "input"
+            found.heavy = leaf == "param" or (leaf == "buffer" and tensor.ndim > 1 and tensor.is_floating_point())
+        return found
+
+    def _make(self, tensor: Tensor, call: Call, key: Key, path: Path, operands: Any) -> Node:
+        inputs = [n for _, n in operands]
+        frames = tuple((f.path, f.call, f.kind) for f in self.watch.frames)
+        node = self._add(tensor, call=call, key=key, output=path, frames=frames, operands=operands)
+        node.data = any(n.data for n in inputs)
+        node.pure = any(n.pure for n in inputs) and all(n.pure or n.leaf == "const" for n in inputs)
+        node.heavy = node.pure and any(n.heavy for n in inputs)
+        node.weighted = node.data and any(n.heavy for n in inputs)
+        for operand in {id(n): n for n in inputs}.values():
+            operand.readers.append(node)
+        return node
+
+    def _add(self, tensor: Tensor, **fields: Any) -> Node:
+        node = Node(len(self.nodes), tensor.shape, tensor.is_floating_point(), **fields)
+        self.nodes.append(node)
+        self.kept.append(tensor)
+        self.current[id(tensor)] = node
+        if (storage := _storage(tensor)) is not None:
+            self.by_storage[storage].append((tensor, node))
+        return node
+
+    def _mark_aliases(self, target: Tensor, made: Node) -> None:
+        """All that shares the overwritten storage: what was read before is volatile, what is read later depends on the write."""
+        for tensor, node in list(self.by_storage.get(_storage(target) or 0, ())):
+            if node is made:
+                continue
+            node.volatile = True
+            if tensor is not target and self.current.get(id(tensor)) is node:
+                alias = self._add(tensor, leaf="alias", operands=(((0,), node), ((1,), made)))
+                alias.data, alias.key, alias.frames = node.data or made.data, made.key, made.frames
+                made.readers.append(alias)
+
+
+def refuse_chance(key: Key, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raises where a call would be random or would change the module: dropout or batch norm in train mode."""
+    if name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout_"):
+        p = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+        on = args[2] if len(args) > 2 else kwargs.get("training", kwargs.get("train", True))
+        chance = bool(on) and p > 0
+    elif name == "batch_norm":
+        chance = bool(args[5] if len(args) > 5 else kwargs.get("training", False))
+    elif name == "scaled_dot_product_attention":
+        chance = (args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)) > 0
+    else:
+        return
+    if chance:
+        what = "batch statistics are live" if name == "batch_norm" else "dropout is active"
+        raise InputError(f"{what} in {key[0] or 'the module'}: the stream of a random pass cannot be proved. Call module.eval() first.")
+
+
+def _storage(tensor: Tensor) -> int | None:
+    if tensor.layout != torch.strided or tensor.device.type == "meta":
+        return None
+    return tensor.untyped_storage().data_ptr() or None
+
+
+def _bits(nodes: list[Node]) -> tuple[list[int], list[int]]:
+    """Two bit sets a node: its ancestors with itself, and those of them with weights on a path in between."""
+    above: list[int] = []
+    weighted: list[int] = []
+    for node in nodes:
+        up, heavy = 1 << node.index, 0
+        for _, operand in node.operands:
+            up |= above[operand.index]
+            heavy |= weighted[operand.index]
+            if node.weighted and operand.data:
+                heavy |= above[operand.index]
+        above.append(up)
+        weighted.append(heavy)
+    return above, weighted

@@ -1,0 +1,153 @@
+"""A forward pass with chosen calls captured and chosen tensors replaced, by the one interception."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mainstem.algebra import Call, dig, is_inplace, put, rule, tensors
+from mainstem.core import Key, MapError, Site, show
+
+from ._record import refuse_chance
+from ._watch import Watch
+
+_LOW = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Replace the tensor at `site` by `change` of it while the module runs."""
+
+    site: Site
+    change: Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Captured:
+    """The calls that were asked for, by key, and what the module returned."""
+
+    calls: dict[Key, Call] = field(default_factory=dict)
+    result: Any = None
+
+    def at(self, site: Site) -> Tensor:
+        """The tensor that stood at a site. Parameters: `site`."""
+        call = self.calls[site.key]
+        return dig(call.out, site.path) if site.role == "out" else call.arg(site.path)
+
+
+def run(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    keys: Collection[Key] = (),
+    patches: Iterable[Patch] = (),
+    volatile: Collection[Key] = (),
+    double: bool = False,
+) -> Captured:
+    """Runs the module once.
+
+    Parameters: `module`; `args` and `kwargs`, its inputs; `keys`, calls to capture; `patches`, edits; `volatile`, captured
+    calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64.
+    Raises `MapError` where a wanted call did not happen.
+    """
+    tap = Tap(module, keys, patches, volatile, double)
+    with tap.watch:
+        tap.captured.result = module(*args, **kwargs)
+    tap.check()
+    return tap.captured
+
+
+class Tap:
+    """Handler of a watch that captures and edits."""
+
+    def __init__(
+        self, module: nn.Module, keys: Collection[Key], patches: Iterable[Patch], volatile: Collection[Key], double: bool = False
+    ) -> None:
+        self.captured = Captured()
+        self.keys, self.volatile, self.double = frozenset(keys), frozenset(volatile), double
+        self.patches: dict[Key, list[Patch]] = {}
+        for patch in patches:
+            self.patches.setdefault(patch.site.key, []).append(patch)
+        self.watch = Watch(module, self)
+        self.edited: set[Key] = set()
+
+    def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        refuse_chance(key, name, args, kwargs)
+        if self.double:
+            func, args, kwargs = _doubled(name, func, args, kwargs)
+        patches = self.patches.get(key, ())
+        wanted = key in self.keys
+        if not patches and not wanted:
+            return self._finish(func(*args, **kwargs), args)
+        for patch in patches:
+            if patch.site.role == "arg":
+                args, kwargs = _patch_argument(patch, name, args, kwargs)
+        copy = key in self.volatile
+        kept = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
+        out = self._finish(func(*args, **kwargs), args)
+        for patch in patches:
+            if patch.site.role == "out":
+                out = _patch_result(patch, name, out, kwargs)
+        self.edited.add(key)
+        if wanted:
+            self.captured.calls[key] = Call(name, func, *kept, _copied(out) if copy else out)
+        return out
+
+    def check(self) -> None:
+        """Raises `MapError` where a wanted call or an edited one did not happen."""
+        missing = [k for k in self.keys if k not in self.captured.calls] + [k for k in self.patches if k not in self.edited]
+        if missing:
+            raise MapError(
+                f"this input takes another way through the module: {len(missing)} mapped calls did not happen, the first is "
+                f"{show(min(missing))}. Map it again with an input of this form: mainstem.find(module, *inputs)."
+            )
+
+    def _finish(self, out: Any, args: tuple[Any, ...]) -> Any:
+        if self.double and isinstance(out, Tensor) and out.dtype in _LOW and not any(True for _ in tensors(args)):
+            return out.double()
+        return out
+
+
+def _patch_argument(patch: Patch, name: str, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    path = patch.site.path
+    where = kwargs if isinstance(path[0], str) else args
+    old = dig(where, path)
+    new = patch.change(old)
+    if is_inplace(name, kwargs) and path == (0,):
+        old.copy_(new)
+        return args, kwargs
+    return (args, put(kwargs, path, new)) if where is kwargs else (put(args, path, new), kwargs)
+
+
+def _patch_result(patch: Patch, name: str, out: Any, kwargs: dict[str, Any]) -> Any:
+    """An in-place call's result is its first operand, which the module goes on using: it is written into."""
+    old = dig(out, patch.site.path)
+    new = patch.change(old)
+    if is_inplace(name, kwargs):
+        old.copy_(new)
+        return out
+    return put(out, patch.site.path, new)
+
+
+def _copied(tree: Any) -> Any:
+    for path, tensor in list(tensors(tree)):
+        tree = put(tree, path, tensor.clone())
+    return tree
+
+
+def _doubled(name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The same call with float64 wherever a lower precision is asked for; a fused product that knows no float64 is spelled out."""
+    if name in ("float", "half", "bfloat16"):
+        return torch.Tensor.double, args, kwargs
+    if name == "_grouped_mm":
+        return _spelled_out(name, func), args, kwargs
+    args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a for a in args)
+    return func, args, {k: torch.float64 if isinstance(v, torch.dtype) and v in _LOW else v for k, v in kwargs.items()}
+
+
+def _spelled_out(name: str, func: Callable[..., Any]) -> Callable[..., Any]:
+    found = rule(name)
+    assert found is not None
+    return lambda *args, **kwargs: found.form(Call(name, func, args, kwargs, None), {(0,): args[0]})

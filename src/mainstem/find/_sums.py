@@ -1,0 +1,165 @@
+"""Additions flattened into sums, and which of them are residual."""
+
+from dataclasses import dataclass, replace
+
+from mainstem.algebra import base_name
+from mainstem.core import Site
+
+from ._carry import TRANSPORT, carriers, is_partial
+from ._record import Graph, Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One operand of a sum: the node, where it stands in the call, the factor it enters with."""
+
+    node: Node
+    site: Site
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum:
+    """A sum of equal-shape tensors. `stream` is the position of the stream's term, None for a sum that is not residual."""
+
+    node: Node
+    terms: tuple[Term, ...]
+    inner: frozenset[Node]
+    stream: int | None = None
+    shortcut: Node | None = None
+
+
+def sums(graph: Graph) -> list[Sum]:
+    """All sums of a graph, partial sums that nothing else reads folded into the sum that reads them.
+
+    Parameters: `graph`.
+    """
+    found: dict[Node, Sum] = {}
+    for node in graph.nodes:
+        terms = _terms(node)
+        if terms:
+            found[node] = _flatten(node, terms, found)
+    inner = {n for s in found.values() for n in s.inner}
+    return [s for node, s in found.items() if node not in inner]
+
+
+def residual(graph: Graph, candidates: list[Sum]) -> dict[Node, Sum]:
+    """The sums of which one term is the stream, by their node, in order.
+
+    Parameters: `graph`; `candidates`, from `sums`.
+    """
+    found: dict[Node, Sum] = {}
+    reach: dict[Node, frozenset[Node]] = {}
+    for s in candidates:
+        if not s.node.data:
+            continue
+        origins = [_origins(t.node, found, reach) for t in s.terms]
+        at = _stream_term(graph, s, origins, found)
+        if at is not None:
+            found[s.node] = replace(s, stream=at)
+        elif (shortcut := _projection(graph, s, found)) is not None:
+            found[s.node] = replace(s, stream=shortcut[0], shortcut=shortcut[1])
+    return found
+
+
+def _terms(node: Node) -> list[Term]:
+    name = base_name(node.op)
+    if name not in ("add", "sub", "rsub") or not node.floating or len(node.operands) < 2 or node.key is None:
+        return []
+    alpha = float(node.call.kwargs.get("alpha", 1.0)) if node.call else 1.0
+    signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[name]
+    pairs = [(path, n) for path, n in node.operands if path in ((0,), (1,), ("other",))]
+    if len(pairs) != 2 or any(_unpadded(n) != _unpadded(node) and n.data for _, n in pairs):
+        return []
+    if not any(n.data for _, n in pairs) or any(n.numel() <= max(n.shape, default=1) < node.numel() for _, n in pairs):
+        return []
+    return [Term(n, Site(node.key, "arg", path), sign) for (path, n), sign in zip(pairs, signs, strict=True)]
+
+
+def _unpadded(node: Node) -> tuple[int, ...]:
+    return tuple(node.shape)
+
+
+def _flatten(node: Node, terms: list[Term], found: dict[Node, Sum]) -> Sum:
+    flat, inner = [], set()
+    for term in terms:
+        part = found.get(term.node)
+        if part is None or term.node.reads() != 1 or not _same_places(part.node, node):
+            flat.append(term)
+            continue
+        inner |= {part.node, *part.inner}
+        flat += [replace(t, factor=t.factor * term.factor) for t in part.terms]
+    return Sum(node, tuple(flat), frozenset(inner))
+
+
+def _same_places(a: Node, b: Node) -> bool:
+    return a.shape == b.shape
+
+
+def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset[Node]]) -> frozenset[Node]:
+    """All nodes that a term is reached from through transports, not beyond a residual addition."""
+    if node in reach:
+        return reach[node]
+    found, stack = {node}, [node]
+    while stack:
+        current = stack.pop()
+        if current in residuals:
+            continue
+        back = [n for _, n in carriers(current, TRANSPORT)]
+        if is_partial(current, back):
+            continue
+        for n in back:
+            if n not in found:
+                found.add(n)
+                stack.append(n)
+    reach[node] = frozenset(found)
+    return reach[node]
+
+
+def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals: dict[Node, Sum]) -> int | None:
+    best: tuple[int, int] | None = None
+    for i, own in enumerate(origins):
+        for source in own:
+            if source.data and _carries(graph, source, i, s, origins):
+                latest = max((n.index for n in own if n in residuals), default=-1)
+                best = max(best or (-1, i), (latest, i))
+    return None if best is None else best[1]
+
+
+def _carries(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> bool:
+    """Every other term depends on the source through weights, or is an older value of the stream that is added again."""
+    writes = 0
+    for j, term in enumerate(s.terms):
+        if j == i:
+            continue
+        if graph.weights_between(source, term.node):
+            writes += 1
+        elif not any(graph.weights_between(old, source) for old in origins[j] if old.data):
+            return False
+    return writes > 0
+
+
+def _projection(graph: Graph, s: Sum, residuals: dict[Node, Sum]) -> tuple[int, Node] | None:
+    """Of two terms one is a linear, unmasked image of a common ancestor, the other is not: a projection shortcut."""
+    if len(s.terms) != 2:
+        return None
+    linear = TRANSPORT - {"act"} | {"weight"}
+    roots = [_linear_roots(t.node, residuals, linear) for t in s.terms]
+    for i, other in ((0, 1), (1, 0)):
+        common = [n for n in roots[i] if graph.weights_between(n, s.terms[other].node) and n not in roots[other]]
+        if common and not any(n in roots[other] for n in roots[i]):
+            return i, max(common, key=lambda n: n.index)
+    return None
+
+
+def _linear_roots(node: Node, residuals: dict[Node, Sum], sorts: frozenset[str]) -> set[Node]:
+    found, stack = set(), [node]
+    while stack:
+        current = stack.pop()
+        if current in residuals:
+            continue
+        for _, n in carriers(current, sorts):
+            if n not in found:
+                found.add(n)
+                stack.append(n)
+    return found

@@ -1,0 +1,147 @@
+"""What made a write: the last linear operations before it, the coordinates they read, the attention behind those."""
+
+from dataclasses import dataclass
+
+from mainstem.algebra import Program, rule
+from mainstem.core import Key, Site
+
+from ._carry import TRANSPORT, Carry, carriers, carry
+from ._record import Graph, Node
+
+_MIXING = frozenset("conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll fft rfft fft_rfft fft_fft fft_fft2".split())
+_GATES = TRANSPORT - {"sum", "pool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where an attention's parts stand. `pattern` is None where a fused call hides it; then `key` is that call."""
+
+    key: Key
+    value: Site
+    pattern: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Coordinates h that a write is linear in. `axis` is the axis of h that numbers them; `groups` where rows have experts."""
+
+    site: Site
+    axis: int
+    attention: Attention | None = None
+    groups: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A write as an affine function of its sources: w = sum_i A_i h_i + c, frozen."""
+
+    sources: tuple[Source, ...]
+    program: Program
+    kind: str
+
+
+def writer(graph: Graph, term: Node, since: Node, entry: Node) -> Writer | None:
+    """Walks back from a write to its last linear operations, and to the attention before them.
+
+    Parameters: `graph`; `term`, the write; `since`, the point before it; `entry`, the stream's first point. Returns None
+    where no linear operation is reached.
+    """
+    way = carry(term, lambda n: _is_linear(n) or _attends(n) is not None, TRANSPORT | {"join"}, since.index)
+    if way is None:
+        return None
+    way, inputs, sources = _behind(way, since)
+    kind = _kind(graph, term, since, entry, sources)
+    return Writer(tuple(sources), way.program(*inputs), kind)
+
+
+def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
+    ways, inputs, sources = [], [], []
+    for end in way.sources:
+        if _attends(end) is not None:
+            inputs.append(end)
+            sources.append(_attention_source(end))
+            continue
+        path, h = next((path, n) for path, n in carriers(end, frozenset(("weight",))))
+        heads = carry(h, lambda n: _attends(n) is not None, _GATES, since.index)
+        step = Carry(end, {end: [(path, h)]}, [h])
+        if heads is not None and len(heads.sources) == 1:
+            ways.append(step.extended([heads]) if heads.live else step)
+            inputs.append(heads.sources[0])
+            sources.append(_attention_source(heads.sources[0]))
+        else:
+            ways.append(step)
+            inputs.append(h)
+            sources.append(_linear_source(end, Site(end.key, "arg", path)))
+    return way.extended(ways), inputs, sources
+
+
+def _is_linear(node: Node) -> bool:
+    found = rule(node.op) if node.call else None
+    return found is not None and found.sort in ("weight", "product") and bool(carriers(node, frozenset(("weight",))))
+
+
+def _attends(node: Node) -> tuple[Node, Node] | None:
+    """(pattern, value) of an attention's product; for a fused call the call stands for the pattern."""
+    if node.call is None:
+        return None
+    if node.op == "scaled_dot_product_attention":
+        return node, node.operands[2][1]
+    if node.op in ("matmul", "bmm", "__matmul__") and len(node.operands) == 2:
+        pattern, value = (n for _, n in node.operands)
+        if pattern.data and value.data and _is_pattern(pattern):
+            return pattern, value
+    return None
+
+
+def _is_pattern(node: Node) -> bool:
+    while node.call is not None and node.op != "softmax":
+        found = rule(node.op)
+        if found is None or found.sort not in ("shape", "scale") or not node.operands:
+            return False
+        node = node.operands[0][1]
+    return node.op == "softmax"
+
+
+def _attention_source(node: Node) -> Source:
+    assert node.key is not None and (found := _attends(node)) is not None
+    out = Site(node.key, "out", node.output)
+    if found[0] is node:
+        paths = {path: n for path, n in node.operands}
+        value = (2,) if (2,) in paths else ("value",)
+        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)))
+    (p, _), (v, _) = node.operands
+    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)))
+
+
+def _linear_source(node: Node, site: Site) -> Source:
+    groups = next((Site(node.key, "arg", path) for path, _ in node.operands if path in (("offs",), (2,))), None)
+    return Source(site, 1 if node.op.startswith("conv") else -1, groups=groups if node.op == "_grouped_mm" else None)
+
+
+def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Source]) -> str:
+    between = _between(graph, since, term)
+    values = [_attends(n) for n in between]
+    if any(s.attention for s in sources):
+        own = any(v is not None and graph.before(entry, v[1]) for v in values)
+        return "attn" if own else "cross"
+    if any(n.op.startswith("conv") for n in between if n.weighted) and all(s.axis == 1 for s in sources):
+        return "conv"
+    return "mixer" if any(_mixes(n) for n in between) else "mlp"
+
+
+def _mixes(node: Node) -> bool:
+    if not node.floating:
+        return False
+    products = node.op in ("matmul", "bmm", "__matmul__", "einsum")
+    return node.op in _MIXING or (products and sum(n.data for _, n in node.operands) > 1)
+
+
+def _between(graph: Graph, since: Node, term: Node) -> list[Node]:
+    found, stack = {term}, [term]
+    while stack:
+        node = stack.pop()
+        for _, n in node.operands:
+            if n not in found and n.index > since.index and n.data:
+                found.add(n)
+                stack.append(n)
+    return sorted(found, key=lambda n: n.index)

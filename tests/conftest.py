@@ -1,0 +1,77 @@
+"""What every test stands on: shapes that are checked, one seed, no model hub, and files that may be absent."""
+
+import os
+
+# Before torch and transformers are imported: they read these once.
+os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers with all threads each are slower than two with one
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+REAL_MODELS = ("smollm2", "resnet50", "minilm", "stories15m")
+
+
+def checked_modules(package: Path = ROOT / "src" / "mainstem") -> list[str]:
+    """Every room but the command line: typer reads annotations itself, and its imports are to stay light."""
+    rooms = {path.stem for path in package.iterdir() if path.is_dir() or path.suffix == ".py"}
+    return sorted(f"mainstem.{room}" for room in rooms - {"cli", "__init__", "__main__", "__pycache__"})
+
+
+assert not any(name.startswith("mainstem.") for name in sys.modules), "imported before its shapes could be checked"
+install_import_hook(checked_modules(), "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """One seed before each test, so that a test gives the same numbers alone and in company."""
+    import torch
+
+    torch.manual_seed(0)
+    return 0
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of test assets beside the repository."""
+    assets = SHARED / "assets"
+    if not assets.is_dir():
+        pytest.skip(f"no test assets at {assets}")
+    return assets
+
+
+@pytest.fixture(scope="session")
+def real_models() -> Path:
+    """A folder with smollm2, resnet50, minilm and stories15m, made on first use and kept."""
+    tool = SHARED / "tools" / "real_models.py"
+    if not tool.is_file():
+        pytest.skip(f"real models are made by {tool}, which is absent")
+    cache = Path(os.environ.get("MAINSTEM_REAL_MODELS", ROOT / ".cache" / "real_models"))
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / ".lock"):
+        for name in REAL_MODELS:
+            if not (cache / name).is_dir():
+                make_real_model(tool, cache, name)
+    return cache
+
+
+def make_real_model(tool: Path, cache: Path, name: str) -> None:
+    """Make one model next to its place and then move it there: a folder that exists is whole."""
+    making = cache / ".making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    try:
+        subprocess.run([sys.executable, tool, making, name], check=True, capture_output=True, text=True, timeout=240)
+    except (subprocess.SubprocessError, OSError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        pytest.skip(f"{name} could not be made (no network, pip or npm?): {said.splitlines()[-1]}")
+    (making / name).rename(cache / name)

@@ -1,0 +1,39 @@
+"""Shapes in signatures are checked while the tests run, everywhere but at the command line."""
+
+import sys
+
+import pytest
+from jaxtyping import TypeCheckError, install_import_hook
+
+from house._public import planted_module
+from house._source import PACKAGE
+
+
+def checked(module: str) -> bool:
+    """Whether a module's shapes are checked when it is imported."""
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "should_instrument")]
+    return any(finder.should_instrument(module) for finder in finders)
+
+
+def test_rooms_are_checked_and_the_command_line_is_not():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert {room for room in rooms if checked(f"mainstem.{room}._x")} == rooms - {"cli"}
+
+
+SHAPES = """
+from jaxtyping import Float
+from torch import Tensor
+
+def both(x: Float[Tensor, "batch pos"], y: Float[Tensor, "pos"]) -> Float[Tensor, "batch pos"]:
+    return x + y
+"""
+
+
+def test_a_planted_shape_is_caught(tmp_path):
+    import torch
+
+    with install_import_hook("planted_shapes", "beartype.beartype"):
+        planted = planted_module(tmp_path, "planted_shapes", SHAPES)
+    assert planted.both(torch.zeros(2, 3), torch.zeros(3)).shape == (2, 3)
+    with pytest.raises(TypeCheckError):
+        planted.both(torch.zeros(2, 3), torch.zeros(1))
