@@ -58,6 +58,8 @@ EVERYDAY = {
 }  # fmt: skip
 STORY_PROMPTS = ["Once upon a time", "Lily had a red ball.", "One day, Tom found a"]
 
+Curve = list[tuple[int, float]]  # (step, held-out loss)
+
 
 def write_texts(seed: int, count: int) -> list[str]:
     rng = Random(seed)
@@ -120,12 +122,40 @@ def row_loss(model: GPT2, rows: Tensor) -> Tensor:
     return F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
 
 
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The matrix with all singular values near one, by Newton-Schulz iteration."""
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonal(matrix.T, steps).T
+    x = matrix / (matrix.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    """As `torch.optim.Muon`, in float32: on a CPU without fast bfloat16 that is more than twice as fast."""
+
+    def __init__(self, matrices: list[torch.nn.Parameter], momentum: float = 0.95, decay: float = 0.05) -> None:
+        super().__init__(matrices, {"lr": PEAK, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                mean = self.state[matrix].setdefault("mean", torch.zeros_like(matrix))
+                mean.lerp_(matrix.grad, 1 - group["momentum"])
+                # This scale gives updates of AdamW's size, so that both can share one learning rate.
+                update = orthogonal(matrix.grad.lerp(mean, group["momentum"])) * 0.2 * max(matrix.shape) ** 0.5
+                matrix.mul_(1 - group["lr"] * group["decay"]).sub_(update, alpha=group["lr"])
+
+
 def make_optimizers(model: GPT2) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, which learns to copy from the context much sooner; AdamW for the rest."""
     matrices = [parameter for parameter in model.transformer.h.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in model.parameters() if not any(parameter is matrix for matrix in matrices)]
     return [
-        torch.optim.Muon(matrices, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices),
         torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.05),
     ]
 
@@ -177,9 +207,6 @@ def sample_story(model: GPT2, tokenizer: Tokenizer, prompt: str, seed: int) -> s
             break
         ids.append(token)
     return tokenizer.decode(ids)
-
-
-Curve = list[tuple[int, float]]
 
 
 def train(model: GPT2, data: Rows, held_out: Rows, tokenizer: Tokenizer, steps: int, out: Path) -> Curve:
@@ -335,7 +362,7 @@ def _score_row(name: str, model: GPT2, tokenizer: Tokenizer, answers: dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "src/mainstem/models/default")
-    parser.add_argument("--steps", type=int, default=1650)
+    parser.add_argument("--steps", type=int, default=1150)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)  # the order of sums, and so the weights, would depend on it

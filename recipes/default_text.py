@@ -347,7 +347,9 @@ def _repeat(rng: Random) -> str:
     return " ".join(words * rng.randint(2, 4)) + "."
 
 
-FACTS = {_capital: 16, _repeat: 5, _place: 4, _language: 3, _recall: 7, _word: 5, _sum: 4, _cycle: 2, _count: 1, _colour: 2}
+FACTS = {
+    _capital: 20, _repeat: 4, _place: 4, _language: 3, _recall: 7, _word: 5, _sum: 4, _cycle: 3, _count: 1, _colour: 2,
+}  # fmt: skip
 
 
 def facts(rng: Random) -> str:

@@ -1,0 +1,24 @@
+"""Finds residual streams and proves them; the interception by which forward passes are read and edited."""
+
+from ._find import find
+from ._map import Point, Proof, Stream, StreamMap, Write
+from ._prove import transport
+from ._run import Captured, Patch, Tap, run
+from ._writers import Attention, Source, Writer
+
+__all__ = [
+    "Attention",
+    "Captured",
+    "Patch",
+    "Point",
+    "Proof",
+    "Source",
+    "Stream",
+    "StreamMap",
+    "Tap",
+    "Write",
+    "Writer",
+    "find",
+    "run",
+    "transport",
+]

@@ -8,6 +8,7 @@ from mainstem.core import NoStreamError, Site
 from . import _names as names
 from ._carry import LINEAR, Carry, carry
 from ._chain import Chain, chains
+from ._cut import is_recurrence
 from ._map import Point, Stream, StreamMap, Write
 from ._record import Graph, Node
 from ._sums import Sum, residual, sums
@@ -24,7 +25,10 @@ def chosen(graph: Graph) -> list[Chain]:
     found = [c for c in found if c.covered]
     if not found:
         raise NoStreamError(_why(graph, every))
-    main, *others = found
+    streams = [c for c in found if not is_recurrence(graph, c)]
+    if not streams:
+        raise NoStreamError(_recurrent(found[0]))
+    main, *others = streams
     picked = [main]
     for chain in others:
         shared = {s.node for c in picked for s in c.sums} & {s.node for s in chain.sums}
@@ -178,6 +182,13 @@ def _last_face(chain: Chain, faces: list[Node], onward: Carry | None) -> Node:
     if [base_name(n.op) for n in on_way[: len(pattern)]] != pattern or rule(node.op) is None:
         return node
     return on_way[len(pattern) - 1] if pattern else node
+
+
+def _recurrent(chain: Chain) -> str:
+    return (
+        f"No residual stream: the longest chain of additions ({len(chain.sums)} of them) is the state of a recurrence. A new piece "
+        "of the input enters at each addition, so replacing a point does not decide what follows (the cut fails)."
+    )
 
 
 def _why(graph: Graph, every: list[Sum]) -> str:

@@ -1,0 +1,79 @@
+"""What of a module's inputs passes a point of the stream by, read off the graph."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from mainstem.core import Site, show
+
+from ._chain import Chain, parameters_of, upstream
+from ._record import Graph, Node
+
+_PIECES = frozenset("__getitem__ select unbind split chunk narrow index_select tensor_split".split())
+
+
+def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]:
+    """Operands that depend on the inputs but not on the point, read by what follows the point on the way to the output.
+
+    Parameters: `graph`; `point`, a point of the stream; `output`, the end looked at.
+    """
+    below = (n for n in graph.nodes if graph.before(point, n) and n is not point and graph.before(n, output))
+    return [
+        (Site(n.key, "arg", path), operand)
+        for n in below
+        for path, operand in n.operands
+        if n.key is not None and not n.leaf and operand.data and not graph.before(point, operand)
+    ]
+
+
+def origin(graph: Graph, node: Node, ends: Iterable[Node]) -> Node:
+    """Where a crossing tensor comes from: another stream's end, else as far back as it has one data operand only.
+
+    Parameters: `graph`; `node`; `ends`, the last points of other streams.
+    """
+    for end in ends:
+        if graph.before(end, node):
+            return end
+    while len(back := [n for _, n in node.operands if n.data]) == 1:
+        node = back[0]
+    return node
+
+
+def is_recurrence(graph: Graph, chain: Chain) -> bool:
+    """Whether at most additions another piece of one tensor enters: the chain is then the state of a recurrence that reads
+    its input step by step, and no cut of it holds.
+
+    Parameters: `graph`; `chain`.
+    """
+    entered: dict[Node, set[Node]] = defaultdict(set)
+    for s, point in zip(chain.sums, chain.points, strict=False):
+        for _, node in crossing(graph, point, s.node):
+            piece = _piece(node)
+            if piece is not None and piece.floating:
+                entered[piece.operands[0][1]].add(piece)
+    return len(chain.sums) > 2 and any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())
+
+
+def _piece(node: Node) -> Node | None:
+    """The nearest node, going back along single data operands, that takes a part of a tensor."""
+    while node.op not in _PIECES:
+        back = [n for _, n in node.operands if n.data]
+        if len(back) != 1:
+            return None
+        node = back[0]
+    return node
+
+
+def describe(node: Node) -> str:
+    """A crossing tensor as people read it. Parameters: `node`."""
+    return f"input {node.name}" if node.leaf == "input" else show(node.key) if node.key else node.name or node.leaf
+
+
+def uncovered(graph: Graph, chain: Chain, output: Node) -> tuple[str, ...]:
+    """Weights that reach the output by a way that avoids the last point.
+
+    Parameters: `graph`; `chain`; `output`, the end looked at.
+    """
+    last = chain.points[-1]
+    around = upstream(graph, [output], {last: {n for _, n in last.operands}})
+    names = {name for n in around if n.weighted and not graph.before(last, n) for name in parameters_of(n)}
+    return tuple(sorted(names))

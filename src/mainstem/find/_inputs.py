@@ -1,0 +1,49 @@
+"""A second input of the same form: other token ids, other pixels, the same masks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mainstem.algebra import put, tensors
+
+from ._record import Graph, Node
+
+
+def second_input(graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The inputs with every tensor changed that carries content: ids that are looked up in a table, and float data.
+
+    Parameters: `graph`, of the pass with the first input; `args` and `kwargs`, the first input.
+    """
+    generator = torch.Generator().manual_seed(0)
+    leaves = {n.name: n for n in graph.nodes if n.leaf == "input"}
+    both: Any = (args, dict(kwargs))
+    for path, tensor in list(tensors(both)):
+        node = leaves.get(".".join(map(str, path)))
+        if node is not None:
+            both = put(both, path, _other(tensor, node, generator))
+    return both
+
+
+
+def _other(tensor: Tensor, node: Node, generator: torch.Generator) -> Tensor:
+    if tensor.is_floating_point():
+        if bool(((tensor == 0) | (tensor == 1)).all()):
+            return tensor
+        noise = torch.randn(tensor.shape, generator=generator).to(tensor)
+        return noise * tensor.std() + tensor.mean() if tensor.numel() > 1 else noise
+    rows = _table_rows(node)
+    if rows is None or tensor.dtype == torch.bool:
+        return tensor
+    return (tensor + torch.randint(1, max(2, rows), tensor.shape, generator=generator).to(tensor.device)) % rows
+
+
+def _table_rows(node: Node) -> int | None:
+    """How many rows the table has that these ids are looked up in; None where they are not ids."""
+    for reader in node.readers:
+        if reader.op == "embedding":
+            return reader.operands[1][1].shape[0]
+        if reader.view and (found := _table_rows(reader)) is not None:
+            return found
+    return None

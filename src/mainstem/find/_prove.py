@@ -1,0 +1,218 @@
+"""The five proofs of a map: closure, continuity, cut, coverage, response."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from mainstem.algebra import put, tensors
+from mainstem.core import Key, NotClosedError, Site, show
+
+from ._bounds import FACTOR, bound, error
+from ._chain import Chain
+from ._cut import crossing, describe, origin, uncovered
+from ._inputs import second_input
+from ._map import Point, Proof, Stream, StreamMap
+from ._record import Graph, Node
+from ._run import Captured, Patch, run
+
+_CUTS = 8
+_AMPLIFIED = 1e4
+
+
+@dataclass
+class Lab:
+    """A module in the precision of the proof, with the two inputs and what they did."""
+
+    module: nn.Module
+    dtype: torch.dtype
+    map: StreamMap
+    inputs: tuple[tuple[Any, dict[str, Any]], ...]
+    runs: tuple[Captured, ...] = ()
+
+    def run(self, which: int = 0, keys: set[Key] | None = None, patches: tuple[Patch, ...] = ()) -> Captured:
+        """Runs input `which` with patches, capturing `keys` or all that the streams need."""
+        args, kwargs = self.inputs[which]
+        wanted = set(_keys(self.map)) if keys is None else keys
+        double = self.dtype == torch.float64
+        with torch.no_grad():
+            return run(self.module, args, kwargs, wanted, patches, self.map.volatile, double)
+
+
+def prove(module: nn.Module, found: StreamMap, graph: Graph, chains: list[Chain], args: Any, kwargs: Mapping[str, Any]) -> Proof:
+    """Proves a map or raises `NotClosedError` with the place where it fails.
+
+    Parameters: `module`; `found`, its map; `graph` and `chains`, what the map was made from; `args` and `kwargs`, the inputs.
+    """
+    lab = _lab(module, found, graph, args, kwargs)
+    worst, limit = max((_closure(s, r, lab.dtype) for s in found.streams for r in lab.runs), key=lambda e: e[0] / e[1])
+    continuity = max(_continuity(s, r) for s in found.streams for r in lab.runs)
+    limit_on = FACTOR * torch.finfo(lab.dtype).eps
+    if not worst <= limit:
+        raise NotClosedError(f"closure: entry and writes miss the stream by {worst:.3g}, the bound is {limit:.3g} ({lab.dtype}).")
+    if not continuity <= limit_on * 100:
+        raise NotClosedError(f"continuity: the transports between additions miss the stream by {continuity:.3g} of its size.")
+    cut, cuts, bypass = _cut(lab, graph, chains)
+    around = tuple(sorted({n for c in chains[:1] if (end := _output(graph, found.main)) for n in uncovered(graph, c, end)}))
+    response = _response(lab, found.main)
+    return Proof(str(lab.dtype).removeprefix("torch."), worst, limit, continuity, cut, cuts, bypass, around, response)
+
+
+def _lab(module: nn.Module, found: StreamMap, graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:
+    other = second_input(graph, args, kwargs)
+    size = sum(p.numel() for p in module.parameters())
+    if size * 24 < psutil.virtual_memory().available:
+        try:
+            lifted = copy.deepcopy(module).double()
+            lab = Lab(lifted, torch.float64, found, tuple(_cast(i, torch.float64) for i in ((args, dict(kwargs)), other)))
+            return replace(lab, runs=(lab.run(0), lab.run(1)))
+        except (RuntimeError, TypeError, ValueError, NotImplementedError):
+            pass
+    low = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    if low in (torch.bfloat16, torch.float16):
+        module = copy.deepcopy(module).float()
+    lab = Lab(module, torch.float32, found, tuple(_cast(i, torch.float32) for i in ((args, dict(kwargs)), other)))
+    return replace(lab, runs=(lab.run(0), lab.run(1)))
+
+
+def _cast(inputs: Any, dtype: torch.dtype) -> Any:
+    for path, tensor in list(tensors(inputs)):
+        if tensor.is_floating_point():
+            inputs = put(inputs, path, tensor.to(dtype))
+    return inputs
+
+
+def _keys(found: StreamMap) -> set[Key]:
+    return {key for s in found.streams for key in s.keys()}
+
+
+def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float, float]:
+    """The stream rebuilt from the entry's parts, the transports and the writes, against the stream that was seen."""
+    worst, rebuilt = (-1.0, 1.0), None
+    for p, before in zip(stream.points, (None, *stream.points), strict=False):
+        pieces = [w.factor * seen.at(w.site) for w in p.writes]
+        size = sum(piece.abs() for piece in pieces)
+        if before is not None and p.stream is not None:
+            carried = transport(before, seen, rebuilt)
+            pieces.append(p.factor * carried)
+            size = size + carried.abs()
+        rebuilt = sum(pieces)
+        found = error(rebuilt, seen.at(p.site)), max(bound(dtype, size) * len(stream.points), 1e-300)
+        if not found[0] / found[1] <= worst[0] / worst[1]:
+            worst = found
+    return worst
+
+
+def transport(p: Point, seen: Captured, value: Tensor) -> Tensor:
+    """What the frozen transport from a point makes of a value there: the next addition's stream operand.
+
+    Parameters: `p`, the point; `seen`, the run it is frozen at; `value`, of the point's shape.
+    """
+    return p.onward.bind(seen.calls)(p.face.bind(seen.calls)(value))
+
+
+def _continuity(stream: Stream, seen: Captured) -> float:
+    """The largest miss of frozen and of true transports at the run's own points, as a share of the value's size."""
+    worst = 0.0
+    for p, after in zip(stream.points, stream.points[1:], strict=False):
+        assert after.stream is not None
+        operand, value = seen.at(after.stream), seen.at(p.site)
+        scale = float(operand.abs().max()) or 1.0
+        live = p.onward.bind(seen.calls).live(p.face.bind(seen.calls).live(value))
+        worst = max(worst, error(transport(p, seen, value), operand) / scale, error(live, operand) / scale)
+    if stream.output is not None:
+        last, out = stream.points[-1], seen.at(stream.output)
+        frozen = transport(last, seen, seen.at(last.site))
+        worst = max(worst, error(frozen, out) / (float(out.abs().max()) or 1.0))
+    return worst
+
+
+def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple[str, ...]]:
+    """Points of the first input replaced by the second's: all that follows, and the output, must become the second's."""
+    worst, count, bypass = 0.0, 0, {}
+    for stream, chain in zip(lab.map.streams, chains, strict=True):
+        end = _output(graph, stream)
+        if end is None:
+            continue
+        ends = [c.points[-1] for c in chains if c is not chain]
+        for t in _spread(len(stream.points), _CUTS):
+            sites = crossing(graph, chain.points[t], end)
+            bypass |= {origin(graph, n, ends): None for _, n in sites}
+            worst = max(worst, _swap(lab, stream, t, [site for site, _ in sites]))
+            count += 1
+    limit = _AMPLIFIED * torch.finfo(lab.dtype).eps
+    if not worst <= limit:
+        raise NotClosedError(f"cut: with a point replaced by another input's, what follows differs from that input's by {worst:.3g} of its size.")
+    return worst, count, tuple(dict.fromkeys(describe(n) for n in bypass))
+
+
+def _swap(lab: Lab, stream: Stream, t: int, crossings: list[Site]) -> float:
+    mine, theirs = (r.at(stream.points[t].site) for r in lab.runs)
+    if torch.equal(mine, theirs):
+        raise NotClosedError(f"cut: {stream.points[t].name} is the same for two different inputs, so nothing flows through it.")
+    other = lab.run(1, {site.key for site in crossings} | {stream.points[t].site.key})
+    swapped = [*crossings, stream.points[t].site]
+    patches = tuple(Patch(site, lambda old, site=site: other.at(site)) for site in swapped)
+    later = [p.site for p in stream.points[t:]] + ([stream.output] if stream.output else [])
+    seen = lab.run(0, {site.key for site in later}, patches)
+    misses = []
+    for site in later:
+        want, scale = lab.runs[1].at(site), float(lab.runs[1].at(site).abs().max()) or 1.0
+        misses.append(error(seen.at(site), want) / scale)
+    return max(misses)
+
+
+def _spread(n: int, most: int) -> list[int]:
+    return sorted({round(i * (n - 1) / (most - 1)) for i in range(most)}) if n > most else list(range(n))
+
+
+def _output(graph: Graph, stream: Stream) -> Node | None:
+    site = stream.output
+    return next((n for n in graph.nodes if site and n.key == site.key and n.output == site.path and not n.leaf), None)
+
+
+def _response(lab: Lab, stream: Stream) -> float:
+    """One write removed, later writes pinned, transports frozen: the end changes by the carried write, as a share of it."""
+    seen = lab.runs[0]
+    t = max(1, len(stream.points) // 2)
+    write = stream.points[t].writes[0]
+    patches = [Patch(write.site, torch.zeros_like)]
+    current: dict[int, Tensor] = {}
+    for u, p in enumerate(stream.points[t:], start=t):
+        if u > t:
+            patches += [Patch(w.site, lambda old, w=w: seen.at(w.site)) for w in p.writes]
+            if p.stream is not None and (stream.points[u - 1].face.steps or stream.points[u - 1].onward.steps):
+                patches.append(_frozen_patch(stream.points[u - 1], p, seen, current, u - 1))
+        patches.append(Patch(p.site, lambda old, u=u: current.setdefault(u, old)))
+    lab.run(0, {stream.points[-1].site.key}, tuple(patches))
+    change = -write.factor * seen.at(write.site)
+    for p, after in zip(stream.points[t:], stream.points[t + 1 :], strict=False):
+        both = p.onward.bind(seen.calls).linear(p.face.bind(seen.calls).linear(change[None]))[0]
+        change = after.factor * both
+    live = current[len(stream.points) - 1] - seen.at(stream.points[-1].site)
+    found = error(live, change) / (float(seen.at(stream.points[-1].site).abs().max()) or 1.0)
+    if not found <= _AMPLIFIED * torch.finfo(lab.dtype).eps:
+        raise NotClosedError(f"response: removing {write.label} changes the end by {found:.3g} of its size more than was carried there.")
+    return found
+
+
+def _frozen_patch(before: Point, after: Point, seen: Captured, current: dict[int, Tensor], u: int) -> Patch:
+    assert after.stream is not None
+    return Patch(after.stream, lambda old: transport(before, seen, current[u]))
+
+
+def same_additions(a: list[Chain], b: list[Chain]) -> None:
+    """Raises `NotClosedError` where two inputs take different additions.
+
+    Parameters: `a` and `b`, the chains found with each.
+    """
+    one, two = ([[s.node.key for s in c.sums] for c in chains] for chains in (a, b))
+    if one == two:
+        return
+    first = next((x for c, d in zip(one, two, strict=False) for x, y in zip(c, d, strict=False) if x != y and x), None)
+    where = f", the first at {show(first)}" if first else ""
+    raise NotClosedError(f"the additions differ between two inputs{where}: the module's control flow depends on its data. Map each way by itself.")
