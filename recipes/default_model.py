@@ -151,7 +151,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(model: GPT2) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, which learns to copy from the context much sooner; AdamW for the rest."""
+    """Muon for the matrices of the blocks, AdamW for the embeddings, norms and biases."""
     matrices = [parameter for parameter in model.transformer.h.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in model.parameters() if not any(parameter is matrix for matrix in matrices)]
     return [
@@ -313,13 +313,15 @@ how well the templates are known, not English.
 
 ## Scores of the stored weights
 
-Right means that the first token of the answer is the likeliest next token. Every country below was in the training
-text in every one of these phrasings; this is recall, not generalisation.
+Right means that the first token of the answer is the likeliest next token. Every one of these facts was in the
+training text, nearly always in these very phrasings too: this is recall, not generalisation.
 
 | prompt | right | mean probability |
 |---|---|---|
 {capitals}
 | the {everyday_count} everyday prompts in the recipe | {everyday} |
+
+Missed: {missed}.
 
 Sampled at temperature 0.8:
 
@@ -329,8 +331,9 @@ Sampled at temperature 0.8:
 
 It has about {words} words and knows only the kinds of sentences in the recipe; anything else gives nonsense, with
 confidence. Its facts are simplified (one capital, one continent and one language to a country; no accents in names)
-and some will become outdated. The stories follow their few plots closely. Use it to learn and to test tools, not to
-learn about the world or about large models.
+and some will become outdated. The stories follow their few plots closely, and it does not yet copy reliably from its
+context: people and toys change names in the middle of a story. Sums are mostly wrong. Use it to learn and to test
+tools, not to learn about the world or about large models.
 """
 
 
@@ -349,6 +352,7 @@ def write_card(out: Path, facts: dict[str, object], curve: Curve) -> None:
         capitals="\n".join(rows),
         everyday_count=len(EVERYDAY),
         everyday=f"{right} of {len(EVERYDAY)} | {mean:.3f}",
+        missed="; ".join(f"`{p}`" for p, answer in EVERYDAY.items() if not score(model, tokenizer, {p: answer})[0]),
         stories="\n\n".join(stories),
     )
     (out / "CARD.md").write_text(card, encoding="utf-8")

@@ -99,3 +99,17 @@ def pure(name: str, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
     found = getattr(torch.Tensor, base, None) or getattr(torch, base, None)
     return func if found is None or name.startswith("__r") else found
+
+
+def raised(call: Call, dtype: torch.dtype) -> Call:
+    """The call with every floating tensor, and every precision it asks for, in a higher one."""
+
+    def up(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            return value.to(dtype)
+        if isinstance(value, torch.dtype) and value.is_floating_point:
+            return dtype
+        return type(value)(map(up, value)) if type(value) in (list, tuple) else value
+
+    func = torch.Tensor.float if call.name in ("half", "bfloat16") else call.func
+    return Call(call.name, func, up(call.args), {k: up(v) for k, v in call.kwargs.items()}, up(call.out))

@@ -1,17 +1,27 @@
 """Words that every room shares: errors, keys of calls, labels, results, plain-data records."""
 
+from ._bounds import FACTOR, bound, error
 from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
 from ._keys import Key, Path, Site, show
+from ._labels import Label, parse_label
+from ._result import Group, Parts
 
 __all__ = [
+    "FACTOR",
+    "Group",
     "InputError",
     "Key",
+    "Label",
     "LoadError",
     "MainstemError",
     "MapError",
     "NoStreamError",
     "NotClosedError",
+    "Parts",
     "Path",
     "Site",
+    "bound",
+    "error",
+    "parse_label",
     "show",
 ]

@@ -6,9 +6,8 @@ from typing import Any
 from torch import nn
 
 from ._build import build, chosen
-from ._inputs import second_input
 from ._map import StreamMap
-from ._prove import prove, same_additions
+from ._prove import prove
 from ._record import record
 
 
@@ -29,6 +28,4 @@ def find(module: nn.Module, *args: Any, **kwargs: Any) -> StreamMap:
     graph = record(module, args, kwargs)
     chains = chosen(graph)
     found = build(type(module).__name__, graph, chains)
-    other_args, other_kwargs = second_input(graph, args, kwargs)
-    same_additions(chains, chosen(record(module, other_args, other_kwargs)))
-    return replace(found, proof=prove(module, found, graph, chains, args, kwargs))
+    return replace(found, proof=prove(module, chains, graph, args, kwargs))

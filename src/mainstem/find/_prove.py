@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import put, tensors
-from mainstem.core import Key, NotClosedError, Site, show
+from mainstem.core import FACTOR, Key, NotClosedError, Site, bound, error, show
 
-from ._bounds import FACTOR, bound, error
+from ._build import build, chosen
 from ._chain import Chain
 from ._cut import crossing, describe, origin, uncovered
 from ._inputs import second_input
 from ._map import Point, Proof, Stream, StreamMap
-from ._record import Graph, Node
+from ._record import Graph, Node, record
 from ._run import Captured, Patch, run
 
 _CUTS = 8
@@ -26,57 +26,73 @@ _AMPLIFIED = 1e4
 
 @dataclass
 class Lab:
-    """A module in the precision of the proof, with the two inputs and what they did."""
+    """A module in the precision of the proof, mapped there, with the two inputs and what they did."""
 
     module: nn.Module
     dtype: torch.dtype
-    map: StreamMap
     inputs: tuple[tuple[Any, dict[str, Any]], ...]
+    graph: Graph
+    chains: list[Chain]
+    map: StreamMap
     runs: tuple[Captured, ...] = ()
 
     def run(self, which: int = 0, keys: set[Key] | None = None, patches: tuple[Patch, ...] = ()) -> Captured:
         """Runs input `which` with patches, capturing `keys` or all that the streams need."""
         args, kwargs = self.inputs[which]
         wanted = set(_keys(self.map)) if keys is None else keys
-        double = self.dtype == torch.float64
         with torch.no_grad():
-            return run(self.module, args, kwargs, wanted, patches, self.map.volatile, double)
+            return run(self.module, args, kwargs, wanted, patches, self.map.volatile, self.dtype == torch.float64)
 
 
-def prove(module: nn.Module, found: StreamMap, graph: Graph, chains: list[Chain], args: Any, kwargs: Mapping[str, Any]) -> Proof:
-    """Proves a map or raises `NotClosedError` with the place where it fails.
+def prove(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Proof:
+    """Proves the streams of a module or raises `NotClosedError` with the place where it fails.
 
-    Parameters: `module`; `found`, its map; `graph` and `chains`, what the map was made from; `args` and `kwargs`, the inputs.
+    Parameters: `module`; `chains` and `graph`, as found; `args` and `kwargs`, the input they were found with.
     """
-    lab = _lab(module, found, graph, args, kwargs)
-    worst, limit = max((_closure(s, r, lab.dtype) for s in found.streams for r in lab.runs), key=lambda e: e[0] / e[1])
-    continuity = max(_continuity(s, r) for s in found.streams for r in lab.runs)
+    return examine(lab(module, chains, graph, args, kwargs))
+
+
+def examine(lab: Lab) -> Proof:
+    """The five proofs in a prepared laboratory. Parameters: `lab`."""
+    worst, limit = max((_closure(s, r, lab.dtype) for s in lab.map.streams for r in lab.runs), key=lambda e: e[0] / e[1])
+    continuity = max(_continuity(s, r) for s in lab.map.streams for r in lab.runs)
     limit_on = FACTOR * torch.finfo(lab.dtype).eps
     if not worst <= limit:
         raise NotClosedError(f"closure: entry and writes miss the stream by {worst:.3g}, the bound is {limit:.3g} ({lab.dtype}).")
     if not continuity <= limit_on * 100:
         raise NotClosedError(f"continuity: the transports between additions miss the stream by {continuity:.3g} of its size.")
-    cut, cuts, bypass = _cut(lab, graph, chains)
-    around = tuple(sorted({n for c in chains[:1] if (end := _output(graph, found.main)) for n in uncovered(graph, c, end)}))
-    response = _response(lab, found.main)
+    cut, cuts, bypass = _cut(lab, lab.graph, lab.chains)
+    end = _output(lab.graph, lab.map.main)
+    around = () if end is None else uncovered(lab.graph, lab.chains[0], end)
+    response = _response(lab, lab.map.main)
     return Proof(str(lab.dtype).removeprefix("torch."), worst, limit, continuity, cut, cuts, bypass, around, response)
 
 
-def _lab(module: nn.Module, found: StreamMap, graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:
-    other = second_input(graph, args, kwargs)
-    size = sum(p.numel() for p in module.parameters())
-    if size * 24 < psutil.virtual_memory().available:
+def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:
+    """The module in float64 if it fits into memory a second time, else in float32, mapped again there.
+
+    Parameters: as of `prove`. Raises `NotClosedError` where precision or another input changes the additions.
+    """
+    both = ((args, dict(kwargs)), second_input(graph, args, kwargs))
+    lifted, dtype, inputs, seen = _lifted(module, both)
+    found = chosen(seen)
+    same_additions(chains, found, f"the module's own precision and {str(dtype).removeprefix('torch.')}")
+    same_additions(found, chosen(record(lifted, *inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
+    ready = Lab(lifted, dtype, inputs, seen, found, build(type(module).__name__, seen, found))
+    return replace(ready, runs=(ready.run(0), ready.run(1)))
+
+
+def _lifted(module: nn.Module, both: Any) -> tuple[nn.Module, torch.dtype, Any, Graph]:
+    if sum(p.numel() for p in module.parameters()) * 24 < psutil.virtual_memory().available:
         try:
-            lifted = copy.deepcopy(module).double()
-            lab = Lab(lifted, torch.float64, found, tuple(_cast(i, torch.float64) for i in ((args, dict(kwargs)), other)))
-            return replace(lab, runs=(lab.run(0), lab.run(1)))
+            lifted, inputs = copy.deepcopy(module).double(), tuple(_cast(i, torch.float64) for i in both)
+            return lifted, torch.float64, inputs, record(lifted, *inputs[0], True)
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
-            pass
+            pass  # an operation of it knows no float64, or it cannot be copied
     low = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    if low in (torch.bfloat16, torch.float16):
-        module = copy.deepcopy(module).float()
-    lab = Lab(module, torch.float32, found, tuple(_cast(i, torch.float32) for i in ((args, dict(kwargs)), other)))
-    return replace(lab, runs=(lab.run(0), lab.run(1)))
+    lifted = copy.deepcopy(module).float() if low in (torch.bfloat16, torch.float16) else module
+    inputs = tuple(_cast(i, torch.float32) for i in both)
+    return lifted, torch.float32, inputs, record(lifted, *inputs[0])
 
 
 def _cast(inputs: Any, dtype: torch.dtype) -> Any:
@@ -205,14 +221,14 @@ def _frozen_patch(before: Point, after: Point, seen: Captured, current: dict[int
     return Patch(after.stream, lambda old: transport(before, seen, current[u]))
 
 
-def same_additions(a: list[Chain], b: list[Chain]) -> None:
-    """Raises `NotClosedError` where two inputs take different additions.
+def same_additions(a: list[Chain], b: list[Chain], between: str) -> None:
+    """Raises `NotClosedError` where two runs take different additions.
 
-    Parameters: `a` and `b`, the chains found with each.
+    Parameters: `a` and `b`, the chains found in each; `between`, what differs, for the message.
     """
     one, two = ([[s.node.key for s in c.sums] for c in chains] for chains in (a, b))
     if one == two:
         return
     first = next((x for c, d in zip(one, two, strict=False) for x, y in zip(c, d, strict=False) if x != y and x), None)
     where = f", the first at {show(first)}" if first else ""
-    raise NotClosedError(f"the additions differ between two inputs{where}: the module's control flow depends on its data. Map each way by itself.")
+    raise NotClosedError(f"the additions differ between {between}{where}. Map each way through the module by itself.")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mainstem.algebra import Call, is_inplace, tensors
 from mainstem.core import InputError, Key, Path
 
+from ._double import call_double
 from ._watch import Watch
 
 _VIEWS = frozenset(
@@ -83,12 +84,13 @@ class Graph:
         return bool(self.weighted[node.index] >> ancestor.index & 1)
 
 
-def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
+def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], double: bool = False) -> Graph:
     """Runs the module once and returns the graph of its forward pass.
 
-    Parameters: `module`; `args` and `kwargs`, its inputs. Raises `InputError` in train mode with active dropout.
+    Parameters: `module`; `args` and `kwargs`, its inputs; `double`, rewrite casts to lower precision to float64. Raises
+    `InputError` in train mode with active dropout.
     """
-    recorder = _Recorder(module, (args, kwargs))
+    recorder = _Recorder(module, (args, kwargs), double)
     with torch.no_grad(), recorder.watch:
         result = module(*args, **kwargs)
     outputs = [(path, recorder.node(t)) for path, t in tensors(result)]
@@ -98,7 +100,8 @@ def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 class _Recorder:
     """Handler of a watch that builds the graph. Tensors are kept alive, since their ids are the names of nodes."""
 
-    def __init__(self, module: nn.Module, inputs: Any) -> None:
+    def __init__(self, module: nn.Module, inputs: Any, double: bool = False) -> None:
+        self.double = double
         self.nodes: list[Node] = []
         self.current: dict[int, Node] = {}
         self.kept: list[Tensor] = []
@@ -112,7 +115,7 @@ class _Recorder:
         refuse_chance(key, name, args, kwargs)
         operands = tuple((path, self.node(t)) for path, t in [*tensors(args), *tensors(kwargs)])
         overwrites = is_inplace(name, kwargs) and bool(operands)
-        out = func(*args, **kwargs)
+        out = call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
         made = (kwargs.get("out") if kwargs.get("out") is not None else args[0]) if overwrites else out
         call = Call(name, func, args, kwargs, None)
         for path, tensor in tensors(made):

@@ -4,17 +4,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Call, dig, is_inplace, put, rule, tensors
+from mainstem.algebra import Call, dig, is_inplace, put, tensors
 from mainstem.core import Key, MapError, Site, show
 
+from ._double import call_double
 from ._record import refuse_chance
 from ._watch import Watch
-
-_LOW = (torch.float32, torch.float16, torch.bfloat16)
-
 
 @dataclass(frozen=True, slots=True)
 class Patch:
@@ -75,18 +72,16 @@ class Tap:
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         refuse_chance(key, name, args, kwargs)
-        if self.double:
-            func, args, kwargs = _doubled(name, func, args, kwargs)
         patches = self.patches.get(key, ())
         wanted = key in self.keys
         if not patches and not wanted:
-            return self._finish(func(*args, **kwargs), args)
+            return self._call(name, func, args, kwargs)
         for patch in patches:
             if patch.site.role == "arg":
                 args, kwargs = _patch_argument(patch, name, args, kwargs)
         copy = key in self.volatile
         kept = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
-        out = self._finish(func(*args, **kwargs), args)
+        out = self._call(name, func, args, kwargs)
         for patch in patches:
             if patch.site.role == "out":
                 out = _patch_result(patch, name, out, kwargs)
@@ -104,50 +99,34 @@ class Tap:
                 f"{show(min(missing))}. Map it again with an input of this form: mainstem.find(module, *inputs)."
             )
 
-    def _finish(self, out: Any, args: tuple[Any, ...]) -> Any:
-        if self.double and isinstance(out, Tensor) and out.dtype in _LOW and not any(True for _ in tensors(args)):
-            return out.double()
-        return out
+    def _call(self, name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        return call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
 
 
 def _patch_argument(patch: Patch, name: str, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     path = patch.site.path
     where = kwargs if isinstance(path[0], str) else args
     old = dig(where, path)
-    new = patch.change(old)
     if is_inplace(name, kwargs) and path == (0,):
-        old.copy_(new)
+        old.copy_(patch.change(old.clone()))
         return args, kwargs
+    new = patch.change(old)
     return (args, put(kwargs, path, new)) if where is kwargs else (put(args, path, new), kwargs)
 
 
 def _patch_result(patch: Patch, name: str, out: Any, kwargs: dict[str, Any]) -> Any:
-    """An in-place call's result is its first operand, which the module goes on using: it is written into."""
+    """An in-place call's result is its first operand, which the module goes on using: it is written into.
+
+    The change is made of a copy, since what autograd remembers of it must not be overwritten.
+    """
     old = dig(out, patch.site.path)
-    new = patch.change(old)
     if is_inplace(name, kwargs):
-        old.copy_(new)
+        old.copy_(patch.change(old.clone()))
         return out
-    return put(out, patch.site.path, new)
+    return put(out, patch.site.path, patch.change(old))
 
 
 def _copied(tree: Any) -> Any:
     for path, tensor in list(tensors(tree)):
         tree = put(tree, path, tensor.clone())
     return tree
-
-
-def _doubled(name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """The same call with float64 wherever a lower precision is asked for; a fused product that knows no float64 is spelled out."""
-    if name in ("float", "half", "bfloat16"):
-        return torch.Tensor.double, args, kwargs
-    if name == "_grouped_mm":
-        return _spelled_out(name, func), args, kwargs
-    args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a for a in args)
-    return func, args, {k: torch.float64 if isinstance(v, torch.dtype) and v in _LOW else v for k, v in kwargs.items()}
-
-
-def _spelled_out(name: str, func: Callable[..., Any]) -> Callable[..., Any]:
-    found = rule(name)
-    assert found is not None
-    return lambda *args, **kwargs: found.form(Call(name, func, args, kwargs, None), {(0,): args[0]})

@@ -117,26 +117,26 @@ def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset
 
 
 def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals: dict[Node, Sum]) -> int | None:
-    best: tuple[int, int] | None = None
+    best: tuple[int, int, int] | None = None
     for i, own in enumerate(origins):
+        latest = max((n.index for n in own if n in residuals), default=-1)
         for source in own:
-            if source.data and _carries(graph, source, i, s, origins):
-                latest = max((n.index for n in own if n in residuals), default=-1)
-                best = max(best or (-1, i), (latest, i))
-    return None if best is None else best[1]
+            again = _added_again(graph, source, i, s, origins) if source.data else None
+            if again is not None:
+                best = max(best or (latest, -again, i), (latest, -again, i))
+    return None if best is None else best[2]
 
 
-def _carries(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> bool:
-    """Every other term depends on the source through weights, or is an older value of the stream that is added again."""
-    writes = 0
+def _added_again(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> int | None:
+    """How many terms are the source or older values of the stream once more, where all others depend on it through weights."""
+    again = 0
     for j, term in enumerate(s.terms):
-        if j == i:
+        if j == i or graph.weights_between(source, term.node):
             continue
-        if graph.weights_between(source, term.node):
-            writes += 1
-        elif not any(graph.weights_between(old, source) for old in origins[j] if old.data):
-            return False
-    return writes > 0
+        if not any(old is source or graph.weights_between(old, source) for old in origins[j] if old.data):
+            return None
+        again += 1
+    return again if again < len(s.terms) - 1 else None
 
 
 def _projection(graph: Graph, s: Sum, residuals: dict[Node, Sum]) -> tuple[int, Node] | None:

@@ -1,0 +1,146 @@
+"""What every score returns: values with named axes and labels, the choices made, and how nearly the parts sum to the whole."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._errors import InputError, NotClosedError
+from ._labels import Label
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The components of one write: its label, the axes inside it, and values of shape [*axes, *rest]."""
+
+    label: str
+    kind: str
+    values: Tensor
+    axes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the axes inside the write."""
+        return tuple(self.values.shape[: len(self.axes)])
+
+    def flat(self) -> Tensor:
+        """Values with one component axis in front."""
+        return self.values.reshape(math.prod(self.sizes), *self.values.shape[len(self.axes) :])
+
+    def name(self, index: int) -> str:
+        """The label of a component. Parameters: `index`, along the flat component axis."""
+        at = []
+        for axis, size in zip(reversed(self.axes), reversed(self.sizes), strict=True):
+            at.append((axis, index % size))
+            index //= size
+        return str(Label(self.label, tuple(reversed(at))))
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Parts of a whole. `rest` names the axes behind the component axis; `error` is the miss of their sum, `bound` its limit."""
+
+    groups: tuple[Group, ...]
+    whole: Tensor
+    rest: tuple[str, ...]
+    error: float
+    bound: float
+    choices: dict[str, Any] = field(default_factory=dict)
+    coords: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(math.prod(g.sizes) for g in self.groups)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes of `tensor`."""
+        return ("component", *self.rest)
+
+    @property
+    def tensor(self) -> Tensor:
+        """All values, the component axis first."""
+        return torch.cat([g.flat() for g in self.groups])
+
+    @property
+    def closed(self) -> bool:
+        """Whether the parts sum to the whole within the bound."""
+        return self.error <= self.bound
+
+    def labels(self) -> Iterator[str]:
+        """The components' labels in the order of `tensor`, made one at a time."""
+        for group in self.groups:
+            for i in range(math.prod(group.sizes)):
+                yield group.name(i)
+
+    def label(self, index: int) -> str:
+        """One component's label. Parameters: `index`, along the component axis."""
+        for group in self.groups:
+            n = math.prod(group.sizes)
+            if index < n:
+                return group.name(index)
+            index -= n
+        raise InputError(f"there is no component {index}")
+
+    def __getitem__(self, label: str) -> Tensor:
+        """Values of one component, or of one write with its inner axes. Parameters: `label`."""
+        start = 0
+        for group in self.groups:
+            n = math.prod(group.sizes)
+            if group.label == label:
+                return group.values
+            if label.startswith(group.label):
+                for i in range(n):
+                    if group.name(i) == label:
+                        return group.flat()[i]
+            start += n
+        raise InputError(f"no component {label!r} here; the writes are {', '.join(g.label for g in self.groups[:8])} ...")
+
+    def sum(self, axis: str = "component") -> "Parts | Tensor":
+        """Sums one axis away. Parameters: `axis`, "component", an axis inside writes ("key_pos", "head", "neuron"), or one behind."""
+        if axis == "component":
+            return sum((g.flat().sum(0) for g in self.groups), torch.zeros_like(self.whole))
+        if axis in self.rest:
+            at = self.rest.index(axis) - len(self.rest)
+            groups = tuple(replace(g, values=g.values.sum(at)) for g in self.groups)
+            return replace(self, groups=groups, whole=self.whole.sum(at), rest=tuple(a for a in self.rest if a != axis))
+        if not any(axis in g.axes for g in self.groups):
+            raise InputError(f"no axis {axis!r}; there are {', '.join(dict.fromkeys(a for g in self.groups for a in g.axes))}, {', '.join(self.rest)}.")
+        return replace(self, groups=tuple(_summed(g, axis) for g in self.groups))
+
+    def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
+        """The k highest components of a single prompt's scores, with their values.
+
+        Parameters: `k`; `largest`, the highest if true, else the lowest.
+        """
+        values = self.tensor
+        if values.numel() != values.shape[0]:
+            raise InputError(f"top() ranks one prompt and position; here are {self.rest} of {tuple(values.shape[1:])}: select one first.")
+        found, index = values.flatten().topk(min(k, len(self)), largest=largest)
+        return [(self.label(int(i)), float(v)) for v, i in zip(found, index, strict=True)]
+
+    def select(self, axis: str, index: int) -> "Parts":
+        """Takes one place along an axis behind the components. Parameters: `axis`, such as "batch"; `index`."""
+        at = self.rest.index(axis) - len(self.rest)
+        groups = tuple(replace(g, values=g.values.select(at, index)) for g in self.groups)
+        return replace(self, groups=groups, whole=self.whole.select(at, index), rest=tuple(a for a in self.rest if a != axis))
+
+    def checked(self) -> "Parts":
+        """Itself, or `NotClosedError` where the parts miss the whole by more than the bound."""
+        if not self.error <= self.bound:
+            what = self.choices.get("by", "the decomposition")
+            raise NotClosedError(f"{what}: the parts miss the whole by {self.error:.3g}, the bound is {self.bound:.3g}. {_nan(self.whole)}")
+        return self
+
+
+def _summed(group: Group, axis: str) -> Group:
+    if axis not in group.axes:
+        return group
+    at = group.axes.index(axis)
+    return replace(group, values=group.values.sum(at), axes=tuple(a for a in group.axes if a != axis))
+
+
+def _nan(whole: Tensor) -> str:
+    return "The model's output holds NaN or inf: check its weights." if not bool(whole.isfinite().all()) else ""

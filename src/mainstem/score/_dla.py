@@ -1,0 +1,80 @@
+"""Direct logit attribution: what every part of the stream gives a logit, through everything after it frozen at this input."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mainstem.core import Group, InputError, Parts, bound, error
+from mainstem.find import Captured, Write
+from mainstem.stream import LEVELS, Pass, Sweep, applies, graded, needed, pull, reduce, rows, subscores
+
+_BUDGET = 512 * 2**20
+
+
+@graded
+def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = False) -> Parts:
+    """<direction, output> as the sum of what every part contributes, constants included.
+
+    score(v) = <A^T direction, v>, A the product of all frozen maps between the part and the output.
+
+    Parameters: `run`; `direction`, of the output's shape, such as one at a token's logit; `level`, how far writes are taken
+    apart; `keep_pos`, a score for every position instead of their sum.
+
+    Returns the parts with [batch] or [batch, pos] behind the component axis. Raises `NotClosedError` where they do not sum.
+    """
+    if level not in LEVELS:
+        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
+    if keep_pos and run.output().ndim != 3:
+        raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
+    sweep = pull(run, direction)
+    expanded = _expanded(run, sweep, level, keep_pos)
+    groups: list[Group] = []
+    size = torch.zeros((), device=direction.device)
+    for row in rows(run):
+        g = _direction(run, sweep, direction, row.label, row.start)
+        product = g * row.vector
+        size = size + reduce(product.abs(), keep_pos)
+        found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, keep_pos))]
+        groups += found
+    whole = reduce(direction * run.output(), keep_pos)
+    parts = Parts(tuple(groups), whole, ("batch", "pos") if keep_pos else ("batch",), 0.0, 0.0)
+    total = parts.sum()
+    assert isinstance(total, Tensor)
+    miss = error(total, whole)
+    choices = {"by": "dla", "level": level, "norm": "frozen at this input", "edits": len(run.patches)}
+    return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size) * len(run.stream.points) ** 0.5, choices).checked()
+
+
+def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: int) -> Tensor:
+    for name, _, g in sweep.constants:
+        if name == label:
+            return g
+    return sweep.at[start] if start < len(sweep.at) else direction
+
+
+def _expanded(run: Pass, sweep: Sweep, level: str, keep_pos: bool) -> dict[str, list[Group]]:
+    """The writes that the level takes apart, a few at a time, so that what is captured stays small."""
+    found = {}
+    entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
+    for some in _batches(run, [w for w in run.stream.writes if applies(w, level)]):
+        seen = run.again({key for w in some for key in needed(w)})
+        for write in some:
+            found[write.label] = _closed(run, write, level, sweep.at[entering[write.label]], seen, keep_pos)
+    return found
+
+
+def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool) -> list[Group]:
+    groups = subscores(run, write, level, g, seen, keep_pos)
+    if run.low:
+        total = sum(group.flat().sum(0) for group in groups)
+        groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), keep_pos) - total))
+    return groups
+
+
+def _batches(run: Pass, writes: Sequence[Write]) -> list[list[Write]]:
+    """Writes grouped so that a pass over one group captures at most half a gigabyte."""
+    point = run.raw_point(len(run.stream.points) - 1)
+    each = 16 * point.numel() * point.element_size()
+    n = max(1, _BUDGET // max(1, each))
+    return [list(writes[i : i + n]) for i in range(0, len(writes), n)]

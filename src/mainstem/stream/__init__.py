@@ -1,0 +1,36 @@
+"""Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
+
+from ._attention import factors, heads
+from ._edit import Edit, patches, zero
+from ._parts import LEVELS, applies, needed, reduce, subscores, subvector, writer_map
+from ._pass import Pass, find_point, find_write, graded, pre_point, take
+from ._sweep import Row, Sweep, carry, pull, push, rows, through, transport
+
+__all__ = [
+    "LEVELS",
+    "Edit",
+    "Pass",
+    "Row",
+    "Sweep",
+    "applies",
+    "carry",
+    "factors",
+    "find_point",
+    "find_write",
+    "graded",
+    "heads",
+    "needed",
+    "patches",
+    "pre_point",
+    "pull",
+    "push",
+    "reduce",
+    "rows",
+    "subscores",
+    "subvector",
+    "take",
+    "through",
+    "transport",
+    "writer_map",
+    "zero",
+]

@@ -1,0 +1,151 @@
+"""One forward pass held for reading: points, writes, the frozen maps between them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from mainstem.algebra import Affine, Program, raised
+from mainstem.core import InputError, Key, parse_label
+from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
+
+T = TypeVar("T")
+_LOW = (torch.bfloat16, torch.float16)
+
+
+@dataclass
+class Pass:
+    """What one run of a module left: the calls that the map needs, nothing expanded.
+
+    `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values.
+    """
+
+    module: nn.Module
+    map: StreamMap
+    stream: Stream
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    seen: Captured
+    patches: tuple[Patch, ...] = ()
+    grad: bool = False
+
+    @property
+    def low(self) -> bool:
+        """Whether some of the run was in a precision too low for exact sums."""
+        sites = [p.site for p in self.stream.points] + [w.site for w in (*self.stream.entry, *self.stream.writes)]
+        sites += [self.stream.output] if self.stream.output else []
+        return any(self.seen.at(site).dtype in _LOW for site in sites)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the algebra: the run's own, float32 for a bfloat16 or float16 run."""
+        return torch.float32 if self.low else self.raw_point(len(self.stream.points) - 1).dtype
+
+    def raw_point(self, t: int) -> Tensor:
+        """The sum at point t as the run had it. Parameters: `t`, 0 is the entry."""
+        return self.seen.at(self.stream.points[t].site)
+
+    def point(self, t: int) -> Tensor:
+        """The sum at point t, in the precision of the algebra. Parameters: `t`."""
+        return self.lift(self.raw_point(t))
+
+    def face(self, t: int) -> Tensor:
+        """What the next block reads of point t: the sum itself, or what a norm or a ReLU makes of it. Parameters: `t`."""
+        return self.affine(self.stream.points[t].face).live(self.point(t))
+
+    def write(self, write: Write) -> Tensor:
+        """What a write adds, its factor included. Parameters: `write`."""
+        return write.factor * self.lift(self.seen.at(write.site))
+
+    def output(self) -> Tensor:
+        """The output that the readout leads to, in the precision of the algebra."""
+        if self.stream.output is None:
+            raise InputError("nothing of the module's output can be followed back to this stream, so it has no readout to score.")
+        return self.lift(self.seen.at(self.stream.output))
+
+    def lift(self, value: Tensor) -> Tensor:
+        """A value in the precision of the algebra. Parameters: `value`."""
+        return value.float() if value.dtype in _LOW else value
+
+    def affine(self, program: Program, seen: Captured | None = None) -> Affine:
+        """A program frozen at this run. Parameters: `program`; `seen`, a later run of the same input with more captured."""
+        calls = (seen or self.seen).calls
+        if not self.low:
+            return program.bind(calls)
+        return program.bind({key: raised(calls[key], torch.float32) for key in program.keys()})
+
+    def again(self, keys: set[Key]) -> Captured:
+        """The same run once more, other calls captured. Parameters: `keys`."""
+        with torch.set_grad_enabled(self.grad):
+            return run(self.module, self.args, self.kwargs, keys, self.patches, self.map.volatile)
+
+
+def graded(f: Callable[..., T]) -> Callable[..., T]:
+    """Makes a function of a pass record gradients only where the pass did. Parameters: `f`, its first argument the pass."""
+
+    @wraps(f)
+    def wrapped(run: Pass, *args: Any, **kwargs: Any) -> T:
+        with torch.set_grad_enabled(run.grad):
+            return f(run, *args, **kwargs)
+
+    return wrapped
+
+
+def take(
+    module: nn.Module,
+    found: StreamMap,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    patches: tuple[Patch, ...] = (),
+    stream: str | None = None,
+    grad: bool = False,
+) -> Pass:
+    """Runs the module and keeps what the map needs.
+
+    Parameters: `module`; `found`, its map; `args` and `kwargs`, the input; `patches`, edits; `stream`, the stream to look at
+    by name (the main one); `grad`, record gradients.
+    """
+    chosen = found.main if stream is None else next((s for s in found.streams if s.name == stream), None)
+    if chosen is None:
+        raise InputError(f"no stream {stream!r}; there are {', '.join(s.name or '(main)' for s in found.streams)}.")
+    with torch.set_grad_enabled(grad):
+        seen = run(module, args, kwargs, chosen.keys(), patches, found.volatile)
+    return Pass(module, found, chosen, args, dict(kwargs), seen, tuple(patches), grad)
+
+
+def find_write(stream: Stream, label: str) -> Write:
+    """The write of a label. Parameters: `stream`; `label`. Raises `InputError` with the nearest ones where there is none."""
+    name = parse_label(label).write
+    for write in (*stream.entry, *stream.writes):
+        if write.label == name:
+            return write
+    raise InputError(f"no write {name!r} in this model; there are {_range(stream)}.")
+
+
+def find_point(stream: Stream, label: str) -> int | None:
+    """The index of a point by its label, None where it is none: `L3.resid_post`, `L0.resid_pre`, `entry`.
+
+    Parameters: `stream`; `label`.
+    """
+    names = [p.name for p in stream.points]
+    if label in names:
+        return names.index(label)
+    head, _, tail = label.rpartition(".")
+    if tail != "resid_pre":
+        return None
+    block = parse_label(head).write.rpartition("L")[2]
+    return pre_point(stream, int(block)) if block.isdigit() else None
+
+
+def pre_point(stream: Stream, block: int) -> int | None:
+    """The index of the point that a block reads. Parameters: `stream`; `block`."""
+    return next((i for i, p in enumerate(stream.points[1:]) if p.block == block), None)
+
+
+def _range(stream: Stream) -> str:
+    labels = [w.label for w in (*stream.entry, *stream.writes)]
+    return ", ".join(labels) if len(labels) < 9 else f"{', '.join(labels[:6])} ... {', '.join(labels[-2:])}"
+

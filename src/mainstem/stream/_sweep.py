@@ -1,0 +1,161 @@
+"""Carrying to the end and back: rows pushed forward through the frozen transports, directions pulled back to every point."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mainstem.algebra import Affine
+from mainstem.core import Group, InputError, Parts, bound, error
+from mainstem.find import Write
+
+from ._pass import Pass, graded
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Directions pulled back: `at[t]` is what a vector added at point t is multiplied by; `constants` what transports add."""
+
+    at: tuple[Tensor, ...]
+    constants: tuple[tuple[str, Tensor, Tensor], ...]
+
+
+@graded
+def pull(run: Pass, direction: Tensor) -> Sweep:
+    """Pulls a direction on the output back to every point of the stream.
+
+    Parameters: `run`; `direction`, of the output's shape: the sum of output x direction is the number taken apart.
+    """
+    points = run.stream.points
+    at: list[Tensor] = []
+    constants = []
+    g = direction
+    for t in reversed(range(len(points))):
+        maps = transport(run, t)
+        like = run.point(t)
+        constant = through(maps, torch.zeros_like(like))
+        if bool((constant != 0).any()):
+            name = "readout.bias" if t == len(points) - 1 else f"{points[t].name}.bias"
+            constants.append((name, constant, g))
+        g = _back(maps, like, g)
+        at.append(g)
+        g = points[t].factor * g
+    return Sweep(tuple(reversed(at)), tuple(reversed(constants)))
+
+
+def transport(run: Pass, t: int) -> tuple[Affine, Affine]:
+    """The frozen way from point t to the next addition (to the output from the last): to its face, and on.
+
+    Parameters: `run`; `t`.
+    """
+    return run.affine(run.stream.points[t].face), run.affine(run.stream.points[t].onward)
+
+
+def through(maps: tuple[Affine, ...], value: Tensor) -> Tensor:
+    """Applies maps one after another. Parameters: `maps`; `value`."""
+    for step in maps:
+        value = step(value)
+    return value
+
+
+def _back(maps: tuple[Affine, ...], like: Tensor, g: Tensor) -> Tensor:
+    likes = [like]
+    for step in maps[:-1]:
+        likes.append(step(likes[-1]))
+    for step, at in zip(reversed(maps), reversed(likes), strict=True):
+        g = step.adjoint(at)(g)[0]
+    return g
+
+
+@graded
+def push(run: Pass, rows: Tensor, start: int, end: int | None) -> Tensor:
+    """Carries vectors from point `start` to point `end`, or to the output.
+
+    Parameters: `run`; `rows`, a stack of vectors of the point's shape; `start`; `end`, None for the output.
+    """
+    stop = len(run.stream.points) if end is None else end
+    for t in range(start, stop):
+        for step in transport(run, t):
+            rows = step.linear(rows)
+        if t + 1 < len(run.stream.points):
+            rows = run.stream.points[t + 1].factor * rows
+    return rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of the stream as a vector: a write, a transport's constant or a run's rounding, and the point it enters at."""
+
+    label: str
+    kind: str
+    start: int
+    vector: Tensor
+    write: Write | None = None
+
+
+@graded
+def rows(run: Pass, end: int | None = None) -> list[Row]:
+    """Every part that enters the stream up to point `end`: entry, writes, constants of transports, rounding of low precision.
+
+    Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included).
+    """
+    points = run.stream.points
+    last = len(points) - 1 if end is None else end
+    found = []
+    for t, p in enumerate(points[: last + 1]):
+        found += [Row(w.label, w.kind, t, _shaped(run.write(w), run.point(t)), w) for w in p.writes]
+        if t < last or end is None:
+            constant = through(transport(run, t), torch.zeros_like(run.point(t)))
+            if bool((constant != 0).any()):
+                name = "readout.bias" if t == len(points) - 1 else f"{p.name}.bias"
+                found.append(Row(name, "constant", t + 1, constant))
+    return found + (_roundings(run, last, end is None) if run.low else [])
+
+
+def _shaped(value: Tensor, like: Tensor) -> Tensor:
+    return value.expand_as(like) if value.shape != like.shape else value
+
+
+def _roundings(run: Pass, last: int, output: bool) -> list[Row]:
+    """What low-precision arithmetic added or lost at every addition, as rows of their own."""
+    found = []
+    for t, p in enumerate(run.stream.points[: last + 1]):
+        exact = sum(run.write(w) for w in p.writes)
+        if t:
+            exact = exact + p.factor * through(transport(run, t - 1), run.point(t - 1))
+        found.append(Row(f"{p.name}.rounding", "rounding", t, run.point(t) - exact))
+    if output:
+        exact = through(transport(run, last), run.point(last))
+        found.append(Row("readout.rounding", "rounding", last + 1, run.output() - exact))
+    return found
+
+
+@graded
+def carry(run: Pass, end: int | None = None) -> Parts:
+    """The stream at a point, or the output, as the sum of every part carried there through the frozen transports.
+
+    x_u = sum over parts of (product of the transports between) part. Parameters: `run`; `end`, the point's index, None for
+    the output. The parts are vectors; the error is against the run's own value, in units of the stream.
+    """
+    found = rows(run, end)
+    stop = len(run.stream.points) if end is None else end
+    groups = tuple(Group(r.label, r.kind, _onward(run, r, stop)) for r in found)
+    whole = run.output() if end is None else run.point(end)
+    size = sum(g.values.abs() for g in groups)
+    total = sum(g.values for g in groups)
+    axes = ("batch", *(("pos",) if whole.ndim == 3 else ()), "d_model") if whole.ndim < 4 else ("batch", "channel", "height", "width")
+    if not groups:
+        raise InputError("nothing enters the stream up to this point.")
+    limit = bound(run.dtype, size) * max(1, stop)
+    return Parts(groups, whole, axes, error(total, whole), limit, {"by": "carry", "frozen": "at this input"}).checked()
+
+
+def _onward(run: Pass, row: Row, stop: int) -> Tensor:
+    """A constant or rounding enters behind its transport: as the next stream operand, or at the output itself."""
+    vector = row.vector
+    if row.kind == "constant" and row.start < len(run.stream.points):
+        vector = run.stream.points[row.start].factor * vector
+    if row.start >= len(run.stream.points):
+        return vector
+    end = None if stop == len(run.stream.points) else stop
+    return push(run, vector[None], row.start, end)[0]
