@@ -33,7 +33,7 @@ _POOL = (
     "mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d interpolate "
     "upsample cumsum"
 )
-_ACT = "gelu silu mish tanh sigmoid elu selu celu softplus hardswish hardtanh hardsigmoid leaky_relu relu6 logsigmoid softsign"
+_ACT = "gelu silu mish tanh sigmoid elu selu celu softplus hardswish hardtanh hardsigmoid leaky_relu relu6 log_sigmoid softsign"
 _MAX_POOL = "max_pool1d max_pool2d max_pool3d"
 _WEIGHT_FIRST = "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"
 

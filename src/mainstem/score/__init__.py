@@ -2,5 +2,6 @@
 
 from ._dla import direct
 from ._lens import NORMS, Lens, lens
+from ._words import Words, component, words
 
-__all__ = ["NORMS", "Lens", "direct", "lens"]
+__all__ = ["NORMS", "Lens", "Words", "component", "direct", "lens", "words"]

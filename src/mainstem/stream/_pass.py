@@ -54,7 +54,8 @@ class Pass:
 
     def face(self, t: int) -> Tensor:
         """What the next block reads of point t: the sum itself, or what a norm or a ReLU makes of it. Parameters: `t`."""
-        return self.affine(self.stream.points[t].face).live(self.point(t))
+        with torch.set_grad_enabled(self.grad):
+            return self.affine(self.stream.points[t].face).live(self.point(t))
 
     def write(self, write: Write) -> Tensor:
         """What a write adds, its factor included. Parameters: `write`."""

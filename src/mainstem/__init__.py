@@ -1,0 +1,58 @@
+"""mainstem finds the residual stream of any PyTorch model, proves it, and takes it apart exactly.
+
+    import mainstem as ms
+    trace = ms.load("default").trace("The capital of France is")
+    print(trace.scores(" Paris"))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mainstem.api import Contrast, LensResult, Model, Result, Trace, contrast, load
+    from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
+    from mainstem.find import Proof, Stream, StreamMap, find
+    from mainstem.stream import Edit, zero
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "api": ("Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"),
+    "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError"),
+    "find": ("Proof", "Stream", "StreamMap", "find"),
+    "stream": ("Edit", "zero"),
+}
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Contrast",
+    "Edit",
+    "InputError",
+    "LensResult",
+    "LoadError",
+    "MainstemError",
+    "MapError",
+    "Model",
+    "NoStreamError",
+    "NotClosedError",
+    "Proof",
+    "Result",
+    "Stream",
+    "StreamMap",
+    "Trace",
+    "contrast",
+    "find",
+    "load",
+    "zero",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Rooms are opened when something of theirs is asked for, so that importing mainstem costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(f"mainstem.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,9 @@
+"""The objects that users hold."""
+
+from ._lens import LensResult
+from ._model import Model, load
+from ._result import Result
+from ._target import Contrast, contrast
+from ._trace import Trace
+
+__all__ = ["Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"]

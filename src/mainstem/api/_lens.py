@@ -1,0 +1,52 @@
+"""The logit lens as users hold it: a table of points and positions, with words."""
+
+from typing import Any
+
+from torch import Tensor
+
+from mainstem.models import Loaded
+from mainstem.score import Lens
+
+from ._target import name_of
+
+
+class LensResult:
+    """What every point of the stream says, tensors of [point, batch, pos].
+
+    Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output.
+    """
+
+    def __init__(self, lens: Lens, loaded: Loaded, tokens: tuple[tuple[str, ...], ...], output: Tensor) -> None:
+        self.values, self._loaded, self.tokens, self._output = lens, loaded, tokens, output
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Labels of the points, the entry first."""
+        return self.values.points
+
+    def word(self, index: int) -> str:
+        """A place on the output in words. Parameters: `index`."""
+        return name_of(self._loaded, index, self._output)
+
+    def top(self, prompt: int = 0, position: int = -1) -> list[tuple[str, str, float]]:
+        """At one place, every point with its likeliest token and that token's probability.
+
+        Parameters: `prompt`; `position`, counted from either end.
+        """
+        at = self._at(prompt, position)
+        rows = zip(self.points, self.values.tokens, self.values.top_logprob, strict=True)
+        return [(p, self.word(int(ids[at])), float(lp[at].exp())) for p, ids, lp in rows]
+
+    def _at(self, prompt: int, position: int) -> tuple[int, ...]:
+        return (prompt, position) if self.values.tokens.ndim == 3 else (prompt,)
+
+    def frame(self) -> Any:
+        """A tidy polars frame: point, prompt, position, token, top, logprob, rank, entropy, kl."""
+        from ._frame import lens_frame
+
+        return lens_frame(self)
+
+    def __repr__(self) -> str:
+        head = f"logit lens, {self.values.norm} norm: {len(self.points)} points"
+        rows = [f"  {point:<18} {word!r:<16} {p:.3f}" for point, word, p in self.top()]
+        return "\n".join([head, *rows])

@@ -1,0 +1,146 @@
+"""A model as users hold it: its map, and traces of its runs."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mainstem.core import InputError, MapError
+from mainstem.find import StreamMap, find
+from mainstem.models import Inputs, Loaded, example, prepare
+from mainstem.models import load as load_module
+from mainstem.stream import Edit, Pass, patches, take
+
+from ._trace import Trace
+
+
+class Model:
+    """A module with its residual stream found and proved. Made by `load`.
+
+    Parameters: `loaded`, the module with its tokenizer or image processor.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self._map: StreamMap | None = None
+        self._lock = threading.RLock()
+        self._edits: ContextVar[Edit] = ContextVar("edits", default=Edit())
+
+    @property
+    def module(self) -> nn.Module:
+        """The PyTorch module itself, unchanged."""
+        return self.loaded.module
+
+    @property
+    def name(self) -> str:
+        """What the model is called in results."""
+        return self.loaded.name
+
+    @property
+    def map(self) -> StreamMap:
+        """The residual streams, found and proved at the first use on an example input of the model's form.
+
+        Raises `NoStreamError`, `NotClosedError`, or `InputError` where the form of the input is not known.
+        """
+        with self._lock:
+            if self._map is None:
+                made = example(self.loaded)
+                self._map = find(self.module, *made.args, **made.kwargs)
+            return self._map
+
+    def map_with(self, *args: Any, **kwargs: Any) -> StreamMap:
+        """Maps the model on an input of your own, and keeps that map.
+
+        Parameters: `args` and `kwargs`, what the module is called with.
+        """
+        with self._lock:
+            self._map = find(self.module, *args, **kwargs)
+            return self._map
+
+    def trace(
+        self,
+        data: Any,
+        edits: Edit | None = None,
+        padding: str = "right",
+        stream: str | None = None,
+        grad: bool = False,
+        **inputs: Any,
+    ) -> Trace:
+        """Runs the model and takes its stream apart.
+
+        Parameters: `data`, one prompt or several, token ids, images (files, PIL or tensors) or a float tensor; `edits`, such
+        as `mainstem.zero("L3.mlp")`; `padding`, "right" or "left", for prompts of different lengths, masked everywhere;
+        `stream`, which of several streams by name; `grad`, record gradients; `inputs`, further arguments of the module.
+
+        Returns the trace. Raises `InputError` for input that the model cannot read, `NoStreamError`, `NotClosedError`.
+        """
+        ready = prepare(self.loaded, data, padding, **inputs)
+        edit = self._edits.get() + (edits or Edit())
+        try:
+            run = self._take(self._map_for(ready), ready, edit, stream, grad)
+        except MapError:
+            run = self._take(self.map_with(*ready.args, **ready.kwargs), ready, edit, stream, grad)
+        if "decoder_input_ids" in ready.kwargs and run.stream is run.map.main:
+            ready.ids, ready.mask = ready.kwargs["decoder_input_ids"], None
+        return Trace(self.loaded, run, ready)
+
+    def _map_for(self, ready: Inputs) -> StreamMap:
+        try:
+            return self.map
+        except InputError:
+            return self.map_with(*ready.args, **ready.kwargs)
+
+    def _take(self, found: StreamMap, ready: Inputs, edit: Edit, stream: str | None, grad: bool) -> Pass:
+        try:
+            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), stream, grad)
+        except (ValueError, IndexError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"the model cannot run this input: {str(error).strip().splitlines()[0]}") from error
+
+    @contextmanager
+    def edited(self, edit: Edit) -> Iterator["Model"]:
+        """Every trace inside is made with the edit; undone on leaving, also by an error. Parameters: `edit`."""
+        token = self._edits.set(self._edits.get() + edit)
+        try:
+            yield self
+        finally:
+            self._edits.reset(token)
+
+    def verify(self) -> Any:
+        """Proves the map and closes every decomposition on an example; see `mainstem verify`."""
+        from ._verify import verify
+
+        return verify(self)
+
+    def __repr__(self) -> str:
+        known = f", {len(self._map.main.points) - 1} additions, width {self._map.main.width}" if self._map else ""
+        return f"Model({self.name}: {type(self.module).__name__}{known})"
+
+
+def load(
+    source: str | Path | nn.Module = "default",
+    tokenizer: Any = None,
+    processor: Any = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    device_map: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    pickles: bool = False,
+) -> Model:
+    """Loads a model to look at its residual stream.
+
+    Parameters: `source`, "default" for the embedded model, a folder in Hugging Face format, a hub id, or any `nn.Module`;
+    `tokenizer` and `processor`, used instead of the stored ones; `device`; `dtype`, such as "bfloat16"; `device_map`, spread
+    over devices by accelerate; `revision`, of a hub id; `trust_remote_code`, run code that comes with the model; `pickles`,
+    accept pickled checkpoints, which can run code when read.
+
+    Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
+    """
+    return Model(load_module(source, tokenizer, processor, device, dtype, device_map, revision, trust_remote_code, pickles))

@@ -1,0 +1,184 @@
+"""Scores as users hold them: ranked, summed, selected, as a tidy frame, stored, drawn."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mainstem.core import InputError, Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Values of components with named axes, the choices they were made with, and how nearly they sum to the whole.
+
+    Parameters: `parts`, the values; `model`, its name; `target`, what was scored, in words; `tokens`, the pieces of every
+    prompt; `positions`, the scored place in every prompt, None where all are kept.
+    """
+
+    parts: Parts
+    model: str
+    target: str
+    tokens: tuple[tuple[str, ...], ...] = ()
+    positions: tuple[int, ...] | None = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """All values, [component, ...]; the other axes are named in `axes`."""
+        return self.parts.tensor
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes of `tensor`, "component" first."""
+        return self.parts.axes
+
+    @property
+    def labels(self) -> Iterator[str]:
+        """The components' labels in order, made one at a time: there can be millions."""
+        return self.parts.labels()
+
+    @property
+    def whole(self) -> Tensor:
+        """What the parts sum to: the logit, or difference of logits, of the model itself."""
+        return self.parts.whole
+
+    @property
+    def error(self) -> float:
+        """How far the sum of the parts is from the whole, at most, in units of the whole."""
+        return self.parts.error
+
+    @property
+    def bound(self) -> float:
+        """What `error` must stay under: 64 eps times the sum of the parts' absolute values, grown with the depth."""
+        return self.parts.bound
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The choices that the values were made with: score, level, norm rule, target."""
+        return {**self.parts.choices, "target": self.target, "model": self.model}
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, label: str) -> Tensor:
+        """Values of one component, or of one write with its inner axes. Parameters: `label`."""
+        return self.parts[label]
+
+    def __repr__(self) -> str:
+        shape = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.tensor.shape, strict=True))
+        head = f"Result({shape}; {self.target}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e})"
+        if self.tensor.numel() != len(self):
+            return head
+        return "\n".join([head, *(f"  {label:<24} {value:+.4f}" for label, value in self.top(8))])
+
+    def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
+        """The k highest components of a single prompt's scores, as (label, value).
+
+        Parameters: `k`; `largest`, the highest if true, else the lowest.
+        """
+        only = self.parts.select("batch", 0) if self.whole.shape[:1] == (1,) else self.parts
+        return only.top(k, largest)
+
+    def sum(self, axis: str = "component") -> "Result | Tensor":
+        """Sums one axis away: all components to the whole, "key_pos" to heads, "neuron" to writes, "pos" to prompts.
+
+        Parameters: `axis`, its name.
+        """
+        found = self.parts.sum(axis)
+        return replace(self, parts=found) if isinstance(found, Parts) else found
+
+    def prompt(self, index: int) -> "Result":
+        """The scores of one prompt of a batch. Parameters: `index`."""
+        if not 0 <= index < self.whole.shape[0]:
+            raise InputError(f"there is no prompt {index}: there are {self.whole.shape[0]}, counted from 0.")
+        places = None if self.positions is None else self.positions[index : index + 1]
+        groups = tuple(replace(g, values=g.values.narrow(len(g.axes), index, 1)) for g in self.parts.groups)
+        parts = replace(self.parts, groups=groups, whole=self.parts.whole[index : index + 1])
+        return replace(self, parts=parts, tokens=self.tokens[index : index + 1], positions=places)
+
+    def frame(self, limit: int = 5_000_000) -> Any:
+        """A tidy polars frame: model, target, prompt, position, token, component, write, kind, layer, head, key_pos, neuron, value.
+
+        Parameters: `limit`, refuse to make more rows than this.
+        """
+        from ._frame import tidy
+
+        rows = self.tensor.numel()
+        if rows > limit:
+            raise InputError(f"a frame of this would have {rows:,} rows: take top() or sum() first, or pass frame(limit={rows}).")
+        return tidy(self)
+
+    def to_xarray(self) -> Any:
+        """An xarray DataArray with labelled components; needs xarray installed."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise InputError("to_xarray() needs xarray: pip install xarray") from error
+        values = self.tensor.detach().cpu().float().numpy()
+        return xarray.DataArray(values, dims=self.axes, coords={"component": list(self.labels)}, attrs=self.choices)
+
+    def chart(self, k: int = 20) -> Any:
+        """An altair bar chart of the strongest components of one prompt; needs the extra `view`.
+
+        Parameters: `k`, how many.
+        """
+        try:
+            import altair
+        except ImportError as error:
+            raise InputError("chart() needs altair: pip install 'mainstem[view]'") from error
+        rows = sorted(self.top(len(self)), key=lambda row: -abs(row[1]))[:k]
+        data = altair.Data(values=[{"component": label, "value": value} for label, value in rows])
+        bars = altair.Chart(data, title=f"{self.model}: {self.target}").mark_bar()
+        return bars.encode(x=altair.X("value:Q", title="logit"), y=altair.Y("component:N", sort=None, title=None))
+
+    def save(self, path: str | Path) -> Path:
+        """Stores values, labels and choices: `.parquet` and `.csv` as a tidy frame, `.json`, `.safetensors` as a tensor.
+
+        Parameters: `path`; its ending tells the form. Nothing half-written is left behind.
+        """
+        target = Path(path)
+        writers = {".parquet": _parquet, ".csv": _csv, ".json": _json, ".safetensors": _safetensors}
+        if target.suffix not in writers:
+            raise InputError(f"cannot store as {target.suffix or target.name!r}: use {', '.join(writers)}.")
+        if not target.parent.is_dir():
+            raise InputError(f"there is no folder {target.parent}.")
+        half = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            writers[target.suffix](self, half)
+            os.replace(half, target)
+        finally:
+            half.unlink(missing_ok=True)
+        return target
+
+
+def _short(value: Tensor) -> str:
+    return f"{float(value.flatten()[0]):.4f}" if value.numel() == 1 else f"{tuple(value.shape)}"
+
+
+def _parquet(result: Result, path: Path) -> None:
+    import pyarrow.parquet
+
+    table = result.frame().to_arrow()
+    about = {b"mainstem": json.dumps(result.choices | {"error": result.error, "bound": result.bound}).encode()}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(about), path)
+
+
+def _csv(result: Result, path: Path) -> None:
+    result.frame().write_csv(path)
+
+
+def _json(result: Result, path: Path) -> None:
+    record = {"choices": result.choices, "error": result.error, "bound": result.bound, "axes": result.axes}
+    path.write_text(json.dumps(record | {"labels": list(result.labels), "values": result.tensor.tolist()}), encoding="utf-8")
+
+
+def _safetensors(result: Result, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    about = {"choices": json.dumps(result.choices), "labels": json.dumps(list(result.labels)), "axes": json.dumps(result.axes)}
+    save_file({"values": result.tensor.detach().contiguous(), "whole": torch.as_tensor(result.whole).detach().contiguous()}, path, about)

@@ -1,0 +1,137 @@
+"""One prompt's prediction taken apart, as plain data that is printed, drawn and stored."""
+
+from typing import TYPE_CHECKING, Any
+
+from mainstem.core import InputError
+
+from ._result import Result
+from ._target import Contrast, Target
+
+if TYPE_CHECKING:
+    from ._trace import Trace
+
+
+def summary(trace: "Trace", target: Target, prompt: int, position: int | None, top: int) -> dict[str, Any]:
+    """Prediction, writes, lens, heads with the sources they read, neurons with their words, closure.
+
+    Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+    """
+    writes = _one(trace.scores(target, positions=position), prompt)
+    goal = target if target is not None else _predicted(trace, writes, prompt)
+    at = writes.positions[0] if writes.positions else None
+    heads = _one(trace.scores(goal, "head", positions=position), prompt)
+    neurons = _one(trace.scores(goal, "neuron", positions=position), prompt)
+    return {
+        "model": writes.model,
+        "prompt": trace.prompts[prompt] if trace.prompts else "",
+        "tokens": list(trace.tokens[prompt]) if trace.tokens else [],
+        "position": at,
+        "target": _target(trace, goal),
+        "whole": float(writes.whole),
+        "prediction": _prediction(trace, prompt, at),
+        "writes": [_write(group) for group in writes.parts.groups],
+        "lens": _lens(trace, goal, prompt, at),
+        "lens_grid": _grid(trace, prompt) if at is not None else {},
+        "heads": _heads(trace, heads, goal, prompt, position, top),
+        "neurons": _neurons(trace, neurons, prompt, position, top),
+        "closure": {"error": writes.error, "bound": writes.bound, "parts": len(neurons)},
+        "choices": {k: v for k, v in writes.choices.items() if k != "level"},
+    }
+
+
+def _one(result: Result, prompt: int) -> Result:
+    return result.prompt(prompt)
+
+
+def _predicted(trace: "Trace", writes: Result, prompt: int) -> int:
+    output = trace.logits[prompt]
+    return int((output if writes.positions is None else output[writes.positions[0]]).argmax())
+
+
+def _target(trace: "Trace", goal: Target) -> dict[str, Any]:
+    if isinstance(goal, Contrast):
+        one, two = (trace.index(t) for t in (goal.token, goal.against))
+        return {"id": one, "text": trace.word(one), "against": {"id": two, "text": trace.word(two)}}
+    if not isinstance(goal, (str, int)):
+        raise InputError("a summary is of one token or a contrast of two; scores() takes ids per prompt.")
+    one = trace.index(goal)
+    return {"id": one, "text": trace.word(one), "against": None}
+
+
+def _prediction(trace: "Trace", prompt: int, at: int | None, k: int = 5) -> list[dict[str, Any]]:
+    output = trace.logits[prompt] if at is None else trace.logits[prompt, at]
+    found, ids = output.detach().float().log_softmax(-1).topk(min(k, output.shape[-1]))
+    return [{"token": trace.word(int(i)), "logprob": float(v), "prob": float(v.exp())} for v, i in zip(found, ids, strict=True)]
+
+
+def _write(group: Any) -> dict[str, Any]:
+    head = group.label.split(".")
+    layer = next((int(part[1:]) for part in head if part[:1] == "L" and part[1:].isdigit()), None)
+    return {"label": group.label, "kind": group.kind, "layer": -1 if group.kind == "entry" else layer, "value": float(group.values)}
+
+
+def _lens(trace: "Trace", goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:
+    first = goal.token if isinstance(goal, Contrast) else goal
+    found = trace.lens(first)
+    lens, place = found.values, (prompt,) if at is None else (prompt, at)
+    return [
+        {
+            "point": point,
+            "token": found.word(int(lens.tokens[i][place])),
+            "top_prob": float(lens.top_logprob[i][place].exp()),
+            "logprob": float(lens.logprob[i][place]),
+            "rank": int(lens.rank[i][place]),
+            "entropy": float(lens.entropy[i][place]),
+            "kl": float(lens.kl[i][place]),
+        }
+        for i, point in enumerate(found.points)
+    ]
+
+
+def _grid(trace: "Trace", prompt: int) -> dict[str, Any]:
+    found = trace.lens()
+    lens = found.values
+    return {
+        "points": list(found.points),
+        "tokens": [[found.word(int(i)) for i in row[prompt]] for row in lens.tokens],
+        "prob": [row[prompt].exp().tolist() for row in lens.top_logprob],
+        "logprob": [row[prompt].tolist() for row in lens.logprob],
+        "kl": [row[prompt].tolist() for row in lens.kl],
+        "targets": [found.word(int(i)) for i in lens.target[prompt]],
+    }
+
+
+def _strongest(result: Result, axis: str, top: int) -> list[tuple[str, float]]:
+    """The components with an inner axis of this name, by absolute value."""
+    rows = []
+    for group in result.parts.groups:
+        if axis in group.axes:
+            flat = group.flat().flatten()
+            keep = flat.abs().topk(min(top, flat.numel())).indices
+            rows += [(group.name(int(i)), float(flat[i])) for i in keep]
+    return sorted(rows, key=lambda row: -abs(row[1]))[:top]
+
+
+def _heads(trace: "Trace", heads: Result, goal: Target, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
+    best = _strongest(heads, "head", top)
+    if not best:
+        return []
+    edges = _one(trace.scores(goal, "edge", positions=position), prompt)
+    return [{"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)} for label, value in best]
+
+
+def _sources(trace: "Trace", edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
+    write, _, head = label.rpartition(".H")
+    values = edges[write][int(head)].flatten()
+    tokens = trace.tokens[prompt] if trace.tokens else ()
+    order = values.abs().topk(min(k, values.numel())).indices.tolist()
+    return [{"position": j, "token": tokens[j] if j < len(tokens) else str(j), "value": float(values[j])} for j in order]
+
+
+def _neurons(trace: "Trace", neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
+    rows = []
+    for label, value in _strongest(neurons, "neuron", top):
+        said = trace.words(label, 6, prompt, position)
+        ends = {end: [word for word, _ in said[end]] for end in ("first", "last")}
+        rows.append({"label": label, "value": value, **ends})
+    return rows

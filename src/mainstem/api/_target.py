@@ -1,0 +1,152 @@
+"""What is scored: a token, a difference of two, one token per position; and where."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mainstem.core import InputError
+from mainstem.models import Inputs, Loaded
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The difference of two tokens' logits: their log-odds. Made by `contrast`."""
+
+    token: str | int
+    against: str | int
+
+
+def contrast(token: str | int, against: str | int) -> Contrast:
+    """A target that is the difference of two logits, log p(token) - log p(against).
+
+    Parameters: `token` and `against`, texts that are one token each, or ids.
+    """
+    return Contrast(token, against)
+
+
+Target = str | int | Contrast | Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """A target made concrete: ids per prompt (or per place), what they are held against, the places, and words for it."""
+
+    ids: Tensor
+    against: Tensor | None
+    places: Tensor | None
+    text: str
+
+    def direction(self, output: Tensor) -> Tensor:
+        """A tensor of the output's shape, one at the target (minus one at what it is held against).
+
+        Parameters: `output`.
+        """
+        found = torch.zeros_like(output)
+        for ids, sign in ((self.ids, 1.0), (self.against, -1.0)):
+            if ids is None:
+                continue
+            if output.ndim == 3 and self.places is not None:
+                rows = torch.arange(output.shape[0], device=output.device)
+                found[rows, self.places, ids] += sign
+            else:
+                found.scatter_add_(-1, ids.unsqueeze(-1), torch.full_like(output[..., :1], sign))
+        return found
+
+
+def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, positions: int | str | None) -> Aim:
+    """Resolves a target against a model and a run.
+
+    Parameters: `loaded`; `inputs`; `output`, the run's; `target`, None for what the model predicts; `positions`, a place
+    counted from either end of the real tokens, "all", or None for the mask token or else the last real token.
+
+    Raises `InputError` for unknown tokens, texts of several tokens, places outside of the prompt.
+    """
+    places = _places(loaded, inputs, output, positions)
+    at = output if places is None else output[torch.arange(output.shape[0], device=output.device), places]
+    if isinstance(target, Contrast):
+        one, two = (_one(loaded, t, output) for t in (target.token, target.against))
+        shape = at.shape[:-1]
+        full = (torch.full(shape, i, device=output.device) for i in (one, two))
+        return Aim(*full, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
+    if isinstance(target, Tensor):
+        ids = target.to(output.device).long().expand(at.shape[:-1])
+        if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
+            raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")
+        return Aim(ids, None, places, "given tokens")
+    if target is None:
+        if loaded.codec is not None and not has_words(loaded, output):
+            raise InputError(f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0.")
+        ids = at.argmax(-1)
+        words = {name_of(loaded, int(i), output) for i in ids.flatten()[:8]}
+        return Aim(ids, None, places, f"{words.pop()!r}" if len(words) == 1 else "the predicted tokens")
+    one = _one(loaded, target, output)
+    return Aim(torch.full(at.shape[:-1], one, device=output.device), None, places, repr(name_of(loaded, one, output)))
+
+
+def has_words(loaded: Loaded, output: Tensor) -> bool:
+    """Whether the output's last axis is the tokenizer's vocabulary. Parameters: `loaded`; `output`."""
+    return loaded.codec is not None and (loaded.codec.size is None or output.shape[-1] >= loaded.codec.size)
+
+
+def name_of(loaded: Loaded, index: int, output: Tensor) -> str:
+    """A place on the output's last axis in words: a token, a class, else its number. Parameters: `loaded`; `index`; `output`."""
+    if has_words(loaded, output) and loaded.codec is not None:
+        return loaded.codec.piece(index)
+    classes = getattr(getattr(loaded.module, "config", None), "id2label", None) or {}
+    return str(classes.get(index, index)) if len(classes) == output.shape[-1] else str(index)
+
+
+def _one(loaded: Loaded, target: str | int, output: Tensor) -> int:
+    if isinstance(target, str):
+        target = _named(loaded, target, output)
+    if not 0 <= target < output.shape[-1]:
+        raise InputError(f"there is no target {target}: the output has {output.shape[-1]} entries, counted from 0.")
+    return target
+
+
+def _named(loaded: Loaded, text: str, output: Tensor) -> int:
+    if loaded.codec is not None and has_words(loaded, output):
+        return loaded.codec.one(text)
+    classes = getattr(getattr(loaded.module, "config", None), "id2label", None) or {}
+    found = [i for i, name in classes.items() if text.lower() in (str(name).lower(), *str(name).lower().split(", "))]
+    if len(found) != 1:
+        raise InputError(f"no class {text!r} in this model: name one of its {output.shape[-1]} outputs, or its number.")
+    return int(found[0])
+
+
+def _places(loaded: Loaded, inputs: Inputs, output: Tensor, positions: int | str | None) -> Tensor | None:
+    if output.ndim != 3 or positions == "all":
+        return None
+    lengths = _lengths(inputs, output)
+    if positions is None:
+        return _default_places(loaded, inputs, lengths)
+    if isinstance(positions, str):
+        raise InputError(f"positions is a number, None or 'all', not {positions!r}.")
+    first = _first(inputs, output)
+    found = torch.where(torch.tensor(positions, device=output.device) < 0, first + lengths + positions, first + positions)
+    if bool(((found < first) | (found >= first + lengths)).any()):
+        raise InputError(f"there is no position {positions}: the shortest prompt has {int(lengths.min())} tokens, counted from 0 (or back from -1).")
+    return found
+
+
+def _default_places(loaded: Loaded, inputs: Inputs, lengths: Tensor) -> Tensor:
+    last = inputs.last if inputs.last is not None else lengths - 1
+    mask = getattr(getattr(loaded.codec, "tokenizer", None), "mask_token_id", None)
+    if mask is None or inputs.ids is None:
+        return last
+    found = inputs.ids == mask
+    return torch.where(found.any(1), found.int().argmax(1), last)
+
+
+def _lengths(inputs: Inputs, output: Tensor) -> Tensor:
+    if inputs.mask is not None:
+        return inputs.mask.sum(1)
+    return torch.full(output.shape[:1], output.shape[1], device=output.device)
+
+
+def _first(inputs: Inputs, output: Tensor) -> Tensor:
+    if inputs.mask is not None:
+        return inputs.mask.argmax(1)
+    return torch.zeros(output.shape[0], dtype=torch.long, device=output.device)

@@ -1,0 +1,200 @@
+"""One traced input: tensors by name, lens, scores, words, pictures."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mainstem.core import InputError
+from mainstem.find import Stream
+from mainstem.models import Inputs, Loaded
+from mainstem.score import Words, component, direct, lens, words
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed
+
+from ._lens import LensResult
+from ._lens import LensResult
+from ._result import Result
+from ._target import Target, aim, name_of
+
+_OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
+
+
+class Trace:
+    """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
+
+    Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with.
+    """
+
+    def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs) -> None:
+        self._loaded, self.run, self._inputs = loaded, run, inputs
+
+    @property
+    def stream(self) -> Stream:
+        """The stream looked at: its points, writes and blocks."""
+        return self.run.stream
+
+    @property
+    def logits(self) -> Float[Tensor, "batch ..."]:
+        """The output that the readout leads to: [batch, pos, vocab] of a language model, [batch, class] of a classifier."""
+        return self.run.output()
+
+    @property
+    def tokens(self) -> tuple[tuple[str, ...], ...]:
+        """The pieces of every prompt, padding included; empty for inputs that are not tokens."""
+        ids, codec = self._inputs.ids, self._loaded.codec
+        if ids is None:
+            return ()
+        return tuple(tuple(codec.piece(int(i)) if codec else str(int(i)) for i in row) for row in ids)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The texts or files that were traced; empty where ids or tensors were given."""
+        return self._inputs.prompts
+
+    def word(self, index: int) -> str:
+        """A place on the output's last axis in words: a token, a class, else its number. Parameters: `index`."""
+        return name_of(self._loaded, index, self.logits)
+
+    def index(self, target: str | int) -> int:
+        """The place of a token or class on the output's last axis. Parameters: `target`, its text, or the place itself."""
+        return int(aim(self._loaded, self._inputs, self.logits, target, None).ids.flatten()[0])
+
+    def __repr__(self) -> str:
+        text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
+        return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
+
+    def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
+        """A tensor by its name, of the stream's shape.
+
+        Parameters: `name`, a label (`"L3.attn"`, `"L3.attn.H7"`, `"L3.resid_post"`, `"entry.embed"`), or a name and a layer
+        (`("resid_post", 3)`, also resid_pre, resid_mid, attn_out, mlp_out, z, pattern). A point is given as the next block
+        reads it (after a post-norm or a ReLU); `point` gives both faces.
+        """
+        if isinstance(name, tuple):
+            return self._by_layer(*name)
+        return self.point(name) if find_point(self.stream, name) is not None else component(self.run, name)
+
+    def _by_layer(self, name: str, layer: int) -> Tensor:
+        layer = self._layer(layer)
+        if name == "pattern":
+            return self.pattern(layer)
+        if name == "z":
+            return self.z(layer)
+        return self[f"{self._dot}L{layer}.{_OUT.get(name, name)}"]
+
+    @property
+    def _dot(self) -> str:
+        return f"{self.stream.name}." if self.stream.name else ""
+
+    def _layer(self, layer: int) -> int:
+        n = len(self.stream.blocks)
+        if not 0 <= layer < n:
+            raise InputError(f"there is no layer {layer}: this stream has {n} blocks, 0 to {n - 1}.")
+        return layer
+
+    def point(self, name: str, face: str = "read") -> Float[Tensor, "batch ..."]:
+        """A point of the stream.
+
+        Parameters: `name`, such as "L3.resid_post"; `face`, "read" for what the next block reads, "sum" for the sum itself.
+        """
+        at = find_point(self.stream, name)
+        if at is None:
+            raise InputError(f"no point {name!r}; there are {', '.join(p.name for p in self.stream.points[:6])} ...")
+        if face not in ("read", "sum"):
+            raise InputError(f"face is 'read' or 'sum', not {face!r}.")
+        return self.run.face(at) if face == "read" else self.run.point(at)
+
+    def pattern(self, layer: int, kind: str = "attn") -> Float[Tensor, "batch head pos key_pos"]:
+        """The attention pattern of a layer, recomputed where a fused kernel hides it and checked against its result.
+
+        Parameters: `layer`; `kind`, "attn" or "cross".
+        """
+        return self._attention(layer, kind)[0]
+
+    def z(self, layer: int, kind: str = "attn") -> Float[Tensor, "batch head pos d_head"]:
+        """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
+        return self._attention(layer, kind)[1]
+
+    def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
+        write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
+        source = write.writer.sources[0] if write.writer else None
+        if source is None or source.attention is None:
+            raise InputError(f"{write.label} is no attention; its kind is {write.kind}.")
+        seen, batch = self.run.again(needed(write)), self.run.raw_point(0).shape[0]
+        z = heads(self.run.lift(seen.at(source.site)), batch)
+        return factors(source.attention, seen, z, batch)[0], z
+
+    def carry(self, to: str = "logits") -> Result:
+        """Every part of the stream carried to a later point or to the logits, as vectors that sum to what is there.
+
+        Parameters: `to`, "logits" or a point's label. Raises `NotClosedError` where they do not sum.
+        """
+        end = None if to == "logits" else find_point(self.stream, to)
+        if end is None and to != "logits":
+            raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
+        return Result(carry(self.run, end), self._loaded.name, f"the stream at {to}", self.tokens)
+
+    def lens(self, target: Target = None, norm: str = "own") -> LensResult:
+        """The logit lens: the model's readout applied to every point, at every position.
+
+        p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
+
+        Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
+        `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point.
+        """
+        found = aim(self._loaded, self._inputs, self.logits, target, "all")
+        if found.against is not None:
+            raise InputError("the lens follows one token; score a contrast with scores().")
+        return LensResult(lens(self.run, found.ids, norm), self._loaded, self.tokens, self.logits)
+
+    def scores(
+        self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None
+    ) -> Result:
+        """What every part of the stream gives a logit, constants included; the parts sum to it within the bound.
+
+        score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v, frozen at this input.
+        Source: Elhage et al., "A mathematical framework for transformer circuits" (2021), there without the constants.
+
+        Parameters: `target`, a token as text or id, a `contrast`, ids per prompt, or None for what the model predicts;
+        `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, "dla", direct logit attribution;
+        `positions`, a place, "all" for a score at every place, None for the mask token or else the last real token.
+        """
+        if by != "dla":
+            raise InputError(f"no score {by!r}; there is 'dla', direct logit attribution.")
+        found = aim(self._loaded, self._inputs, self.logits, target, positions)
+        direction = found.direction(self.logits)
+        every = self.logits.ndim == 3 and found.places is None
+        parts = direct(self.run, direction, level, every)
+        places = None if found.places is None else tuple(map(int, found.places))
+        return Result(parts, self._loaded.name, f"logit of {found.text}", self.tokens, places)
+
+    def words(self, label: str, top: int = 10, prompt: int = 0, position: int | None = None) -> dict[str, list[tuple[str, float]]]:
+        """The words that a component raises most ("first") and lowers most ("last") at one place, with their logits' change.
+
+        Parameters: `label`, such as "L3.mlp.N120" or "L2.attn.H1"; `top`, how many at each end; `prompt`; `position`, the
+        mask token or else the last real one by default.
+        """
+        found = self._words(label, top, prompt, position)
+        ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
+        return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
+
+    def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
+        places = aim(self._loaded, self._inputs, self.logits, 0, position).places
+        at = (prompt,) if places is None else (prompt, int(places[prompt]))
+        return words(self.run, label, at, top)
+
+    def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
+        """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.
+
+        Parameters: `target`, as of `scores`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+        """
+        from ._summary import summary
+
+        return summary(self, target, prompt, position, top)
+
+    def html(self, path: str | Path, target: Target = None, prompt: int = 0, position: int | None = None) -> Path:
+        """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
+        from mainstem.view import save_page
+
+        return save_page(self.summary(target, prompt, position), path)

@@ -1,0 +1,150 @@
+"""From prompts, ids and images to what a module is called with: padding, masks and positions that agree."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mainstem.core import InputError
+
+from ._load import Loaded
+
+
+@dataclass
+class Inputs:
+    """Arguments for a module, and how people read them: pieces of text, which places are real, the last real one."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    ids: Tensor | None = None
+    mask: Tensor | None = None
+    prompts: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = field(default=())
+
+    @property
+    def last(self) -> Tensor | None:
+        """The last real position of every prompt, None where there are no positions."""
+        if self.ids is None:
+            return None
+        if self.mask is None:
+            return torch.full((self.ids.shape[0],), self.ids.shape[1] - 1, device=self.ids.device)
+        places = torch.arange(self.mask.shape[1], device=self.mask.device)
+        return (self.mask * places).argmax(1)
+
+
+def prepare(loaded: Loaded, data: Any, padding: str = "right", **more: Any) -> Inputs:
+    """The inputs for text, ids, images or tensors.
+
+    Parameters: `loaded`; `data`, one text or several, ids as lists or tensors, images as tensors [batch, channel, height,
+    width], files or PIL images; `padding`, "right" or "left", for prompts of different lengths; `more`, passed to the module.
+
+    Raises `InputError` for empty or too long prompts, wrong image sizes, text without a tokenizer.
+    """
+    if padding not in ("right", "left"):
+        raise InputError(f"padding is 'right' or 'left', not {padding!r}.")
+    several = list(data) if isinstance(data, (list, tuple)) else [data]
+    if not several:
+        raise InputError("there is nothing to trace: give a prompt, ids or an image.")
+    if all(isinstance(item, str) for item in several) and loaded.codec is not None:
+        return _ids(loaded, [loaded.codec.encode(item) for item in several], padding, tuple(several), more)
+    if isinstance(data, Tensor):
+        return _tensor(loaded, data, padding, more)
+    if all(isinstance(item, int) for item in several):
+        return _ids(loaded, [several], padding, (), more)
+    if all(isinstance(item, (list, tuple)) for item in several):
+        return _ids(loaded, [list(item) for item in several], padding, (), more)
+    if loaded.processor is not None:
+        return _images(loaded, several, more)
+    raise InputError("text needs a tokenizer: pass tokenizer=... to load, or give token ids." if isinstance(several[0], str) else f"cannot read {type(several[0]).__name__} as input.")
+
+
+def _tensor(loaded: Loaded, data: Tensor, padding: str, more: dict[str, Any]) -> Inputs:
+    if data.is_floating_point():
+        if not bool(data.isfinite().all()):
+            raise InputError("the input holds NaN or inf.")
+        weight = next((p for p in loaded.module.parameters() if p.is_floating_point()), data)
+        return Inputs((data.to(weight),), more, sizes=tuple(data.shape))
+    rows = data.unsqueeze(0) if data.ndim == 1 else data
+    return _ids(loaded, [row.tolist() for row in rows], padding, (), more)
+
+
+def _ids(loaded: Loaded, rows: Sequence[list[int]], padding: str, prompts: tuple[str, ...], more: dict[str, Any]) -> Inputs:
+    for row in rows:
+        if loaded.codec is not None:
+            loaded.codec.check(row)
+        elif not row:
+            raise InputError("the prompt has no tokens: give at least one.")
+    device = next((p.device for p in loaded.module.parameters()), torch.device("cpu"))
+    width = max(map(len, rows))
+    if all(len(row) == width for row in rows):
+        ids = torch.tensor(rows, device=device)
+        return Inputs((), _named(loaded.module, ids, None, False) | _decoder(loaded.module, ids, more), ids, None, prompts)
+    pad, left = (loaded.codec.pad if loaded.codec else 0), padding == "left"
+    filled = [[pad] * (width - len(r)) + r if left else r + [pad] * (width - len(r)) for r in rows]
+    real = [[0] * (width - len(r)) + [1] * len(r) if left else [1] * len(r) + [0] * (width - len(r)) for r in rows]
+    ids, mask = torch.tensor(filled, device=device), torch.tensor(real, device=device)
+    return Inputs((), _named(loaded.module, ids, mask, left) | _decoder(loaded.module, ids, more), ids, mask, prompts)
+
+
+def _named(module: nn.Module, ids: Tensor, mask: Tensor | None, left: bool) -> dict[str, Any]:
+    """By the names of the module's own parameters; positions are said where padding stands before the text."""
+    known = inspect.signature(module.forward).parameters
+    first = next(iter(known), "input_ids")
+    named: dict[str, Any] = {"input_ids" if "input_ids" in known else first: ids}
+    if mask is not None:
+        if "attention_mask" not in known:
+            raise InputError("this module takes no attention_mask: prompts of different lengths can't be traced together. Trace them one by one.")
+        named["attention_mask"] = mask
+        if left and "position_ids" in known:
+            named["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
+    return named
+
+
+def _decoder(module: nn.Module, ids: Tensor, more: dict[str, Any]) -> dict[str, Any]:
+    """A decoder that was given nothing to say starts with its start token."""
+    config = getattr(module, "config", None)
+    if not getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in more:
+        return more
+    start = getattr(config, "decoder_start_token_id", None) or 0
+    return more | {"decoder_input_ids": torch.full((ids.shape[0], 1), start, device=ids.device)}
+
+
+def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
+    from PIL import Image, UnidentifiedImageError
+
+    opened = []
+    for item in several:
+        try:
+            opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
+        except (OSError, UnidentifiedImageError) as error:
+            raise InputError(f"cannot read {item} as an image: {error}") from error
+    pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
+    inputs = _tensor(loaded, pixels, "right", more)
+    inputs.prompts = tuple(str(item) for item in several)
+    return inputs
+
+
+def example(loaded: Loaded) -> Inputs:
+    """An input to map a model with: a sentence, ids or pixels of its own form.
+
+    Parameters: `loaded`. Raises `InputError` for a module of which neither is known.
+    """
+    if loaded.codec is not None:
+        found = prepare(loaded, "The quick brown fox jumps over the lazy dog.")
+        if "decoder_input_ids" in found.kwargs and found.ids is not None:
+            found.kwargs["decoder_input_ids"] = found.ids[:, :4]
+        return found
+    module, config = loaded.module, getattr(loaded.module, "config", None)
+    if hasattr(config, "vocab_size"):
+        rows = torch.arange(1, 9) % max(2, int(config.vocab_size))
+        return prepare(loaded, rows[None], **({"decoder_input_ids": rows[None, :4]} if config.is_encoder_decoder else {}))
+    if hasattr(config, "num_channels"):
+        size = getattr(config, "image_size", None) or 64
+        height, width = size if isinstance(size, (list, tuple)) else (size, size)
+        generator = torch.Generator().manual_seed(0)
+        return prepare(loaded, torch.randn(2, config.num_channels, height, width, generator=generator))
+    raise InputError(f"the form of {type(module).__name__}'s input is not known: map it with one of your own, model.map_with(*inputs), or trace one.")

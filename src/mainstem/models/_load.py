@@ -1,0 +1,203 @@
+"""Models from the package, a folder, a hub id, or a module at hand. Nothing is downloaded but on an id, nothing is unpickled unasked."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mainstem.core import LoadError
+
+from ._text import Codec
+
+DEFAULT = Path(__file__).parent / "default"
+
+
+@dataclass
+class Loaded:
+    """A module ready to be run: its tokenizer or image processor where it has one, and a name for people."""
+
+    module: nn.Module
+    name: str
+    codec: Codec | None = None
+    processor: Any = None
+
+
+def load(
+    source: str | Path | nn.Module,
+    tokenizer: Any = None,
+    processor: Any = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    device_map: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    pickles: bool = False,
+) -> Loaded:
+    """Loads a model for reading: eval mode, gradients of weights off, weights checked to be finite.
+
+    Parameters: `source`, "default", a folder, a hub id or a module; `tokenizer` and `processor`, objects to use instead of the
+    stored ones; `device`; `dtype`; `device_map`, as of accelerate; `revision`, of a hub id; `trust_remote_code`, run code that
+    comes with the model; `pickles`, accept checkpoints that only exist as pickles, which can run code when read.
+
+    Raises `LoadError` with the fix for a missing folder, broken or missing weights, a tokenizer of another model, NaN.
+    """
+    if isinstance(source, nn.Module):
+        found = Loaded(source, type(source).__name__, _codec(tokenizer, source), processor)
+    elif str(source) == "default":
+        found = _default()
+    else:
+        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        found = _pretrained(str(source), tokenizer, processor, options, dtype, device_map, pickles)
+    return _ready(found, device if device_map is None else None, dtype)
+
+
+def _ready(found: Loaded, device: Any, dtype: Any) -> Loaded:
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if isinstance(dtype, str) and not isinstance(kind, torch.dtype):
+        raise LoadError(f"no dtype {dtype!r}; take float32, bfloat16, float16 or float64.")
+    if device is not None or kind is not None:
+        try:
+            found.module.to(device=device, dtype=kind)
+        except (RuntimeError, AssertionError) as error:
+            raise LoadError(f"cannot move the model to {device}: {_first_line(error)}") from error
+    found.module.eval()
+    for name, p in found.module.named_parameters():
+        if p.is_floating_point() and not bool(p.isfinite().all()):
+            raise LoadError(f"weight {name} holds NaN or inf: the checkpoint is broken. Take another copy of it.")
+    return found
+
+
+def _default() -> Loaded:
+    from ._gpt2 import load_gpt2
+
+    module = load_gpt2(DEFAULT)
+    codec = Codec.from_file(DEFAULT / "tokenizer.json", module.config.n_positions, module.config.vocab_size)
+    return Loaded(module, "default", codec)
+
+
+def _pretrained(source: str, tokenizer: Any, processor: Any, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool) -> Loaded:
+    folder = Path(source)
+    if folder.is_dir():
+        _check_folder(folder, pickles)
+    elif folder.exists():
+        raise LoadError(f"{source} is a file: name the folder that holds config.json and model.safetensors.")
+    elif source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise LoadError(f"there is no folder {source}.")
+    module = _module(source, options, dtype, device_map, pickles)
+    codec = _codec(tokenizer if tokenizer is not None else _stored(source, "AutoTokenizer", options), module)
+    images = processor if processor is not None or codec is not None else _stored(source, "AutoImageProcessor", options)
+    return Loaded(module, folder.name or source, codec, images)
+
+
+def _check_folder(folder: Path, pickles: bool) -> None:
+    """What can be said about a folder before anything of it is loaded."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise LoadError(f"{folder} holds no config.json: it is not a model folder in Hugging Face format.")
+    try:
+        json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LoadError(f"{config} is not readable JSON ({error}): take another copy of it.") from error
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights and list(folder.glob("*.bin")) and not pickles:
+        raise LoadError(
+            f"{folder} holds only a pickled checkpoint, which can run code when read. If you trust it, pass pickles=True "
+            "(--pickles), or save it again with safe_serialization."
+        )
+    if not weights and not pickles:
+        raise LoadError(f"{folder} holds no .safetensors weights.")
+    for path in weights:
+        _check_safetensors(path)
+
+
+def _check_safetensors(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            list(stored.keys())
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{path} is broken or half-written ({_first_line(error)}): copy or download it again.") from error
+
+
+def _module(source: str, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool) -> nn.Module:
+    import transformers
+
+    quiet = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    more = {"device_map": device_map} if device_map is not None else {}
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, **options)
+        kind = _class(transformers, config)
+        module, report = kind.from_pretrained(
+            source, dtype=dtype or "auto", use_safetensors=None if pickles else True, output_loading_info=True, **options, **more
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise LoadError(f"cannot load {source!r}: {_first_line(error)} {_offline_hint(source)}".strip()) from error
+    finally:
+        transformers.logging.set_verbosity(quiet)
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        raise LoadError(f"{source} lacks {len(missing)} weights of {type(module).__name__}, {missing[0]} for one; they would be random.")
+    return module
+
+
+def _class(transformers: Any, config: Any) -> Any:
+    for name in config.architectures or ():
+        if hasattr(transformers, name):
+            return getattr(transformers, name)
+    auto = getattr(config, "auto_map", None) or {}
+    return next((getattr(transformers, name) for name in auto if name.startswith("AutoModel")), transformers.AutoModel)
+
+
+def _stored(source: str, kind: str, options: dict[str, Any]) -> Any:
+    """The tokenizer or image processor that lies beside the weights, or None."""
+    import transformers
+
+    names = {"AutoTokenizer": ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")}
+    folder = Path(source)
+    wanted = names.get(kind, ("preprocessor_config.json",))
+    if folder.is_dir() and not any((folder / name).is_file() for name in wanted):
+        return None
+    try:
+        return getattr(transformers, kind).from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
+        if not folder.is_dir():
+            return None
+        raise LoadError(f"the {'tokenizer' if kind == 'AutoTokenizer' else 'image processor'} in {source} cannot be read: {_first_line(error)}") from error
+
+
+def _codec(tokenizer: Any, module: nn.Module) -> Codec | None:
+    if tokenizer is None or isinstance(tokenizer, Codec):
+        return tokenizer
+    codec = Codec(tokenizer, _limit(module), _rows(module))
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if codec.size is not None and largest >= codec.size:
+        raise LoadError(f"the tokenizer has ids up to {largest}, the model {codec.size} embeddings: they do not belong together. Pass tokenizer=...")
+    return codec
+
+
+def _limit(module: nn.Module) -> int | None:
+    config = getattr(module, "config", None)
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
+        if isinstance(found := getattr(config, name, None), int) and found > 0:
+            return found
+    return None
+
+
+def _rows(module: nn.Module) -> int | None:
+    try:
+        return int(module.get_input_embeddings().weight.shape[0])  # type: ignore[operator, union-attr]
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+def _offline_hint(source: str) -> str:
+    return "" if Path(source).is_dir() else "Is the name right, and the hub reachable? A local folder needs its path, such as ./model."

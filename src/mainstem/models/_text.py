@@ -1,0 +1,85 @@
+"""Text to token ids and back, over whatever tokenizer a model came with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mainstem.core import InputError
+
+
+class Codec:
+    """A tokenizer seen from one side: encode, decode, show the pieces.
+
+    Parameters: `tokenizer`, one of the tokenizers library or of transformers; `limit`, the longest prompt in tokens;
+    `size`, rows of the model's embedding.
+    """
+
+    def __init__(self, tokenizer: Any, limit: int | None = None, size: int | None = None) -> None:
+        self.tokenizer, self.limit, self.size = tokenizer, limit, size
+        self._plain = not hasattr(tokenizer, "convert_ids_to_tokens")
+
+    @classmethod
+    def from_file(cls, path: Path, limit: int | None, size: int | None) -> "Codec":
+        """A codec from a `tokenizer.json`. Parameters: `path`; `limit` and `size`, as of the class."""
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_file(str(path)), limit, size)
+
+    def encode(self, text: str, special: bool = True) -> list[int]:
+        """The ids of a text.
+
+        Parameters: `text`; `special`, add what the model's own prompts begin and end with. Raises `InputError` for an empty
+        text, one that is too long, and ids that the model has no embedding for.
+        """
+        if not text:
+            raise InputError("the prompt is empty: give at least one token of text.")
+        ids = self.tokenizer.encode(text, add_special_tokens=special)
+        ids = list(ids.ids if self._plain else ids)
+        self.check(ids)
+        return ids
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises `InputError` for no ids, too many, or ids the model does not know. Parameters: `ids`."""
+        if not ids:
+            raise InputError("the prompt has no tokens: give at least one.")
+        if self.limit is not None and len(ids) > self.limit:
+            raise InputError(f"the prompt has {len(ids)} tokens, this model reads at most {self.limit}: shorten it by {len(ids) - self.limit}.")
+        if self.size is not None and max(ids) >= self.size:
+            raise InputError(f"token {max(ids)} is beyond the model's {self.size} embeddings: this tokenizer belongs to another model.")
+
+    def piece(self, token: int) -> str:
+        """The text of one token, with its leading space. Parameters: `token`, an id."""
+        return str(self.tokenizer.decode([token], skip_special_tokens=False)) if self._plain else self._hf_piece(token)
+
+    def _hf_piece(self, token: int) -> str:
+        """transformers drops the space that a word piece begins with; the stored piece tells."""
+        stored = self.tokenizer.convert_ids_to_tokens(token)
+        text = self.tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        leading = isinstance(stored, str) and stored[:1] in ("\u2581", "\u0120")
+        return f" {text}" if leading and not text.startswith(" ") else text
+
+    def one(self, text: str) -> int:
+        """The id of a text that is one token. Parameters: `text`. Raises `InputError` with the pieces where it is several."""
+        ids = self.pieces_of(text)
+        if len(ids) == 1:
+            return ids[0]
+        spaced = self.pieces_of(" " + text) if not text.startswith(" ") else ids
+        hint = f" With a leading space it is one token: {' ' + text!r}." if len(spaced) == 1 else " Name one of them."
+        shown = ", ".join(repr(self.piece(i)) for i in ids)
+        raise InputError(f"the target {text!r} is {len(ids)} tokens here ({shown}), and this score is of one token.{hint}")
+
+    def pieces_of(self, text: str) -> list[int]:
+        """The ids of a bare text, nothing added. Parameters: `text`. Raises `InputError` where the tokenizer cannot write it."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False) if text else []
+        ids = list(ids.ids if self._plain else ids)
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        if not ids or (unknown is not None and unknown in ids and text != self.piece(unknown)):
+            raise InputError(f"the target {text!r} is unknown to this tokenizer.")
+        return ids
+
+    @property
+    def pad(self) -> int:
+        """An id to fill up with; it is masked, so any will do."""
+        found = getattr(self.tokenizer, "pad_token_id", None)
+        found = getattr(self.tokenizer, "eos_token_id", None) if found is None else found
+        return 0 if found is None else int(found)
