@@ -34,19 +34,13 @@ def test_every_rule_has_a_case():
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_operand_is_one_that_the_rule_lets_carry(case):
+def test_frozen_is_what_was_computed(case):
     x, affine = bound(case)
     (call,), head = affine.calls, case.at[0]
     found = rule(call.name)
     assert found is RULES[base_name(call.name)]
     assert head == "other" or head in found.operands
     assert torch.equal(call.arg(case.at), x)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_frozen_is_what_was_computed(case):
-    x, affine = bound(case)
-    (call,) = affine.calls
     close(affine(x), dig(call.out, affine.program.output), case.tolerance)
     close(affine.live(x), dig(call.out, affine.program.output), case.tolerance)
 
@@ -99,10 +93,9 @@ def test_activation_at_zero(name):
     assert min(sides) - 1e-6 <= slope[0] <= max(sides) + 1e-6
 
 
-@pytest.mark.parametrize("tiny", [1e-300, 1e-30, -1e-20, 1e-12])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_near_zero(name, tiny):
-    x = torch.full((3,), tiny, dtype=torch.float64)
+def test_activation_near_zero(name):
+    x = torch.tensor([1e-300, 1e-30, -1e-20, 1e-12], dtype=torch.float64)
     call = caught(function(name), x, name)
     frozen = RULES[name].form
     close(frozen(call, {(0,): x}), call.out, 1e-15)

@@ -4,6 +4,7 @@ from ._bounds import FACTOR, bound, error
 from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
+from ._plain import from_plain, to_plain
 from ._result import Group, Parts
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Site",
     "bound",
     "error",
+    "from_plain",
     "parse_label",
     "show",
+    "to_plain",
 ]

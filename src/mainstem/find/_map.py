@@ -1,9 +1,10 @@
 """The map of a module's residual streams: plain data, valid for every input of the same form."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from mainstem.algebra import Program
-from mainstem.core import Key, Site
+from mainstem.core import Key, Site, from_plain, to_plain
 
 from ._writers import Writer
 
@@ -105,9 +106,28 @@ class StreamMap:
     streams: tuple[Stream, ...]
     volatile: frozenset[Key] = frozenset()
     proof: Proof | None = None
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def main(self) -> Stream:
         """The stream that most of the module's weights write to."""
         return self.streams[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The map as plain JSON types."""
+        return dict(to_plain(self))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "StreamMap":
+        """The map that `to_dict` gave. Parameters: `data`."""
+        return from_plain(cls, data)
+
+    def frame(self) -> Any:
+        """A tidy polars frame, one row a write: stream, block, point, write, kind, module, operation, sources, transport."""
+        from ._show import frame
+
+        return frame(self)
+
+    def __str__(self) -> str:
+        from ._show import text
+
+        return text(self)
