@@ -54,7 +54,7 @@ class Result:
 
     @property
     def bound(self) -> float:
-        """What `error` must stay under: 64 eps times the sum of the parts' absolute values, grown with the depth."""
+        """What `error` must stay under: 64 eps times the sum of the parts' absolute values."""
         return self.parts.bound
 
     @property

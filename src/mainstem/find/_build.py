@@ -8,9 +8,9 @@ from mainstem.core import NoStreamError, Site
 from . import _names as names
 from ._carry import LINEAR, Carry, carry
 from ._chain import Chain, chains
-from ._cut import is_recurrence
+from ._cut import is_inside, is_recurrence
 from ._map import Point, Stream, StreamMap, Write
-from ._record import Graph, Node
+from ._record import Graph, Node, overwritten
 from ._sums import Sum, residual, sums
 from ._writers import writer
 
@@ -25,9 +25,10 @@ def chosen(graph: Graph) -> list[Chain]:
     found = [c for c in found if c.covered]
     if not found:
         raise NoStreamError(_why(graph, every))
-    streams = [c for c in found if not is_recurrence(graph, c)]
+    loops = [c for c in found if is_recurrence(graph, c)]
+    streams = [c for c in found if c not in loops and not any(is_inside(graph, c, loop) for loop in loops)]
     if not streams:
-        raise NoStreamError(_recurrent(found[0]))
+        raise NoStreamError(_recurrent(loops[0]))
     main, *others = streams
     picked = [main]
     for chain in others:
@@ -47,8 +48,7 @@ def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
     streams = tuple(_stream(graph, chain, prefix) for chain, prefix in zip(picked, prefixes, strict=True))
     wanted = {key for s in streams for key in s.keys()}
     wanted |= {k for s in streams for w in s.writes if w.writer for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))}
-    volatile = frozenset(n.key for n in graph.nodes if n.key in wanted and (n.volatile or any(o.volatile for _, o in n.operands)))
-    return StreamMap(module_name, streams, volatile)  # type: ignore[arg-type]
+    return StreamMap(module_name, streams, overwritten(graph) & wanted)
 
 
 def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
@@ -102,7 +102,7 @@ def _inner(s: Sum | None) -> tuple:
 
 
 def _entry_site(chain: Chain) -> Site:
-    if chain.entry.key is not None:
+    if chain.entry.call is not None and chain.entry.key is not None:
         return Site(chain.entry.key, "out", chain.entry.output)
     first = chain.ways[0].program(chain.entry)
     if first.steps:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from mainstem.core import Site, show
 
@@ -23,6 +24,17 @@ def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]
         for path, operand in n.operands
         if n.key is not None and not n.leaf and operand.data and not graph.before(point, operand)
     ]
+
+
+def places(point: Node) -> list[Site]:
+    """Every place where a tensor that no call made stands: it has to be replaced wherever it is read.
+
+    Parameters: `point`, a point of the stream; one that a call made is replaced there, and has none.
+    """
+    if point.call is not None:
+        return []
+    readers = [n for n in point.readers if n.key is not None and not n.leaf]
+    return [Site(n.key, "arg", path) for n in readers for path, o in n.operands if o is point and n.key is not None]
 
 
 def origin(graph: Graph, node: Node, ends: Iterable[Node]) -> Node:
@@ -50,7 +62,13 @@ def is_recurrence(graph: Graph, chain: Chain) -> bool:
             piece = _piece(node)
             if piece is not None and piece.floating:
                 entered[piece.operands[0][1]].add(piece)
-    return len(chain.sums) > 2 and any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())
+    return len(chain.sums) > 1 and any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())
+
+
+def is_inside(graph: Graph, chain: Chain, loop: Chain) -> bool:
+    """Whether a chain lies within one step of a recurrence. Parameters: `graph`; `chain`; `loop`, the recurrence."""
+    last = chain.points[-1]
+    return any(graph.before(a, last) and graph.before(last, b) for a, b in pairwise(loop.points))
 
 
 def _piece(node: Node) -> Node | None:
@@ -65,7 +83,7 @@ def _piece(node: Node) -> Node | None:
 
 def describe(node: Node) -> str:
     """A crossing tensor as people read it. Parameters: `node`."""
-    return f"input {node.name}" if node.leaf == "input" else show(node.key) if node.key else node.name or node.leaf
+    return f"input {node.name.partition('.')[2]}" if node.leaf == "input" else show(node.key) if node.key else node.name or node.leaf
 
 
 def uncovered(graph: Graph, chain: Chain, output: Node) -> tuple[str, ...]:

@@ -18,21 +18,26 @@ def second_input(graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     """
     generator = torch.Generator().manual_seed(0)
     leaves = {n.name: n for n in graph.nodes if n.leaf == "input"}
-    both: Any = (args, dict(kwargs))
-    for path, tensor in list(tensors(both)):
-        node = leaves.get(".".join(map(str, path)))
-        if node is not None:
-            both = put(both, path, _other(tensor, node, generator))
+    first: Any = (args, dict(kwargs))
+    named = [(path, tensor, leaves.get(".".join(map(str, path)))) for path, tensor in tensors(first)]
+    for masks_too in (False, True):
+        both = first
+        for path, tensor, node in named:
+            if node is not None:
+                both = put(both, path, _other(tensor, node, generator, masks_too))
+        if any(not torch.equal(a, b) for (_, a), (_, b) in zip(tensors(first), tensors(both), strict=True)):
+            break
     return both
 
 
-
-def _other(tensor: Tensor, node: Node, generator: torch.Generator) -> Tensor:
+def _other(tensor: Tensor, node: Node, generator: torch.Generator, masks_too: bool) -> Tensor:
+    """Other content of the same form. A mask of zeros and ones stays, unless there is nothing else to change."""
     if tensor.is_floating_point():
-        if bool(((tensor == 0) | (tensor == 1)).all()):
+        if bool(((tensor == 0) | (tensor == 1)).all()) and not masks_too:
             return tensor
         noise = torch.randn(tensor.shape, generator=generator).to(tensor)
-        return noise * tensor.std() + tensor.mean() if tensor.numel() > 1 else noise
+        spread = tensor.std() if tensor.numel() > 1 and bool((tensor != tensor.flatten()[0]).any()) else 1.0
+        return noise * spread + tensor.mean()
     rows = _table_rows(node)
     if rows is None or tensor.dtype == torch.bool:
         return tensor

@@ -1,7 +1,7 @@
 """The five proofs of a map: closure, continuity, cut, coverage, response."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import put, tensors
-from mainstem.core import FACTOR, Key, NotClosedError, Site, bound, error, show
+from mainstem.core import FACTOR, Key, NoStreamError, NotClosedError, Site, bound, error, show
 
 from ._build import build, chosen
 from ._chain import Chain
-from ._cut import crossing, describe, origin, uncovered
+from ._cut import crossing, describe, origin, places, uncovered
 from ._inputs import second_input
 from ._map import Point, Proof, Stream, StreamMap
-from ._record import Graph, Node, record
+from ._record import Graph, Node, overwritten, record
 from ._run import Captured, Patch, run
 
 _CUTS = 8
@@ -34,6 +34,7 @@ class Lab:
     graph: Graph
     chains: list[Chain]
     map: StreamMap
+    volatile: frozenset[Key]
     runs: tuple[Captured, ...] = ()
 
     def run(self, which: int = 0, keys: set[Key] | None = None, patches: tuple[Patch, ...] = ()) -> Captured:
@@ -41,7 +42,7 @@ class Lab:
         args, kwargs = self.inputs[which]
         wanted = set(_keys(self.map)) if keys is None else keys
         with torch.no_grad():
-            return run(self.module, args, kwargs, wanted, patches, self.map.volatile, self.dtype == torch.float64)
+            return run(self.module, args, kwargs, wanted, patches, self.volatile, self.dtype == torch.float64)
 
 
 def prove(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Proof:
@@ -54,8 +55,11 @@ def prove(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwarg
 
 def examine(lab: Lab) -> Proof:
     """The five proofs in a prepared laboratory. Parameters: `lab`."""
-    worst, limit = max((_closure(s, r, lab.dtype) for s in lab.map.streams for r in lab.runs), key=lambda e: e[0] / e[1])
-    continuity = max(_continuity(s, r) for s in lab.map.streams for r in lab.runs)
+    each = [(s, r) for s in lab.map.streams for r in lab.runs]
+    for s, r in each:
+        _finite(s, r)
+    worst, limit = max((_closure(s, r, lab.dtype) for s, r in each), key=_share)
+    continuity = _largest(_continuity(s, r) for s, r in each)
     limit_on = FACTOR * torch.finfo(lab.dtype).eps
     if not worst <= limit:
         raise NotClosedError(f"closure: entry and writes miss the stream by {worst:.3g}, the bound is {limit:.3g} ({lab.dtype}).")
@@ -68,6 +72,25 @@ def examine(lab: Lab) -> Proof:
     return Proof(str(lab.dtype).removeprefix("torch."), worst, limit, continuity, cut, cuts, bypass, around, response)
 
 
+def _share(miss: tuple[float, float]) -> tuple[bool, float]:
+    """An error as a share of its bound, to sort by: what is not a number comes out largest."""
+    share = miss[0] / miss[1]
+    return share != share, share
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The largest, not a number where one of them is none: `max` would lose it."""
+    return max(((v != v, v) for v in values), default=(False, 0.0))[1]
+
+
+def _finite(stream: Stream, seen: Captured) -> None:
+    for p in stream.points:
+        if not bool(seen.at(p.site).isfinite().all()):
+            raise NotClosedError(f"{p.name} holds numbers that are not finite: the module's weights or its input do. Nothing can be proved of it.")
+    if stream.output is not None and bool(seen.at(stream.output).isnan().any()):
+        raise NotClosedError(f"the output at {show(stream.output.key)} is not a number somewhere: the weights after the last point are broken.")
+
+
 def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:
     """The module in float64 if it fits into memory a second time, else in float32, mapped again there.
 
@@ -77,9 +100,16 @@ def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs:
     lifted, dtype, inputs, seen = _lifted(module, both)
     found = chosen(seen)
     same_additions(chains, found, f"the module's own precision and {str(dtype).removeprefix('torch.')}")
-    same_additions(found, chosen(record(lifted, *inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
-    ready = Lab(lifted, dtype, inputs, seen, found, build(type(module).__name__, seen, found))
+    same_additions(found, _chosen(record(lifted, *inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
+    ready = Lab(lifted, dtype, inputs, seen, found, build(type(module).__name__, seen, found), overwritten(seen))
     return replace(ready, runs=(ready.run(0), ready.run(1)))
+
+
+def _chosen(graph: Graph) -> list[Chain]:
+    try:
+        return chosen(graph)
+    except NoStreamError:
+        return []
 
 
 def _lifted(module: nn.Module, both: Any) -> tuple[nn.Module, torch.dtype, Any, Graph]:
@@ -108,7 +138,7 @@ def _keys(found: StreamMap) -> set[Key]:
 
 def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float, float]:
     """The stream rebuilt from the entry's parts, the transports and the writes, against the stream that was seen."""
-    worst, rebuilt = (-1.0, 1.0), None
+    misses, rebuilt = [], None
     for p, before in zip(stream.points, (None, *stream.points), strict=False):
         pieces = [w.factor * seen.at(w.site) for w in p.writes]
         size = sum(piece.abs() for piece in pieces)
@@ -117,10 +147,8 @@ def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float,
             pieces.append(p.factor * carried)
             size = size + carried.abs()
         rebuilt = sum(pieces)
-        found = error(rebuilt, seen.at(p.site)), max(bound(dtype, size) * len(stream.points), 1e-300)
-        if not found[0] / found[1] <= worst[0] / worst[1]:
-            worst = found
-    return worst
+        misses.append((error(rebuilt, seen.at(p.site)), max(bound(dtype, size) * len(stream.points), 1e-300)))
+    return max(misses, key=_share)
 
 
 def transport(p: Point, seen: Captured, value: Tensor) -> Tensor:
@@ -133,23 +161,23 @@ def transport(p: Point, seen: Captured, value: Tensor) -> Tensor:
 
 def _continuity(stream: Stream, seen: Captured) -> float:
     """The largest miss of frozen and of true transports at the run's own points, as a share of the value's size."""
-    worst = 0.0
+    misses = []
     for p, after in zip(stream.points, stream.points[1:], strict=False):
         assert after.stream is not None
         operand, value = seen.at(after.stream), seen.at(p.site)
         scale = float(operand.abs().max()) or 1.0
         live = p.onward.bind(seen.calls).live(p.face.bind(seen.calls).live(value))
-        worst = max(worst, error(transport(p, seen, value), operand) / scale, error(live, operand) / scale)
+        misses += [error(transport(p, seen, value), operand) / scale, error(live, operand) / scale]
     if stream.output is not None:
         last, out = stream.points[-1], seen.at(stream.output)
         frozen = transport(last, seen, seen.at(last.site))
-        worst = max(worst, error(frozen, out) / (float(out.abs().max()) or 1.0))
-    return worst
+        misses.append(error(frozen, out) / (float(out.abs().max()) or 1.0))
+    return _largest(misses)
 
 
 def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple[str, ...]]:
     """Points of the first input replaced by the second's: all that follows, and the output, must become the second's."""
-    worst, count, bypass = 0.0, 0, {}
+    misses, bypass = [], {}
     for stream, chain in zip(lab.map.streams, chains, strict=True):
         end = _output(graph, stream)
         if end is None:
@@ -158,19 +186,18 @@ def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple
         for t in _spread(len(stream.points), _CUTS):
             sites = crossing(graph, chain.points[t], end)
             bypass |= {origin(graph, n, ends): None for _, n in sites}
-            worst = max(worst, _swap(lab, stream, t, [site for site, _ in sites]))
-            count += 1
-    limit = _AMPLIFIED * torch.finfo(lab.dtype).eps
+            misses.append(_swap(lab, stream, t, [site for site, _ in sites] + places(chain.points[t])))
+    worst, limit = _largest(misses), _AMPLIFIED * torch.finfo(lab.dtype).eps
     if not worst <= limit:
         raise NotClosedError(f"cut: with a point replaced by another input's, what follows differs from that input's by {worst:.3g} of its size.")
-    return worst, count, tuple(dict.fromkeys(describe(n) for n in bypass))
+    return worst, len(misses), tuple(dict.fromkeys(describe(n) for n in bypass))
 
 
 def _swap(lab: Lab, stream: Stream, t: int, crossings: list[Site]) -> float:
     mine, theirs = (r.at(stream.points[t].site) for r in lab.runs)
     if torch.equal(mine, theirs):
         raise NotClosedError(f"cut: {stream.points[t].name} is the same for two different inputs, so nothing flows through it.")
-    other = lab.run(1, {site.key for site in crossings} | {stream.points[t].site.key})
+    other = lab.run(1, {site.key for site in [*crossings, stream.points[t].site]}) if crossings else lab.runs[1]
     swapped = [*crossings, stream.points[t].site]
     patches = tuple(Patch(site, lambda old, site=site: other.at(site)) for site in swapped)
     later = [p.site for p in stream.points[t:]] + ([stream.output] if stream.output else [])
@@ -179,7 +206,7 @@ def _swap(lab: Lab, stream: Stream, t: int, crossings: list[Site]) -> float:
     for site in later:
         want, scale = lab.runs[1].at(site), float(lab.runs[1].at(site).abs().max()) or 1.0
         misses.append(error(seen.at(site), want) / scale)
-    return max(misses)
+    return _largest(misses)
 
 
 def _spread(n: int, most: int) -> list[int]:
@@ -203,7 +230,7 @@ def _response(lab: Lab, stream: Stream) -> float:
             patches += [Patch(w.site, lambda old, w=w: seen.at(w.site)) for w in p.writes]
             if p.stream is not None and (stream.points[u - 1].face.steps or stream.points[u - 1].onward.steps):
                 patches.append(_frozen_patch(stream.points[u - 1], p, seen, current, u - 1))
-        patches.append(Patch(p.site, lambda old, u=u: current.setdefault(u, old)))
+        patches.append(Patch(p.site, lambda old, u=u: current.setdefault(u, old.clone())))
     lab.run(0, {stream.points[-1].site.key}, tuple(patches))
     change = -write.factor * seen.at(write.site)
     for p, after in zip(stream.points[t:], stream.points[t + 1 :], strict=False):

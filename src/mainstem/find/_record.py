@@ -1,7 +1,7 @@
 """One forward pass as a graph: every tensor that a torch call made is a node, every argument that was a tensor an edge."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import Call, is_inplace, tensors
-from mainstem.core import InputError, Key, Path
+from mainstem.core import Key, Path
 
 from ._double import call_double
+from ._refuse import Guard
 from ._watch import Watch
 
 _VIEWS = frozenset(
     "view reshape permute transpose contiguous to type float squeeze unsqueeze flatten unflatten expand T mT detach alias "
     "movedim swapaxes t view_as reshape_as".split()
 )
+# Only the shape of what these read shows in what they make.
+_FORMS = frozenset("zeros_like ones_like empty_like new_zeros new_ones new_empty rand_like randn_like".split())
 FrameTrail = tuple[tuple[str, int, str], ...]
 
 
@@ -93,15 +96,21 @@ def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dou
     recorder = _Recorder(module, (args, kwargs), double)
     with torch.no_grad(), recorder.watch:
         result = module(*args, **kwargs)
-    outputs = [(path, recorder.node(t)) for path, t in tensors(result)]
+    outputs = [(path, recorder.node(t)) for path, t in tensors(_opened(result))]
     return Graph(recorder.nodes, outputs, *_bits(recorder.nodes))
+
+
+def _opened(result: Any) -> Any:
+    """What a module returned as something whose tensors can be listed; an object's are its attributes."""
+    known = isinstance(result, (Tensor, list, tuple, Mapping)) or not hasattr(result, "__dict__")
+    return result if known else vars(result)
 
 
 class _Recorder:
     """Handler of a watch that builds the graph. Tensors are kept alive, since their ids are the names of nodes."""
 
     def __init__(self, module: nn.Module, inputs: Any, double: bool = False) -> None:
-        self.double = double
+        self.double, self.guard = double, Guard(module)
         self.nodes: list[Node] = []
         self.current: dict[int, Node] = {}
         self.kept: list[Tensor] = []
@@ -112,8 +121,9 @@ class _Recorder:
         self.watch = Watch(module, self)
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        refuse_chance(key, name, args, kwargs)
-        operands = tuple((path, self.node(t)) for path, t in [*tensors(args), *tensors(kwargs)])
+        self.guard.check(key, name, args, kwargs)
+        read = [] if name in _FORMS else [*tensors(args), *tensors(kwargs)]
+        operands = tuple((path, self.node(t)) for path, t in read)
         overwrites = is_inplace(name, kwargs) and bool(operands)
         out = call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
         made = (kwargs.get("out") if kwargs.get("out") is not None else args[0]) if overwrites else out
@@ -168,23 +178,6 @@ class _Recorder:
                 made.readers.append(alias)
 
 
-def refuse_chance(key: Key, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raises where a call would be random or would change the module: dropout or batch norm in train mode."""
-    if name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout_"):
-        p = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
-        on = args[2] if len(args) > 2 else kwargs.get("training", kwargs.get("train", True))
-        chance = bool(on) and p > 0
-    elif name == "batch_norm":
-        chance = bool(args[5] if len(args) > 5 else kwargs.get("training", False))
-    elif name == "scaled_dot_product_attention":
-        chance = (args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)) > 0
-    else:
-        return
-    if chance:
-        what = "batch statistics are live" if name == "batch_norm" else "dropout is active"
-        raise InputError(f"{what} in {key[0] or 'the module'}: the stream of a random pass cannot be proved. Call module.eval() first.")
-
-
 def _storage(tensor: Tensor) -> int | None:
     if tensor.layout != torch.strided or tensor.device.type == "meta":
         return None
@@ -205,3 +198,11 @@ def _bits(nodes: list[Node]) -> tuple[list[int], list[int]]:
         above.append(up)
         weighted.append(heavy)
     return above, weighted
+
+
+def overwritten(graph: Graph) -> frozenset[Key]:
+    """The calls that touch tensors which a later call overwrites: what they saw must be copied to be kept.
+
+    Parameters: `graph`.
+    """
+    return frozenset(n.key for n in graph.nodes if n.key and (n.volatile or any(o.volatile for _, o in n.operands)))

@@ -10,7 +10,7 @@ from mainstem.algebra import Call, dig, is_inplace, put, tensors
 from mainstem.core import Key, MapError, Site, show
 
 from ._double import call_double
-from ._record import refuse_chance
+from ._refuse import Guard
 from ._watch import Watch
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Tap:
         self.patches: dict[Key, list[Patch]] = {}
         for patch in patches:
             self.patches.setdefault(patch.site.key, []).append(patch)
-        self.watch = Watch(module, self)
+        self.watch, self.guard = Watch(module, self), Guard(module)
         self.edited: set[Key] = set()
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        refuse_chance(key, name, args, kwargs)
+        self.guard.check(key, name, args, kwargs)
         patches = self.patches.get(key, ())
         wanted = key in self.keys
         if not patches and not wanted:

@@ -123,8 +123,8 @@ def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals
         for source in own:
             again = _added_again(graph, source, i, s, origins) if source.data else None
             if again is not None:
-                best = max(best or (latest, -again, i), (latest, -again, i))
-    return None if best is None else best[2]
+                best = max(best or (latest, -again, -i), (latest, -again, -i))
+    return None if best is None else -best[2]
 
 
 def _added_again(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> int | None:

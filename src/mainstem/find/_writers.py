@@ -1,6 +1,7 @@
 """What made a write: the last linear operations before it, the coordinates they read, the attention behind those."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mainstem.algebra import Program, rule
 from mainstem.core import Key, Site
@@ -8,7 +9,7 @@ from mainstem.core import Key, Site
 from ._carry import TRANSPORT, Carry, carriers, carry
 from ._record import Graph, Node
 
-_MIXING = frozenset("conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll fft rfft fft_rfft fft_fft fft_fft2".split())
+_MIXING = frozenset("conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll lstm gru rnn_tanh rnn_relu fft rfft fft_rfft fft_fft fft_fft2".split())
 _GATES = TRANSPORT - {"sum", "pool"}
 
 
@@ -126,12 +127,16 @@ def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Sour
         return "attn" if own else "cross"
     if any(n.op.startswith("conv") for n in between if n.weighted) and all(s.axis == 1 for s in sources):
         return "conv"
-    return "mixer" if any(_mixes(n) for n in between) else "mlp"
+    return "mixer" if any(_mixes(graph, n) for n in between) else "mlp"
 
 
-def _mixes(node: Node) -> bool:
+def _mixes(graph: Graph, node: Node) -> bool:
+    """Whether an operation moves numbers between positions: also the joining of a recurrence's states, each made of the last."""
     if not node.floating:
         return False
+    if node.op == "stack":
+        states = [n for _, n in node.operands]
+        return all(graph.before(a, b) for a, b in pairwise(states)) and len(states) > 1
     products = node.op in ("matmul", "bmm", "__matmul__", "einsum")
     return node.op in _MIXING or (products and sum(n.data for _, n in node.operands) > 1)
 

@@ -1,6 +1,7 @@
 """Models from the package, a folder, a hub id, or a module at hand. Nothing is downloaded but on an id, nothing is unpickled unasked."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,10 @@ def _check_safetensors(path: Path) -> None:
 def _module(source: str, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool) -> nn.Module:
     import transformers
 
-    quiet = transformers.logging.get_verbosity()
+    quiet, bars = transformers.logging.get_verbosity(), transformers.utils.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     more = {"device_map": device_map} if device_map is not None else {}
     try:
         config = transformers.AutoConfig.from_pretrained(source, **options)
@@ -139,6 +142,8 @@ def _module(source: str, options: dict[str, Any], dtype: Any, device_map: Any, p
         raise LoadError(f"cannot load {source!r}: {_first_line(error)} {_offline_hint(source)}".strip()) from error
     finally:
         transformers.logging.set_verbosity(quiet)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
     missing = sorted(report.get("missing_keys", ()))
     if missing:
         raise LoadError(f"{source} lacks {len(missing)} weights of {type(module).__name__}, {missing[0]} for one; they would be random.")

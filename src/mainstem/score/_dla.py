@@ -43,7 +43,7 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
     assert isinstance(total, Tensor)
     miss = error(total, whole)
     choices = {"by": "dla", "level": level, "norm": "frozen at this input", "edits": len(run.patches)}
-    return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size) * len(run.stream.points) ** 0.5, choices).checked()
+    return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size), choices).checked()
 
 
 def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: int) -> Tensor:

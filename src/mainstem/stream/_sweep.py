@@ -146,8 +146,7 @@ def carry(run: Pass, end: int | None = None) -> Parts:
     axes = ("batch", *(("pos",) if whole.ndim == 3 else ()), "d_model") if whole.ndim < 4 else ("batch", "channel", "height", "width")
     if not groups:
         raise InputError("nothing enters the stream up to this point.")
-    limit = bound(run.dtype, size) * max(1, stop)
-    return Parts(groups, whole, axes, error(total, whole), limit, {"by": "carry", "frozen": "at this input"}).checked()
+    return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), {"by": "carry", "frozen": "at this input"}).checked()
 
 
 def _onward(run: Pass, row: Row, stop: int) -> Tensor:

@@ -1,2 +1,98 @@
-def page(record): ...
-def save_page(record, path): ...
+"""The page: one traced prompt as one HTML file that needs nothing else, and says so to the browser."""
+
+import json
+import os
+import secrets
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from mainstem.core import InputError
+
+from ._river import river
+from ._svg import asset, element, plain
+
+SCRIPTS = ("dom.js", "grid.js", "page.js")
+COLUMNS = (("river", "lens"), ("heads", "neurons"))
+_SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def page(record: dict[str, Any]) -> str:
+    """One traced prompt as a self-contained HTML file: no network, nothing beside it, safe to paste twice into one page.
+
+    The river is drawn here (`river`); the rest is drawn by the page's own script from the record, which stands in the page
+    as JSON, once. Whatever came from a model or its user is written as text, never as markup.
+
+    Parameters: `record`, the trace as plain data (numbers that are not finite become null); its heads, neurons and
+    grid may be missing.
+    """
+    script = f"(() => {{\n{''.join(map(asset, SCRIPTS))}}})();"
+    inside = [
+        _section("head"),
+        element("div", (element("div", (_section(part, record) for part in column)) for column in COLUMNS), class_="columns"),
+        _section("grid"),
+        _section("foot"),
+        "<noscript><p>Only the river is drawn without scripts.</p></noscript>",
+        f'<script type="application/json">{_json(record)}</script>',
+        f"<script>{script}</script>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en" class="ms-own"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        f"<title>{escape(_title(record))}</title></head>\n<body>"
+        f'<main class="ms-page"><style>{asset("page.css")}</style>{"".join(inside)}</main></body></html>\n'
+    )
+
+
+def save_page(record: dict[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Writes the page whole or not at all: beside its place first, then moved there. Returns the path.
+
+    Parameters: `record`, as for `page`; `path`, the file, replaced if it is there. Raises `InputError` where its folder is
+    missing or it is a folder itself.
+    """
+    place = Path(path)
+    if place.is_dir():
+        raise InputError(f"{place} is a folder; name a file in it, such as {place / 'trace.html'}.")
+    if not place.parent.is_dir():
+        raise InputError(f"{place} cannot be written: there is no folder {place.parent}. Make it first: mkdir -p {place.parent}")
+    making = place.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        making.write_text(page(record), encoding="utf-8")
+        os.replace(making, place)
+    finally:
+        making.unlink(missing_ok=True)
+    return place
+
+
+def _section(part: str, record: dict[str, Any] | None = None) -> str:
+    return element("section", river(record) if record and part == "river" else " ", data_part=part)
+
+
+def _title(record: dict[str, Any]) -> str:
+    prompt = plain(record.get("prompt") or "")
+    return f"{prompt} · {record.get('model') or 'mainstem'}" if prompt else plain(record.get("model") or "mainstem")
+
+
+def _policy(script: str) -> str:
+    """Nothing is fetched from anywhere, and no script runs but ours, known by its hash."""
+    own = b64encode(sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{own}'; base-uri 'none'; form-action 'none'"
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).translate(_SAFE)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {k: _finite(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_finite(v) for v in value]
+        case float() if not isfinite(value):
+            return None
+    return value

@@ -11,7 +11,7 @@ from ._svg import KINDS, element, kind_class, number, picture, plain, short, tex
 WIDTH, MARGIN, TOP = 480, 16, 92
 BANK, VALUE, TOTAL = 32, 46, 52
 DEPTH, SPRING = 20.0, 2.0
-BAR = 5.0
+BAR, MOUTH = 5.0, 46.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def river(record: dict[str, Any]) -> str:
     plan = _plan(record["writes"])
     whole = float(record["whole"])
     parts = [*_heading(record, plan, whole), *_bands(plan), *_tributaries(plan), *_water(plan), *_lines(plan), *_mouth(plan, whole)]
-    return picture("ms-river", WIDTH, plan.end + 92, _title(record, whole), [*parts, *_legend(plan)])
+    return picture("ms-river", WIDTH, plan.end + 98, _title(record, whole), [*parts, *_legend(plan)])
 
 
 def _plan(writes: list[dict[str, Any]]) -> Plan:
@@ -136,13 +136,13 @@ def _water(plan: Plan) -> Iterator[str]:
 
 
 def _stations(plan: Plan, run: list[Row], first: bool, after: Row | None) -> list[tuple[float, float]]:
-    turn = plan.pitch * 0.45
-    found = [(TOP - 4.0, SPRING), (run[0].y - turn / 2, SPRING)] if first else [(run[0].y, SPRING)]
+    turn = plan.pitch * 0.48
+    found = [(TOP - 8.0, 0.5), (run[0].y - turn, SPRING)] if first else [(run[0].y, SPRING)]
     found.append((run[0].y + turn, plan.half(run[0].total)))
     for before, row in pairwise(run):
-        found += [(row.y - turn / 2, plan.half(before.total)), (row.y + turn, plan.half(row.total))]
+        found += [(row.y - turn, plan.half(before.total)), (row.y + turn, plan.half(row.total))]
     last = plan.half(run[-1].total)
-    return [*found, (after.y - turn / 2, last), (after.y, SPRING)] if after else [*found, (plan.end + 16, last)]
+    return [*found, (after.y - turn, last), (after.y, SPRING)] if after else [*found, (plan.end + 32, MOUTH)]
 
 
 def _banks(x: float, stations: list[tuple[float, float]]) -> str:
@@ -177,8 +177,8 @@ def _said(row: Row) -> str:
 
 
 def _mouth(plan: Plan, whole: float) -> Iterator[str]:
-    y = plan.end + 12
-    yield element("rect", class_="water" if whole >= 0 else "ebb", x=plan.spine - 44, y=y, width=88, height=28, rx=14)
+    y = plan.end + 18
+    yield element("rect", class_="water" if whole >= 0 else "ebb", x=plan.spine - MOUTH, y=y, width=2 * MOUTH, height=30, rx=12)
     yield text(plan.spine, y + 19, number(whole), "strong figure foam mid")
 
 
@@ -186,7 +186,7 @@ def _legend(plan: Plan) -> Iterator[str]:
     present = {r.kind for r in plan.rows}
     x = float(MARGIN)
     for kind in [*(k for k in KINDS if k in present), *(["write"] if present - set(KINDS) else [])]:
-        yield element("rect", class_=f"fill {kind_class(kind)}", x=x, y=plan.end + 64, width=10, height=10, rx=2)
-        yield text(x + 15, plan.end + 73, kind, "muted fine")
+        yield element("rect", class_=f"fill {kind_class(kind)}", x=x, y=plan.end + 70, width=10, height=10, rx=2)
+        yield text(x + 15, plan.end + 79, kind, "muted fine")
         x += 15 + 6.6 * len(kind) + 16
-    yield text(WIDTH - MARGIN, plan.end + 73, "width: sum so far", "muted fine end")
+    yield text(WIDTH - MARGIN, plan.end + 79, "width: sum so far", "muted fine end")
