@@ -53,7 +53,7 @@ def put(tree: Any, path: Path, value: Any) -> Any:
         return value
     if isinstance(tree, Mapping):
         return {**tree, path[0]: put(tree[path[0]], path[1:], value)}
-    items = list(tree)
+    items: Any = list(tree)
     items[path[0]] = put(items[path[0]], path[1:], value)
     return tuple(items) if isinstance(tree, tuple) else items
 

@@ -76,7 +76,8 @@ def activation(call: Call, live: Live) -> torch.Tensor:
     def f(value: torch.Tensor) -> torch.Tensor:
         return call.again({(0,): value})
 
-    at_zero, slope = torch.func.jvp(f, (origin,), (torch.ones_like(origin),))
+    at_origin: tuple[torch.Tensor, ...] = torch.func.jvp(f, (origin,), (torch.ones_like(origin),))
+    at_zero, slope = at_origin
     safe = torch.where(x == 0, torch.ones_like(x), x)
     return v * torch.where(x == 0, slope, (f(x) - at_zero) / safe) + at_zero
 

@@ -1,5 +1,6 @@
 """The logit lens as users hold it: a table of points and positions, with words."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 from mainstem.models import Loaded
 from mainstem.score import Lens
 
+from ._store import parquet, store
 from ._target import name_of
 
 
@@ -45,6 +47,25 @@ class LensResult:
         from ._frame import lens_frame
 
         return lens_frame(self)
+
+    def to_dict(self, prompt: int = 0) -> dict[str, Any]:
+        """One prompt's lens as plain JSON types, rows of [point][position]. Parameters: `prompt`."""
+        lens = self.values
+        numbers = {"top_logprob": lens.top_logprob, "logprob": lens.logprob, "rank": lens.rank, "entropy": lens.entropy, "kl": lens.kl}
+        return {
+            "model": self._loaded.name,
+            "norm": lens.norm,
+            "tokens": list(self.tokens[prompt]) if self.tokens else [],
+            "points": list(self.points),
+            "target": [self.word(int(i)) for i in lens.target[prompt].flatten()],
+            "top": [[self.word(int(i)) for i in row[prompt].flatten()] for row in lens.tokens],
+            **{name: value[:, prompt].reshape(len(self.points), -1).tolist() for name, value in numbers.items()},
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Stores the tidy frame. Parameters: `path`, ending in `.parquet` or `.csv`. Nothing half-written is left behind."""
+        about = {"model": self._loaded.name, "norm": self.values.norm}
+        return store(path, {".parquet": lambda half: parquet(self.frame(), about, half), ".csv": lambda half: self.frame().write_csv(half)})
 
     def __repr__(self) -> str:
         head = f"logit lens, {self.values.norm} norm: {len(self.points)} points"

@@ -29,7 +29,7 @@ class Model:
         self.loaded = loaded
         self._map: StreamMap | None = None
         self._lock = threading.RLock()
-        self._edits: ContextVar[Edit] = ContextVar("edits", default=Edit())
+        self._edits: ContextVar[Edit | None] = ContextVar("edits", default=None)
 
     @property
     def module(self) -> nn.Module:
@@ -80,7 +80,7 @@ class Model:
         Returns the trace. Raises `InputError` for input that the model cannot read, `NoStreamError`, `NotClosedError`.
         """
         ready = prepare(self.loaded, data, padding, **inputs)
-        edit = self._edits.get() + (edits or Edit())
+        edit = self._current() + (edits or Edit())
         try:
             run = self._take(self._map_for(ready), ready, edit, stream, grad)
         except MapError:
@@ -103,10 +103,13 @@ class Model:
                 raise
             raise InputError(f"the model cannot run this input: {str(error).strip().splitlines()[0]}") from error
 
+    def _current(self) -> Edit:
+        return self._edits.get() or Edit()
+
     @contextmanager
     def edited(self, edit: Edit) -> Iterator["Model"]:
         """Every trace inside is made with the edit; undone on leaving, also by an error. Parameters: `edit`."""
-        token = self._edits.set(self._edits.get() + edit)
+        token = self._edits.set(self._current() + edit)
         try:
             yield self
         finally:

@@ -1,7 +1,6 @@
 """Scores as users hold them: ranked, summed, selected, as a tidy frame, stored, drawn."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError, Parts
+
+from ._store import parquet, store
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,35 +142,17 @@ class Result:
 
         Parameters: `path`; its ending tells the form. Nothing half-written is left behind.
         """
-        target = Path(path)
-        writers = {".parquet": _parquet, ".csv": _csv, ".json": _json, ".safetensors": _safetensors}
-        if target.suffix not in writers:
-            raise InputError(f"cannot store as {target.suffix or target.name!r}: use {', '.join(writers)}.")
-        if not target.parent.is_dir():
-            raise InputError(f"there is no folder {target.parent}.")
-        half = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            writers[target.suffix](self, half)
-            os.replace(half, target)
-        finally:
-            half.unlink(missing_ok=True)
-        return target
+        forms = {
+            ".parquet": lambda half: parquet(self.frame(), self.choices | {"error": self.error, "bound": self.bound}, half),
+            ".csv": lambda half: self.frame().write_csv(half),
+            ".json": lambda half: _json(self, half),
+            ".safetensors": lambda half: _safetensors(self, half),
+        }
+        return store(path, forms)
 
 
 def _short(value: Tensor) -> str:
     return f"{float(value.flatten()[0]):.4f}" if value.numel() == 1 else f"{tuple(value.shape)}"
-
-
-def _parquet(result: Result, path: Path) -> None:
-    import pyarrow.parquet
-
-    table = result.frame().to_arrow()
-    about = {b"mainstem": json.dumps(result.choices | {"error": result.error, "bound": result.bound}).encode()}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(about), path)
-
-
-def _csv(result: Result, path: Path) -> None:
-    result.frame().write_csv(path)
 
 
 def _json(result: Result, path: Path) -> None:

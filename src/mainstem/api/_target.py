@@ -1,8 +1,6 @@
 """What is scored: a token, a difference of two, one token per position; and where."""
 
 from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -68,8 +66,8 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, position
     if isinstance(target, Contrast):
         one, two = (_one(loaded, t, output) for t in (target.token, target.against))
         shape = at.shape[:-1]
-        full = (torch.full(shape, i, device=output.device) for i in (one, two))
-        return Aim(*full, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
+        ids, against = (torch.full(shape, i, device=output.device) for i in (one, two))
+        return Aim(ids, against, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
     if isinstance(target, Tensor):
         ids = target.to(output.device).long().expand(at.shape[:-1])
         if bool(((ids < 0) | (ids >= output.shape[-1])).any()):

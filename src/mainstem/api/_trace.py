@@ -13,7 +13,6 @@ from mainstem.score import Words, component, direct, lens, words
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed
 
 from ._lens import LensResult
-from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, name_of
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from mainstem.core import MainstemError, NotClosedError, error
+from mainstem.core import MainstemError, NotClosedError, Parts
 from mainstem.find import Proof, StreamMap
 from mainstem.models import example
 from mainstem.score import direct, lens
@@ -80,27 +81,25 @@ def _proofs(found: StreamMap, proof: Proof) -> Iterator[dict[str, Any]]:
 
 def _closures(run: Pass, name: str) -> Iterator[dict[str, Any]]:
     kind = str(run.dtype).removeprefix("torch.")
-    yield _tried(f"{name}carry, {kind}", lambda: _error(carry(run, None if run.stream.output else len(run.stream.points) - 1)))
+    end = None if run.stream.output else len(run.stream.points) - 1
+    yield _tried(f"{name}carry, {kind}", partial(carry, run, end))
     if run.stream.output is None:
         return
     direction = _direction(run)
     for level in LEVELS:
         if level == "write" or any(applies(w, level) for w in run.stream.writes):
-            yield _tried(f"{name}level {level}", lambda level=level: _error(direct(run, direction, level)))
+            yield _tried(f"{name}level {level}", partial(direct, run, direction, level))
     last = lens(run, run.output().argmax(-1))
-    yield _row(f"{name}lens", error(last.kl[-1], last.kl[-1] * 0), 1e-4, bool((last.kl[-1].abs() < 1e-4).all()), "the last point says what the model says")
+    miss = float(last.kl[-1].abs().max())
+    yield _row(f"{name}lens", miss, 1e-4, miss < 1e-4, "the last point says what the model says")
 
 
-def _error(parts: Any) -> tuple[float, float, int]:
-    return parts.error, parts.bound, len(parts)
-
-
-def _tried(check: str, close: Callable[[], tuple[float, float, int]]) -> dict[str, Any]:
+def _tried(check: str, close: Callable[[], Parts]) -> dict[str, Any]:
     try:
-        found, bound, n = close()
+        parts = close()
     except MainstemError as failure:
         return _row(check, None, None, False, str(failure))
-    return _row(check, found, bound, found <= bound, f"{n} parts sum to the whole")
+    return _row(check, parts.error, parts.bound, parts.closed, f"{len(parts)} parts sum to the whole")
 
 
 def _direction(run: Pass) -> Tensor:

@@ -2,6 +2,7 @@
 
 from ._bounds import FACTOR, bound, error
 from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
+from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
 from ._plain import from_plain, to_plain
@@ -27,4 +28,5 @@ __all__ = [
     "parse_label",
     "show",
     "to_plain",
+    "whole_file",
 ]

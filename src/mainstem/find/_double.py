@@ -20,13 +20,11 @@ def call_double(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwar
         return args[0].double()
     if name == "_grouped_mm":
         return _spelled_out(Call(name, func, args, kwargs, None))
-    out = func(*map(_up, args), **{k: _up(v) for k, v in kwargs.items()})
+    args = tuple([torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a for a in args])
+    kwargs = {k: torch.float64 if isinstance(v, torch.dtype) and v in _LOW else v for k, v in kwargs.items()}
+    out = func(*args, **kwargs)
     made = isinstance(out, Tensor) and out.dtype in _LOW and not any(True for _ in tensors(args))
     return out.double() if made else out
-
-
-def _up(value: Any) -> Any:
-    return torch.float64 if isinstance(value, torch.dtype) and value in _LOW else value
 
 
 def _spelled_out(call: Call) -> Tensor:

@@ -5,13 +5,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mainstem.algebra import base_name, is_inplace
+from mainstem.algebra import base_name
 from mainstem.core import InputError, Key
 
 _DROPOUTS = frozenset("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout".split())
 _DRAWS = frozenset(
     "rand randn rand_like randn_like randint randint_like randperm bernoulli normal uniform multinomial exponential".split()
 )
+_LOOKED_AT = _DROPOUTS | _DRAWS | {"batch_norm", "scaled_dot_product_attention"}
+_bases: dict[str, str] = {}
 
 
 class Guard:
@@ -27,9 +29,10 @@ class Guard:
 
     def check(self, key: Key, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises `InputError` where a call may not be made. Parameters: `key`, `name`, `args`, `kwargs`, the call's."""
-        if self.buffers and args and isinstance(args[0], Tensor) and is_inplace(name, kwargs):
+        base = _bases.get(name) or _bases.setdefault(name, base_name(name))
+        if (base != name or "inplace" in kwargs) and self.buffers and args and isinstance(args[0], Tensor):
             self._keep(args[0])
-        what = self._fault(key, base_name(name), args, kwargs)
+        what = self._fault(key, base, args, kwargs) if base in _LOOKED_AT else None
         if what is not None:
             self.undo()
             raise InputError(f"{what} in {key[0] or 'the module'}: the stream of a random pass cannot be proved. Call module.eval() first.")
@@ -45,18 +48,19 @@ class Guard:
             self.before[address] = self.buffers[address].clone()
 
     def _fault(self, key: Key, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        def given(position: int, word: str, default: Any) -> Any:
-            return args[position] if len(args) > position else kwargs.get(word, default)
-
         if name in _DROPOUTS:
-            on = given(2, "training", kwargs.get("train", True))
-            return "dropout is active" if on and given(1, "p", 0.5) > 0 else None
+            on = _given(args, kwargs, 2, "training", kwargs.get("train", True))
+            return "dropout is active" if on and _given(args, kwargs, 1, "p", 0.5) > 0 else None
         if name == "batch_norm":
-            return "batch statistics are live" if given(5, "training", False) else None
+            return "batch statistics are live" if _given(args, kwargs, 5, "training", False) else None
         if name == "scaled_dot_product_attention":
-            return "dropout is active" if given(4, "dropout_p", 0.0) > 0 else None
+            return "dropout is active" if _given(args, kwargs, 4, "dropout_p", 0.0) > 0 else None
         owner = self.modules.get(key[0])
         return "numbers are drawn in train mode" if name in _DRAWS and owner is not None and owner.training else None
+
+
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, word: str, default: Any) -> Any:
+    return args[position] if len(args) > position else kwargs.get(word, default)
 
 
 def _address(tensor: Tensor) -> int:

@@ -138,10 +138,11 @@ def example(loaded: Loaded) -> Inputs:
         if "decoder_input_ids" in found.kwargs and found.ids is not None:
             found.kwargs["decoder_input_ids"] = found.ids[:, :4]
         return found
-    module, config = loaded.module, getattr(loaded.module, "config", None)
+    module, config = loaded.module, getattr(loaded.module, "config", None) or object()
     if hasattr(config, "vocab_size"):
         rows = torch.arange(1, 9) % max(2, int(config.vocab_size))
-        return prepare(loaded, rows[None], **({"decoder_input_ids": rows[None, :4]} if config.is_encoder_decoder else {}))
+        decoder: dict[str, Any] = {"decoder_input_ids": rows[None, :4]} if getattr(config, "is_encoder_decoder", False) else {}
+        return prepare(loaded, rows[None], **decoder)
     if hasattr(config, "num_channels"):
         size = getattr(config, "image_size", None) or 64
         height, width = size if isinstance(size, (list, tuple)) else (size, size)

@@ -195,7 +195,7 @@ def _limit(module: nn.Module) -> int | None:
 
 def _rows(module: nn.Module) -> int | None:
     try:
-        return int(module.get_input_embeddings().weight.shape[0])  # type: ignore[operator, union-attr]
+        return int(module.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
     except (AttributeError, NotImplementedError):
         return None
 

@@ -70,8 +70,8 @@ class Codec:
 
     def pieces_of(self, text: str) -> list[int]:
         """The ids of a bare text, nothing added. Parameters: `text`. Raises `InputError` where the tokenizer cannot write it."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False) if text else []
-        ids = list(ids.ids if self._plain else ids)
+        found: Any = self.tokenizer.encode(text, add_special_tokens=False)
+        ids = list(found.ids if self._plain else found)
         unknown = getattr(self.tokenizer, "unk_token_id", None)
         if not ids or (unknown is not None and unknown in ids and text != self.piece(unknown)):
             raise InputError(f"the target {text!r} is unknown to this tokenizer.")

@@ -1,26 +1,28 @@
 """One forward pass held for reading: points, writes, the frozen maps between them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Affine, Program, raised
+from mainstem.algebra import Affine, Call, Program, raised
 from mainstem.core import InputError, Key, parse_label
 from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
 
 T = TypeVar("T")
 _LOW = (torch.bfloat16, torch.float16)
+_CASTS = ("float", "half", "bfloat16")
 
 
 @dataclass
 class Pass:
     """What one run of a module left: the calls that the map needs, nothing expanded.
 
-    `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values.
+    `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values. A module
+    in float64 runs in float64 throughout: what it casts to less inside, as most RMS norms do, stays in float64.
     """
 
     module: nn.Module
@@ -32,12 +34,17 @@ class Pass:
     patches: tuple[Patch, ...] = ()
     grad: bool = False
 
-    @property
+    @cached_property
     def low(self) -> bool:
         """Whether some of the run was in a precision too low for exact sums."""
         sites = [p.site for p in self.stream.points] + [w.site for w in (*self.stream.entry, *self.stream.writes)]
         sites += [self.stream.output] if self.stream.output else []
         return any(self.seen.at(site).dtype in _LOW for site in sites)
+
+    @cached_property
+    def double(self) -> bool:
+        """Whether the module is in float64."""
+        return _double(self.module)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,14 +81,14 @@ class Pass:
     def affine(self, program: Program, seen: Captured | None = None) -> Affine:
         """A program frozen at this run. Parameters: `program`; `seen`, a later run of the same input with more captured."""
         calls = (seen or self.seen).calls
-        if not self.low:
+        if not self.low and not self.double:
             return program.bind(calls)
-        return program.bind({key: raised(calls[key], torch.float32) for key in program.keys()})
+        return program.bind({key: _raised(calls[key], self.dtype) for key in program.keys()})
 
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured. Parameters: `keys`."""
         with torch.set_grad_enabled(self.grad):
-            return run(self.module, self.args, self.kwargs, keys, self.patches, self.map.volatile)
+            return run(self.module, self.args, self.kwargs, keys, self.patches, self.map.volatile, self.double)
 
 
 def graded(f: Callable[..., T]) -> Callable[..., T]:
@@ -113,8 +120,18 @@ def take(
     if chosen is None:
         raise InputError(f"no stream {stream!r}; there are {', '.join(s.name or '(main)' for s in found.streams)}.")
     with torch.set_grad_enabled(grad):
-        seen = run(module, args, kwargs, chosen.keys(), patches, found.volatile)
+        seen = run(module, args, kwargs, chosen.keys(), patches, found.volatile, _double(module))
     return Pass(module, found, chosen, args, dict(kwargs), seen, tuple(patches), grad)
+
+
+def _double(module: nn.Module) -> bool:
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None) == torch.float64
+
+
+def _raised(call: Call, dtype: torch.dtype) -> Call:
+    """The call in a higher precision, also where it is a cast that goes by the name of a lower one."""
+    up = raised(call, dtype)
+    return replace(up, func=lambda x, *_: x.to(dtype)) if call.name in _CASTS else up
 
 
 def find_write(stream: Stream, label: str) -> Write:

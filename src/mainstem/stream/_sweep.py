@@ -12,6 +12,9 @@ from mainstem.find import Write
 from ._pass import Pass, graded
 
 
+_AXES = {2: ("batch", "d_model"), 3: ("batch", "pos", "d_model"), 4: ("batch", "channel", "height", "width")}
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Directions pulled back: `at[t]` is what a vector added at point t is multiplied by; `constants` what transports add."""
@@ -120,7 +123,7 @@ def _roundings(run: Pass, last: int, output: bool) -> list[Row]:
     """What low-precision arithmetic added or lost at every addition, as rows of their own."""
     found = []
     for t, p in enumerate(run.stream.points[: last + 1]):
-        exact = sum(run.write(w) for w in p.writes)
+        exact = sum((run.write(w) for w in p.writes), torch.zeros_like(run.point(t)))
         if t:
             exact = exact + p.factor * through(transport(run, t - 1), run.point(t - 1))
         found.append(Row(f"{p.name}.rounding", "rounding", t, run.point(t) - exact))
@@ -141,9 +144,9 @@ def carry(run: Pass, end: int | None = None) -> Parts:
     stop = len(run.stream.points) if end is None else end
     groups = tuple(Group(r.label, r.kind, _onward(run, r, stop)) for r in found)
     whole = run.output() if end is None else run.point(end)
-    size = sum(g.values.abs() for g in groups)
-    total = sum(g.values for g in groups)
-    axes = ("batch", *(("pos",) if whole.ndim == 3 else ()), "d_model") if whole.ndim < 4 else ("batch", "channel", "height", "width")
+    zero = torch.zeros_like(whole)
+    size, total = sum((g.values.abs() for g in groups), zero), sum((g.values for g in groups), zero)
+    axes = _AXES[whole.ndim]
     if not groups:
         raise InputError("nothing enters the stream up to this point.")
     return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), {"by": "carry", "frozen": "at this input"}).checked()

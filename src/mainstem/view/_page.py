@@ -21,10 +21,10 @@ _SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def page(record: dict[str, Any]) -> str:
-    """One traced prompt as a self-contained HTML file: no network, nothing beside it, safe to paste twice into one page.
+    """One traced prompt as a self-contained HTML file: no network, nothing beside it, safe to paste twice.
 
-    The river is drawn here (`river`); the rest is drawn by the page's own script from the record, which stands in the page
-    as JSON, once. Whatever came from a model or its user is written as text, never as markup.
+    The river is drawn here (`river`); the rest is drawn by the page's own script from the record, which stands in the
+    page as JSON, once. Whatever came from a model or its user is written as text, never as markup.
 
     Parameters: `record`, the trace as plain data (numbers that are not finite become null); its heads, neurons and
     grid may be missing.
@@ -32,7 +32,7 @@ def page(record: dict[str, Any]) -> str:
     script = f"(() => {{\n{''.join(map(asset, SCRIPTS))}}})();"
     inside = [
         _section("head"),
-        element("div", (element("div", (_section(part, record) for part in column)) for column in COLUMNS), class_="columns"),
+        element("div", (_column(parts, record) for parts in COLUMNS), class_="columns"),
         _section("grid"),
         _section("foot"),
         "<noscript><p>Only the river is drawn without scripts.</p></noscript>",
@@ -42,7 +42,8 @@ def page(record: dict[str, Any]) -> str:
     return (
         '<!doctype html>\n<html lang="en" class="ms-own"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer">'
         f"<title>{escape(_title(record))}</title></head>\n<body>"
         f'<main class="ms-page"><style>{asset("page.css")}</style>{"".join(inside)}</main></body></html>\n'
     )
@@ -51,14 +52,14 @@ def page(record: dict[str, Any]) -> str:
 def save_page(record: dict[str, Any], path: str | os.PathLike[str]) -> Path:
     """Writes the page whole or not at all: beside its place first, then moved there. Returns the path.
 
-    Parameters: `record`, as for `page`; `path`, the file, replaced if it is there. Raises `InputError` where its folder is
-    missing or it is a folder itself.
+    Parameters: `record`, as for `page`; `path`, the file, replaced if it is there. Raises `InputError` where its
+    folder is missing or it is a folder itself.
     """
     place = Path(path)
     if place.is_dir():
         raise InputError(f"{place} is a folder; name a file in it, such as {place / 'trace.html'}.")
     if not place.parent.is_dir():
-        raise InputError(f"{place} cannot be written: there is no folder {place.parent}. Make it first: mkdir -p {place.parent}")
+        raise InputError(f"{place}: there is no folder {place.parent}. Make it first: mkdir -p {place.parent}")
     making = place.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         making.write_text(page(record), encoding="utf-8")
@@ -66,6 +67,10 @@ def save_page(record: dict[str, Any], path: str | os.PathLike[str]) -> Path:
     finally:
         making.unlink(missing_ok=True)
     return place
+
+
+def _column(parts: tuple[str, ...], record: dict[str, Any]) -> str:
+    return element("div", (_section(part, record) for part in parts))
 
 
 def _section(part: str, record: dict[str, Any] | None = None) -> str:
@@ -80,7 +85,8 @@ def _title(record: dict[str, Any]) -> str:
 def _policy(script: str) -> str:
     """Nothing is fetched from anywhere, and no script runs but ours, known by its hash."""
     own = b64encode(sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{own}'; base-uri 'none'; form-action 'none'"
+    rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "base-uri 'none'")
+    return "; ".join((*rules, "form-action 'none'"))
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ._svg import KINDS, element, kind_class, number, picture, plain, short, text, tooltip, visible
 
-WIDTH, MARGIN, TOP = 480, 16, 92
-BANK, VALUE, TOTAL = 32, 46, 52
+WIDTH, MARGIN, TOP = 440, 14, 92
+BANK, VALUE, TOTAL = 30, 43, 46
 DEPTH, SPRING = 20.0, 2.0
 BAR, MOUTH = 5.0, 46.0
 
@@ -28,7 +28,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where everything goes: the rows, the spine's x, pixels for 1 of value, river half-width for 1 of total, the lines' pitch."""
+    """Where everything goes.
+
+    `rows`; `spine`, its x; `unit`, pixels for a value of 1; `depth`, half the river for a sum of 1; `pitch`, of lines.
+    """
 
     rows: tuple[Row, ...]
     spine: float
@@ -49,15 +52,15 @@ class Plan:
 def river(record: dict[str, Any]) -> str:
     """The picture of one traced prompt: every write a tributary, its length what it adds to the target's logit.
 
-    What adds stands on the right, what takes away on the left; the river is as wide as the sum so far, of another colour
-    where that is negative; constants are grey. A standalone SVG with a background of its own, for light and dark.
+    What adds stands on the right, what takes away on the left; the river is as wide as the sum so far, of another
+    colour where that is negative; constants are grey. A standalone SVG, with a background of its own, light or dark.
 
-    Parameters: `record`, the trace as plain data; read here are `writes`, `whole`, `target`, `prompt`.
+    Parameters: `record`, the trace as plain data; read here are `writes`, `whole`, `target`, `prompt`, `model`.
     """
     plan = _plan(record["writes"])
     whole = float(record["whole"])
-    parts = [*_heading(record, plan, whole), *_bands(plan), *_tributaries(plan), *_water(plan), *_lines(plan), *_mouth(plan, whole)]
-    return picture("ms-river", WIDTH, plan.end + 98, _title(record, whole), [*parts, *_legend(plan)])
+    drawn = [*_bands(plan), *_tributaries(plan), *_water(plan), *_lines(plan), *_mouth(plan, whole), *_legend(plan)]
+    return picture("ms-river", WIDTH, plan.end + 98, _title(record, whole), [*_heading(record, plan, whole), *drawn])
 
 
 def _plan(writes: list[dict[str, Any]]) -> Plan:
@@ -69,7 +72,7 @@ def _plan(writes: list[dict[str, Any]]) -> Plan:
         for i, (w, v, s) in enumerate(zip(writes, values, totals, strict=True))
     )
     gain, loss = max([0.0, *values]), max([0.0, *(-v for v in values)])
-    labels = min(112.0, 7.2 * max([6, *(len(r.label) for r in rows)]))
+    labels = min(106.0, 6.8 * max([6, *(len(r.label) for r in rows)]))
     room = WIDTH - 2 * MARGIN - labels - TOTAL - 2 * BANK - 2 * VALUE
     unit = room / ((gain + loss) or 1.0)
     spine = MARGIN + labels + VALUE + loss * unit + BANK
@@ -93,7 +96,7 @@ def _title(record: dict[str, Any], whole: float) -> str:
 def _heading(record: dict[str, Any], plan: Plan, whole: float) -> Iterator[str]:
     name, against = _names(record)
     yield text(MARGIN, 28, _title(record, whole), "head")
-    yield text(MARGIN, 48, short(plain(record.get("prompt") or ""), 62, "tail"), "muted")
+    yield text(MARGIN, 48, short(plain(record.get("prompt") or record.get("model") or ""), 56, "tail"), "muted")
     y, left, right = TOP - 12, plan.spine - 10, plan.spine + 10
     yield text(left, y, f"◂ {f'for {against}' if against else 'takes away'}", "muted fine end")
     yield text(right, y, f"{f'for {name}' if against else 'adds'} ▸", "muted fine")
@@ -119,10 +122,11 @@ def _tributaries(plan: Plan) -> Iterator[str]:
 
 def _confluence(x: float, base: float, y: float, side: int) -> str:
     """What adds comes down into the water; what takes away is led off from above."""
-    reach, rise = 12 * side, side * BAR
+    near, far, rise = x + 12 * side, base - 14.4 * side, side * BAR
+    over, under = f"{y - rise:.1f}", f"{y + rise:.1f}"
     return (
-        f"M{base:.1f},{y - rise:.1f} C{base - 1.2 * reach:.1f},{y - rise:.1f} {x + reach:.1f},{y - rise:.1f} {x:.1f},{y + 2 * rise:.1f} "
-        f"L{x:.1f},{y + 2.9 * rise:.1f} C{x + reach:.1f},{y + rise:.1f} {base - 1.2 * reach:.1f},{y + rise:.1f} {base:.1f},{y + rise:.1f}Z"
+        f"M{base:.1f},{over} C{far:.1f},{over} {near:.1f},{over} {x:.1f},{y + 2 * rise:.1f} "
+        f"L{x:.1f},{y + 2.9 * rise:.1f} C{near:.1f},{under} {far:.1f},{under} {base:.1f},{under}Z"
     )
 
 
@@ -146,10 +150,11 @@ def _stations(plan: Plan, run: list[Row], first: bool, after: Row | None) -> lis
 
 
 def _banks(x: float, stations: list[tuple[float, float]]) -> str:
-    right = f"M{x + stations[0][1]:.1f},{stations[0][0]:.1f}" + "".join(_reach(x, 1, a, b) for a, b in pairwise(stations))
     back = stations[::-1]
-    left = f"L{x - back[0][1]:.1f},{back[0][0]:.1f}" + "".join(_reach(x, -1, a, b) for a, b in pairwise(back))
-    return f"{right} {left}Z"
+    right = "".join(_reach(x, 1, a, b) for a, b in pairwise(stations))
+    left = "".join(_reach(x, -1, a, b) for a, b in pairwise(back))
+    start, turn = (x + stations[0][1], stations[0][0]), (x - back[0][1], back[0][0])
+    return f"M{start[0]:.1f},{start[1]:.1f}{right} L{turn[0]:.1f},{turn[1]:.1f}{left}Z"
 
 
 def _reach(x: float, side: int, a: tuple[float, float], b: tuple[float, float]) -> str:
@@ -160,7 +165,7 @@ def _reach(x: float, side: int, a: tuple[float, float], b: tuple[float, float]) 
 def _lines(plan: Plan) -> Iterator[str]:
     most = max(abs(r.value) for r in plan.rows) if plan.rows else 0.0
     for row in plan.rows:
-        side, base = (1, row.y + 4) if row.value >= 0 else (-1, row.y + 4)
+        side, base = 1 if row.value >= 0 else -1, row.y + 4
         tip = plan.spine + side * (BANK + abs(row.value) * plan.unit + 5)
         faint = " muted" if abs(row.value) < 0.02 * most or row.kind == "constant" else ""
         words = [
@@ -173,12 +178,14 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 
 def _said(row: Row) -> str:
-    return f"{plain(row.label)} ({plain(row.kind)}): {number(row.value, 4, sign=True)}, sum so far {number(row.total, 4)}"
+    name = f"{plain(row.label)} ({plain(row.kind)})"
+    return f"{name}: {number(row.value, 4, sign=True)}, sum so far {number(row.total, 4)}"
 
 
 def _mouth(plan: Plan, whole: float) -> Iterator[str]:
     y = plan.end + 18
-    yield element("rect", class_="water" if whole >= 0 else "ebb", x=plan.spine - MOUTH, y=y, width=2 * MOUTH, height=30, rx=12)
+    place = {"x": plan.spine - MOUTH, "y": y, "width": 2 * MOUTH, "height": 30, "rx": 12}
+    yield element("rect", class_="water" if whole >= 0 else "ebb", **place)
     yield text(plan.spine, y + 19, number(whole), "strong figure foam mid")
 
 

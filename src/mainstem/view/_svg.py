@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
+Number = int | float
+MINUS, TIMES = "\u2212", "\u00d7"
 KINDS = ("entry", "attn", "cross", "mlp", "conv", "mixer", "skip", "constant")
 _MARKS = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
 
@@ -30,20 +32,23 @@ def short(text: str, most: int, keep: str = "head") -> str:
     """Text cut to a length. Parameters: `text`; `most`, characters; `keep`, its "head" or its "tail"."""
     if len(text) <= most:
         return text
-    return f"{text[: most - 1]}…" if keep == "head" else f"…{text[1 - most :]}"
+    return f"{text[: most - 1]}…" if keep == "head" else f"…{text[1 - most :].lstrip('.')}"
 
 
-def number(value: float, digits: int = 2, sign: bool = False) -> str:
+def number(value: Number, digits: int = 2, sign: bool = False) -> str:
     """A number with a true minus sign.
 
     Parameters: `value`; `digits` behind the point; `sign`, whether a plus is written too.
     """
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
-def small(value: float) -> str:
+def small(value: Number) -> str:
     """An error or a bound: two figures and a power of ten. Parameters: `value`."""
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+").replace("-", "−") if value else "0"
+    if not value:
+        return "0"
+    figures, power = f"{value:.1e}".split("e")
+    return f"{figures}e{int(power)}".replace("-", MINUS)
 
 
 def kind_class(kind: str) -> str:
@@ -51,19 +56,20 @@ def kind_class(kind: str) -> str:
     return f"k-{kind if kind in KINDS else 'write'}"
 
 
-def element(tag: str, content: str | Iterable[str] = "", **attributes: object) -> str:
+def element(tag: str, content: str | Iterable[str] = "", /, **attributes: object) -> str:
     """One element.
 
     Parameters: `tag`; `content`, markup; `attributes`, escaped here, an underscore in a name standing for a hyphen and
     one at its end for nothing.
     """
-    pairs = "".join(f' {k.rstrip("_").replace("_", "-")}="{escape(_value(v))}"' for k, v in attributes.items())
+    named = ((name.rstrip("_").replace("_", "-"), _value(value)) for name, value in attributes.items())
+    pairs = "".join(f' {name}="{escape(value)}"' for name, value in named)
     inside = content if isinstance(content, str) else "".join(content)
     return f"<{tag}{pairs}>{inside}</{tag}>" if inside else f"<{tag}{pairs}/>"
 
 
-def text(x: float, y: float, words: str, kind: str = "", title: str = "") -> str:
-    """Words at a place, their baseline at y. Parameters: `x`; `y`; `words`; `kind`, classes; `title`, shown on hover."""
+def text(x: Number, y: Number, words: str, kind: str = "", title: str = "") -> str:
+    """Words at a place. Parameters: `x`; `y`, their baseline; `words`; `kind`, classes; `title`, shown on hover."""
     return element("text", escape(words) + tooltip(title), x=x, y=y, class_=kind)
 
 
@@ -72,12 +78,13 @@ def tooltip(words: str) -> str:
     return element("title", escape(words)) if words else ""
 
 
-def picture(name: str, width: float, height: float, title: str, parts: Iterable[str]) -> str:
+def picture(name: str, width: Number, height: Number, title: str, parts: Iterable[str]) -> str:
     """A whole SVG with its colours, light and dark, and its own background.
 
     Parameters: `name`, its class; `width`; `height`; `title`, for those who cannot see it; `parts`, markup.
     """
-    inside = [tooltip(title), element("style", asset("picture.css")), element("rect", class_="paper", width=width, height=height, rx=10)]
+    paper = element("rect", class_="paper", width=width, height=height, rx=10)
+    inside = [tooltip(title), element("style", asset("picture.css")), paper]
     return element(
         "svg",
         [*inside, *parts],

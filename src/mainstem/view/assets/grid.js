@@ -34,10 +34,10 @@ function lensGrid(record) {
     const [from, to] = [kind.unsure(values), kind.sure()];
     const stops = dark.matches ? [...SCALE].reverse() : SCALE;
     const end = Math.min(state.start + SPAN, record.tokens.length);
-    table.replaceChildren(header(record, state.start, end), rows(record, grid, state, end, (value) => shade((value - from) / (to - from || 1), stops)));
+    table.replaceChildren(columnHeads(record, state.start, end), lines(record, grid, state, end, (value) => shade((value - from) / (to - from || 1), stops)));
     legend.replaceChildren(number(from, 1), ramp(stops), number(to, 0), make("span", {}, `${kind.about} (ColorBrewer YlGnBu${dark.matches ? ", reversed" : ""})`));
     controls.replaceChildren(...switches(grid, state, draw), ...pages(record.tokens.length, state, end, draw));
-    const first = table.querySelector(".here td, td.here") ?? table.querySelector("td");
+    const first = table.querySelector("td.here") ?? table.querySelector("td");
     first.tabIndex = 0;
     tell(first);
   };
@@ -53,18 +53,19 @@ function lensGrid(record) {
   table.addEventListener("keydown", (event) => move(event, table));
   dark.addEventListener("change", draw);
   draw();
+  setTimeout(() => { wide.scrollLeft = (table.querySelector("td.here")?.offsetLeft ?? 0) - wide.clientWidth / 2; });
   return [controls, wide, said, legend];
 }
 
-function header(record, start, end) {
+function columnHeads(record, start, end) {
   const cells = record.tokens.slice(start, end).map((text, i) =>
     make(`th${start + i === record.position ? ".here" : ""}`, { scope: "col", title: spoken(text) }, make("small", {}, String(start + i)), token(text)),
   );
   return make("thead", {}, make("tr", {}, make("th.corner", {}, ""), cells));
 }
 
-function rows(record, grid, state, end, colour) {
-  const lines = grid.points.map((point, p) => {
+function lines(record, grid, state, end, colour) {
+  const found = grid.points.map((point, p) => {
     const cells = [];
     for (let i = state.start; i < end; i++) {
       const value = grid[state.measure]?.[p]?.[i];
@@ -78,7 +79,7 @@ function rows(record, grid, state, end, colour) {
     }
     return make("tr", {}, make("th", { scope: "row" }, point), cells);
   });
-  return make("tbody", {}, lines.reverse());
+  return make("tbody", {}, found.reverse());
 }
 
 function switches(grid, state, draw) {

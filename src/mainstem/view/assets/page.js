@@ -1,12 +1,19 @@
 /** Puts the record of one traced prompt on its page. Finds the page from the script itself, so that two may stand side by side. */
 
 const page = document.currentScript.closest(".ms-page");
-const record = JSON.parse(page.querySelector("script[type='application/json']").textContent);
+const whole = (_, value) => typeof value === "string" && value.toWellFormed ? value.toWellFormed() : value;
+const record = JSON.parse(page.querySelector("script[type='application/json']").textContent, whole);
 const targetName = [token(record.target?.text), ...(record.target?.against ? [" minus ", token(record.target.against.text)] : [])];
 
 function strip(tokens, position) {
   return make("div.strip", {}, tokens.map((text, i) =>
     token(text, i === position ? ".here" : "", { "data-position": i, title: `position ${i}${i === position ? ", traced here" : ""}` })));
+}
+
+/** Scrolls a long strip, and nothing else, to a token. */
+function reveal(strip, position) {
+  const node = strip?.children[position];
+  if (node) strip.scrollTop = node.offsetTop - strip.clientHeight / 2;
 }
 
 function header() {
@@ -20,6 +27,7 @@ function header() {
   const left = make("div", {}, name, make("h1", {}, "Where ", targetName, " comes from"), said);
   const right = guesses.length ? make("div", {}, make("h3", {}, record.tokens?.length ? "Prediction at the marked position" : "Prediction"), make("ol.guesses", {}, guesses)) : null;
   page.querySelector("[data-part=head]").replaceChildren(left, ...(right ? [right] : []));
+  reveal(page.querySelector("[data-part=head] .strip"), record.position);
 }
 
 function heads() {
@@ -36,6 +44,7 @@ function heads() {
       node.style.setProperty("--share", peak ? Math.abs(value) / peak : 0);
       node.classList.toggle("minus", value < 0);
     }
+    reveal(read, head.sources?.[0]?.position);
   };
   const rows = record.heads.map((head) => {
     const sources = (head.sources ?? []).slice(0, 3).map((source) => make("span.source", {}, token(source.token), make("small", {}, number(source.value, 2, true))));
@@ -44,7 +53,7 @@ function heads() {
     return row;
   });
   const list = make("ul.rows", {}, rows);
-  light(record.heads[0], rows[0]);
+  setTimeout(() => light(record.heads[0], rows[0]));
   return [...(read ? [read] : []), list];
 }
 

@@ -32,8 +32,12 @@ def record(layers: int = 6, tokens: list[str] | None = None, against: bool = Fal
 
 
 PREDICTION = [
-    (" Paris", -0.036, 0.965), (" Lyon", -4.2, 0.015), (" the", -4.9, 0.0074), (" Marseille", -5.5, 0.0041), ("\n", -6.3, 0.0018)
-]  # fmt: skip
+    (" Paris", -0.036, 0.965),
+    (" Lyon", -4.2, 0.015),
+    (" the", -4.9, 0.0074),
+    (" Marseille", -5.5, 0.0041),
+    ("\n", -6.3, 0.0018),
+]
 
 
 def _writes(random: Random, layers: int) -> list[dict[str, Any]]:
@@ -59,7 +63,9 @@ def _lens(random: Random, depth: float, point: str) -> dict[str, Any]:
 
 
 def _grid(random: Random, points: list[str], tokens: list[str]) -> dict[str, Any]:
-    rows = [[_lens(random, max(0.0, i / (len(points) - 1) - 0.1 * random.random()), p) for _ in tokens] for i, p in enumerate(points)]
+    rows = [
+        [_lens(random, max(0.0, i / (len(points) - 1) - 0.1 * random.random()), p) for _ in tokens] for i, p in enumerate(points)
+    ]
     return {
         "points": points,
         "tokens": [[cell["token"] for cell in row] for row in rows],
@@ -82,4 +88,10 @@ def _neuron(random: Random, i: int, layers: int) -> dict[str, Any]:
     first = random.sample([" Paris", " Lyon", " French", " Seine", " Marseille", " Bordeaux", " Nice", " café"], 5)
     last = random.sample([" Tokyo", "ing", " the", "\n", " yen", " Osaka", ");", " Kyoto"], 5)
     label = f"L{random.randrange(layers)}.mlp.N{random.randrange(1024)}"
-    return {"label": label, "value": (1.6 / (i + 1)) * (-1 if i == 4 else 1), "activation": 2.5 - 0.3 * i, "first": first, "last": last}
+    return {
+        "label": label,
+        "value": (1.6 / (i + 1)) * (-1 if i == 4 else 1),
+        "activation": 2.5 - 0.3 * i,
+        "first": first,
+        "last": last,
+    }

@@ -1,0 +1,48 @@
+"""The commands, and what `mainstem` itself answers to."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import _find, _lens, _trace, _verify
+from ._help import explained
+
+HELP = explained(
+    "Finds the residual stream of any PyTorch model, proves it, and takes it apart exactly.",
+    "A model that needs no download comes with it. Every command has a --help with examples of its own.",
+    examples="""
+    mainstem trace "The capital of France is"
+    mainstem lens "The capital of France is"
+    mainstem verify path/to/model
+    """,
+)
+
+app = typer.Typer(
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("find", help=_find.HELP)(_find.find)
+app.command("verify", help=_verify.HELP)(_verify.verify)
+app.command("trace", help=_trace.HELP)(_trace.trace)
+app.command("lens", help=_lens.HELP)(_lens.lens)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mainstem {vars(sys.modules['mainstem'])['__version__']}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Shows the help where no command was typed. Parameters: `context`; `version`, handled before."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)

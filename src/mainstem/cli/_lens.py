@@ -1,0 +1,83 @@
+"""`mainstem lens`: what the stream already says at every point and position."""
+
+from typing import Annotated
+
+import typer
+
+from ._help import explained
+from ._open import opened
+from ._options import (
+    Csv,
+    Device,
+    DtypeOption,
+    Images,
+    Json,
+    ModelOption,
+    Norm,
+    Padding,
+    Parquet,
+    Pickles,
+    Prompts,
+    Revision,
+    Side,
+    Target,
+    Trust,
+    Zero,
+)
+from ._show_lens import shown
+from ._terminal import busy, print_json, show, told
+from ._trace import wanted
+
+HELP = explained(
+    "The logit lens: the model's own readout applied to every point of the stream.",
+    """One row a point, one column a token, and in each cell the likeliest next token there; on a terminal, the stronger
+    the colour the likelier. With --target the cells hold the probability of that token instead.""",
+    examples="""
+    mainstem lens "The capital of France is"
+    mainstem lens "The capital of France is" --target " Paris"
+    mainstem lens "The capital of France is" --norm final --csv lens.csv
+    """,
+)
+NormOption = Annotated[
+    Norm, typer.Option(help="Norm each point by its own scale, or by the scale that the readout has at the last point.")
+]
+
+
+def lens(
+    prompts: Prompts = None,
+    model: ModelOption = "default",
+    target: Target = None,
+    norm: NormOption = Norm.own,
+    zero: Zero = None,
+    image: Images = None,
+    padding: Padding = Side.right,
+    json: Json = False,
+    parquet: Parquet = None,
+    csv: Csv = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    revision: Revision = None,
+    trust_remote_code: Trust = False,
+    pickles: Pickles = False,
+) -> None:
+    """Prints `Trace.lens()`.
+
+    Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`
+    or `image`, `zero` and `padding`, as of `Model.trace`; `target` and `norm`, as of `Trace.lens`; `json`, as plain
+    data; `parquet` and `csv`, files for the table.
+    """
+    data = wanted(prompts, image)
+    held = opened(model, device, dtype, revision, trust_remote_code, pickles)
+    with busy("reading the stream"):
+        from mainstem.stream import zero as zeroed
+
+        run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
+        found = run.lens(target, norm.value)
+        records = [{"prompt": str(text), **found.to_dict(i)} for i, text in enumerate(data)]
+    written = [found.save(path) for path in (parquet, csv) if path]
+    if json:
+        print_json(records if len(records) > 1 else records[0])
+    else:
+        show(part for i, record in enumerate(records) for part in (*([""] if i else []), *shown(record, target)))
+    for path in written:
+        told(path)

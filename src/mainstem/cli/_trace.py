@@ -1,0 +1,141 @@
+"""`mainstem trace`: prompts taken apart."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._help import explained
+from ._open import opened
+from ._options import (
+    Against,
+    Csv,
+    Device,
+    DtypeOption,
+    Html,
+    Images,
+    Json,
+    Level,
+    ModelOption,
+    Padding,
+    Parquet,
+    Pickles,
+    Position,
+    Prompts,
+    Revision,
+    Side,
+    Target,
+    Trust,
+    Zero,
+)
+from ._show_trace import shown
+from ._terminal import busy, print_json, show, told
+
+if TYPE_CHECKING:
+    from mainstem.api import Contrast, Trace
+
+HELP = explained(
+    "Takes a prompt apart: what every part of the model adds to the prediction.",
+    """Shows the prediction; the stream's writes with what each adds to the logit of the predicted token; what could be
+    read off the stream after each layer; the heads that count most and the tokens they read; the neurons that count
+    most and their words; and how nearly all parts sum to the model's own logit.""",
+    examples="""
+    mainstem trace "The capital of France is"
+    mainstem trace "The capital of France is" -t " Rome" --against " Paris"
+    mainstem trace "The capital of France is" --zero L3.mlp --zero L2.attn.H1
+    mainstem trace "The capital of France is" --html trace.html
+    mainstem trace "The capital of France is" --level head --csv heads.csv
+    mainstem trace --image cat.jpg --model path/to/resnet
+    """,
+)
+
+Top = Annotated[int, typer.Option(min=1, metavar="K", help="How many heads and neurons to show.")]
+LevelOption = Annotated[
+    Level,
+    typer.Option(
+        help="How far --json, --parquet and --csv take writes apart (edge: head and source token).",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def trace(
+    prompts: Prompts = None,
+    model: ModelOption = "default",
+    target: Target = None,
+    against: Against = None,
+    position: Position = None,
+    zero: Zero = None,
+    image: Images = None,
+    padding: Padding = Side.right,
+    top: Top = 8,
+    json: Json = False,
+    level: LevelOption = Level.write,
+    parquet: Parquet = None,
+    csv: Csv = None,
+    html: Html = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    revision: Revision = None,
+    trust_remote_code: Trust = False,
+    pickles: Pickles = False,
+) -> None:
+    """Prints `Trace.summary()`.
+
+    Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`
+    or `image`, `zero` and `padding`, as of `Model.trace`; `target`, `against` and `position`, as of `Trace.scores`;
+    `top`, how many heads and neurons; `json`, as plain data; `parquet`, `csv` and `html`, files to write;
+    `level`, of their numbers.
+    """
+    data = wanted(prompts, image)
+    if html and len(data) > 1:
+        raise typer.BadParameter("--html makes the page of one prompt: give one, or leave --html out")
+    if against is not None and target is None:
+        raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
+    held = opened(model, device, dtype, revision, trust_remote_code, pickles)
+    with busy("taking the stream apart"):
+        from mainstem.api import contrast
+        from mainstem.stream import zero as zeroed
+
+        goal = target if target is None or against is None else contrast(target, against)
+        run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
+        records = [run.summary(goal, i, position, top) for i in range(len(data))]
+        if json and level is not Level.write:
+            _add_parts(records, run, goal, level, position)
+    for path in filter(None, (parquet, csv)):
+        _store(run, goal, level, position, path)
+    if html:
+        from mainstem.view import save_page
+
+        save_page(records[0], html)
+    if json:
+        print_json(records if len(records) > 1 else records[0])
+    else:
+        show(part for i, record in enumerate(records) for part in (*([""] if i else []), *shown(record, zero or [])))
+    for path in filter(None, (parquet, csv, html)):
+        told(path)
+
+
+def wanted(prompts: list[str] | None, images: list[Path] | None) -> list[str] | list[Path]:
+    """What to run the model on. Parameters: `prompts`, `images`; one of them."""
+    if prompts and images:
+        raise typer.BadParameter("give prompts or --image, not both")
+    if not prompts and not images:
+        raise typer.BadParameter(
+            'there is nothing to read: give a prompt, such as "The capital of France is", or --image FILE'
+        )
+    return prompts or images or []
+
+
+def _add_parts(
+    records: list[dict[str, Any]], run: "Trace", goal: "str | Contrast | None", level: Level, position: int | None
+) -> None:
+    scores = run.scores(goal, level.value, positions=position)
+    for i, record in enumerate(records):
+        values = scores.prompt(i).tensor.flatten().tolist()
+        record["parts"] = dict(zip(scores.labels, values, strict=True))
+
+
+def _store(run: "Trace", goal: "str | Contrast | None", level: Level, position: int | None, path: Path) -> None:
+    with busy(f"writing {path}"):
+        run.scores(goal, level.value, positions=position).save(path)
