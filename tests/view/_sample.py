@@ -41,7 +41,7 @@ PREDICTION = [
 
 
 def _writes(random: Random, layers: int) -> list[dict[str, Any]]:
-    found = [("entry.embed", "entry", -1, 0.72), ("entry.pos", "entry", -1, -0.11)]
+    found: list[tuple[str, str, int | None, float]] = [("entry.embed", "entry", -1, 0.72), ("entry.pos", "entry", -1, -0.11)]
     for i in range(layers):
         late = (i + 1) / layers
         found.append((f"L{i}.attn", "attn", i, random.gauss(0.2, 0.5) + 3.1 * (i == layers - 3)))

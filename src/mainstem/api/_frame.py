@@ -1,60 +1,63 @@
 """Tidy frames of results; polars is imported when the first one is made."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import torch
 
-from mainstem.core import Group
-
-if TYPE_CHECKING:
-    from ._lens import LensResult
-    from ._result import Result
+from mainstem.core import Group, Parts
+from mainstem.score import Lens
 
 _COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
+Tokens = tuple[tuple[str, ...], ...]
 
 
-def tidy(result: "Result") -> Any:
-    """One row a value, coordinates as columns. Parameters: `result`."""
-    frames = [_group(group, result) for group in result.parts.groups]
-    about = [pl.lit(result.model).alias("model"), pl.lit(result.target).alias("target")]
+def tidy(parts: Parts, model: str, target: str, tokens: Tokens, positions: tuple[int, ...] | None) -> Any:
+    """One row a value, coordinates as columns.
+
+    Parameters: `parts`; `model` and `target`, written on every row; `tokens`, the prompts' pieces; `positions`, the scored
+    place of every prompt, None where all are kept.
+    """
+    frames = [_group(group, parts.rest, tokens, positions) for group in parts.groups]
+    about = [pl.lit(model).alias("model"), pl.lit(target).alias("target")]
     return pl.concat(frames).with_columns(about).select("model", "target", pl.exclude("model", "target"))
 
 
-def _group(group: Group, result: "Result") -> pl.DataFrame:
+def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple[int, ...] | None) -> pl.DataFrame:
     values = group.values.detach().float().cpu()
-    names = (*group.axes, *result.parts.rest)
+    names = (*group.axes, *rest)
     index = {name: grid.flatten().numpy() for name, grid in zip(names, _grids(values.shape), strict=True)}
     n, cells = values.numel(), max(1, values[(0,) * len(group.axes)].numel() if group.axes else values.numel())
     prompt = index.get("batch")
     columns: dict[str, Any] = {"prompt": prompt, "position": index.get("pos")}
-    if columns["position"] is None and result.positions is not None and prompt is not None:
-        columns["position"] = [result.positions[int(b)] for b in prompt]
+    if columns["position"] is None and positions is not None and prompt is not None:
+        columns["position"] = [positions[int(b)] for b in prompt]
     labels = [group.name(i) for i in range(n // cells)]
     columns["component"] = [label for label in labels for _ in range(cells)]
     columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [_layer(group.label)] * n}
     columns |= {name: index.get(name) for name in _COORDINATES}
     columns["value"] = values.flatten().numpy()
-    return _typed(columns, n, result)
+    return _typed(columns, n, tokens)
 
 
-def _typed(columns: dict[str, Any], n: int, result: "Result") -> pl.DataFrame:
+def _typed(columns: dict[str, Any], n: int, tokens: Tokens) -> pl.DataFrame:
     whole = {"prompt", "position", "layer", *_COORDINATES}
     series = []
     for name, value in columns.items():
         kind = pl.Int64 if name in whole else pl.Float64 if name == "value" else pl.String
         series.append(pl.Series(name, [None] * n if value is None else value, dtype=kind, strict=False))
     frame = pl.DataFrame(series)
-    return frame.with_columns(_tokens(frame, result)) if result.tokens else frame.with_columns(pl.lit(None, pl.String).alias("token"))
+    return frame.with_columns(_tokens(frame, tokens)) if tokens else frame.with_columns(pl.lit(None, pl.String).alias("token"))
 
 
-def _tokens(frame: pl.DataFrame, result: "Result") -> pl.Series:
+def _tokens(frame: pl.DataFrame, tokens: Tokens) -> pl.Series:
     """The token at the key position where there is one, else at the scored position."""
     found = []
     for prompt, position, key in frame.select("prompt", "position", "key_pos").iter_rows():
         at = position if key is None else key
-        pieces = result.tokens[prompt] if prompt is not None and prompt < len(result.tokens) else ()
+        pieces = tokens[prompt] if prompt is not None and prompt < len(tokens) else ()
         found.append(pieces[at] if at is not None and at < len(pieces) else None)
     return pl.Series("token", found, dtype=pl.String)
 
@@ -68,14 +71,13 @@ def _layer(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def lens_frame(found: "LensResult") -> Any:
-    """One row a point, prompt and position. Parameters: `found`."""
-    lens = found.values
+def lens_frame(lens: Lens, word: Callable[[int], str]) -> Any:
+    """One row a point, prompt and position. Parameters: `lens`; `word`, names a place on the output."""
     names = ("point", "prompt", "position")[: lens.tokens.ndim]
     index = {name: grid.flatten().tolist() for name, grid in zip(names, _grids(lens.tokens.shape), strict=True)}
-    columns: dict[str, Any] = {"point": [found.points[i] for i in index.pop("point")], **index}
-    columns["top"] = [found.word(int(i)) for i in lens.tokens.flatten()]
-    columns["target"] = [found.word(int(i)) for i in lens.target.expand_as(lens.tokens).flatten()]
+    columns: dict[str, Any] = {"point": [lens.points[i] for i in index.pop("point")], **index}
+    columns["top"] = [word(int(i)) for i in lens.tokens.flatten()]
+    columns["target"] = [word(int(i)) for i in lens.target.expand_as(lens.tokens).flatten()]
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}
     values |= {"entropy": lens.entropy, "kl": lens.kl}
     frame = pl.DataFrame(columns | {name: value.detach().float().flatten().cpu().numpy() for name, value in values.items()})

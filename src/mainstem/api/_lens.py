@@ -46,10 +46,10 @@ class LensResult:
         """A tidy polars frame: point, prompt, position, token, top, logprob, rank, entropy, kl."""
         from ._frame import lens_frame
 
-        return lens_frame(self)
+        return lens_frame(self.values, self.word)
 
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
-        """One prompt's lens as plain JSON types, rows of [point][position]. Parameters: `prompt`."""
+        """One prompt's lens as plain JSON types, a row of all positions for every point. Parameters: `prompt`."""
         lens = self.values
         numbers = {"top_logprob": lens.top_logprob, "logprob": lens.logprob, "rank": lens.rank, "entropy": lens.entropy, "kl": lens.kl}
         return {

@@ -17,6 +17,7 @@ from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
 from ._trace import Trace
+from ._verify import Verification, verify
 
 
 class Model:
@@ -28,6 +29,7 @@ class Model:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self._map: StreamMap | None = None
+        self._maps: dict[tuple[Any, ...], StreamMap] = {}
         self._lock = threading.RLock()
         self._edits: ContextVar[Edit | None] = ContextVar("edits", default=None)
 
@@ -49,8 +51,7 @@ class Model:
         """
         with self._lock:
             if self._map is None:
-                made = example(self.loaded)
-                self._map = find(self.module, *made.args, **made.kwargs)
+                self._map = self._map_for(example(self.loaded))
             return self._map
 
     def map_with(self, *args: Any, **kwargs: Any) -> StreamMap:
@@ -59,7 +60,7 @@ class Model:
         Parameters: `args` and `kwargs`, what the module is called with.
         """
         with self._lock:
-            self._map = find(self.module, *args, **kwargs)
+            self._map = self._maps[_form(args, kwargs)] = find(self.module, *args, **kwargs)
             return self._map
 
     def trace(
@@ -90,10 +91,21 @@ class Model:
         return Trace(self.loaded, run, ready)
 
     def _map_for(self, ready: Inputs) -> StreamMap:
+        """Other arguments, such as a mask, lead through other calls: every set of them has a map of its own."""
+        form = _form(ready.args, ready.kwargs)
+        with self._lock:
+            if form not in self._maps:
+                made = self._example()  # rather than the input itself, since a prompt can be too short to map with
+                like = made if made is not None and _form(made.args, made.kwargs) == form else ready
+                self._maps[form] = find(self.module, *like.args, **like.kwargs)
+                self._map = self._maps[form] if made is None and self._map is None else self._map
+            return self._maps[form]
+
+    def _example(self) -> Inputs | None:
         try:
-            return self.map
+            return example(self.loaded)
         except InputError:
-            return self.map_with(*ready.args, **ready.kwargs)
+            return None
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, stream: str | None, grad: bool) -> Pass:
         try:
@@ -101,7 +113,15 @@ class Model:
         except (ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"the model cannot run this input: {str(error).strip().splitlines()[0]}") from error
+            line = str(error).strip().splitlines()[0].rstrip(".")
+            raise InputError(f"the model cannot run this input: {line}.{self._size_hint(ready)}") from error
+
+    def _size_hint(self, ready: Inputs) -> str:
+        size = getattr(getattr(self.module, "config", None), "image_size", None)
+        if len(ready.sizes) != 4 or size is None:
+            return ""
+        got = " x ".join(map(str, ready.sizes[2:]))
+        return f" The image came to {got}, the model reads {size}: set that size in preprocessor_config.json, or resize."
 
     def _current(self) -> Edit:
         return self._edits.get() or Edit()
@@ -115,15 +135,17 @@ class Model:
         finally:
             self._edits.reset(token)
 
-    def verify(self) -> Any:
-        """Proves the map and closes every decomposition on an example; see `mainstem verify`."""
-        from ._verify import verify
-
-        return verify(self)
+    def verify(self) -> Verification:
+        """Proves the map and closes every decomposition on an example, row by row."""
+        return verify(self.loaded, lambda: self.map)
 
     def __repr__(self) -> str:
         known = f", {len(self._map.main.points) - 1} additions, width {self._map.main.width}" if self._map else ""
         return f"Model({self.name}: {type(self.module).__name__}{known})"
+
+
+def _form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    return len(args), *sorted(kwargs)
 
 
 def load(

@@ -112,7 +112,7 @@ class Result:
         rows = self.tensor.numel()
         if rows > limit:
             raise InputError(f"a frame of this would have {rows:,} rows: take top() or sum() first, or pass frame(limit={rows}).")
-        return tidy(self)
+        return tidy(self.parts, self.model, self.target, self.tokens, self.positions)
 
     def to_xarray(self) -> Any:
         """An xarray DataArray with labelled components; needs xarray installed."""

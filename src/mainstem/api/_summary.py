@@ -1,17 +1,41 @@
 """One prompt's prediction taken apart, as plain data that is printed, drawn and stored."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from mainstem.core import InputError
 
+from ._lens import LensResult
 from ._result import Result
 from ._target import Contrast, Target
 
-if TYPE_CHECKING:
-    from ._trace import Trace
 
 
-def summary(trace: "Trace", target: Target, prompt: int, position: int | None, top: int) -> dict[str, Any]:
+class Traced(Protocol):
+    """What a summary asks of a trace."""
+
+    @property
+    def tokens(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def prompts(self) -> tuple[str, ...]: ...
+
+    @property
+    def logits(self) -> Tensor: ...
+
+    def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result: ...
+
+    def lens(self, target: Target = None) -> LensResult: ...
+
+    def words(self, label: str, top: int = 10, prompt: int = 0, position: int | None = None) -> dict[str, list[tuple[str, float]]]: ...
+
+    def word(self, index: int) -> str: ...
+
+    def index(self, target: str | int) -> int: ...
+
+
+def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int) -> dict[str, Any]:
     """Prediction, writes, lens, heads with the sources they read, neurons with their words, closure.
 
     Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
@@ -43,12 +67,12 @@ def _one(result: Result, prompt: int) -> Result:
     return result.prompt(prompt)
 
 
-def _predicted(trace: "Trace", writes: Result, prompt: int) -> int:
+def _predicted(trace: Traced, writes: Result, prompt: int) -> int:
     output = trace.logits[prompt]
     return int((output if writes.positions is None else output[writes.positions[0]]).argmax())
 
 
-def _target(trace: "Trace", goal: Target) -> dict[str, Any]:
+def _target(trace: Traced, goal: Target) -> dict[str, Any]:
     if isinstance(goal, Contrast):
         one, two = (trace.index(t) for t in (goal.token, goal.against))
         return {"id": one, "text": trace.word(one), "against": {"id": two, "text": trace.word(two)}}
@@ -58,7 +82,7 @@ def _target(trace: "Trace", goal: Target) -> dict[str, Any]:
     return {"id": one, "text": trace.word(one), "against": None}
 
 
-def _prediction(trace: "Trace", prompt: int, at: int | None, k: int = 5) -> list[dict[str, Any]]:
+def _prediction(trace: Traced, prompt: int, at: int | None, k: int = 5) -> list[dict[str, Any]]:
     output = trace.logits[prompt] if at is None else trace.logits[prompt, at]
     found, ids = output.detach().float().log_softmax(-1).topk(min(k, output.shape[-1]))
     return [{"token": trace.word(int(i)), "logprob": float(v), "prob": float(v.exp())} for v, i in zip(found, ids, strict=True)]
@@ -70,7 +94,7 @@ def _write(group: Any) -> dict[str, Any]:
     return {"label": group.label, "kind": group.kind, "layer": -1 if group.kind == "entry" else layer, "value": float(group.values)}
 
 
-def _lens(trace: "Trace", goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:
+def _lens(trace: Traced, goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:
     first = goal.token if isinstance(goal, Contrast) else goal
     found = trace.lens(first)
     lens, place = found.values, (prompt,) if at is None else (prompt, at)
@@ -88,7 +112,7 @@ def _lens(trace: "Trace", goal: Target, prompt: int, at: int | None) -> list[dic
     ]
 
 
-def _grid(trace: "Trace", prompt: int) -> dict[str, Any]:
+def _grid(trace: Traced, prompt: int) -> dict[str, Any]:
     found = trace.lens()
     lens = found.values
     return {
@@ -112,7 +136,7 @@ def _strongest(result: Result, axis: str, top: int) -> list[tuple[str, float]]:
     return sorted(rows, key=lambda row: -abs(row[1]))[:top]
 
 
-def _heads(trace: "Trace", heads: Result, goal: Target, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
+def _heads(trace: Traced, heads: Result, goal: Target, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
     best = _strongest(heads, "head", top)
     if not best:
         return []
@@ -120,7 +144,7 @@ def _heads(trace: "Trace", heads: Result, goal: Target, prompt: int, position: i
     return [{"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)} for label, value in best]
 
 
-def _sources(trace: "Trace", edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
+def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
     write, _, head = label.rpartition(".H")
     values = edges[write][int(head)].flatten()
     tokens = trace.tokens[prompt] if trace.tokens else ()
@@ -128,7 +152,7 @@ def _sources(trace: "Trace", edges: Result, label: str, prompt: int, k: int = 5)
     return [{"position": j, "token": tokens[j] if j < len(tokens) else str(j), "value": float(values[j])} for j in order]
 
 
-def _neurons(trace: "Trace", neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
+def _neurons(trace: Traced, neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
     rows = []
     for label, value in _strongest(neurons, "neuron", top):
         said = trace.words(label, 6, prompt, position)

@@ -10,7 +10,10 @@ from mainstem.models import Inputs, Loaded
 
 @dataclass(frozen=True)
 class Contrast:
-    """The difference of two tokens' logits: their log-odds. Made by `contrast`."""
+    """The difference of two tokens' logits: their log-odds. Made by `contrast`.
+
+    Parameters: `token` and `against`, texts or ids.
+    """
 
     token: str | int
     against: str | int
@@ -109,12 +112,18 @@ def _named(loaded: Loaded, text: str, output: Tensor) -> int:
         return loaded.codec.one(text)
     classes = getattr(getattr(loaded.module, "config", None), "id2label", None) or {}
     found = [i for i, name in classes.items() if text.lower() in (str(name).lower(), *str(name).lower().split(", "))]
+    if not found and text.isdecimal():
+        return int(text)
     if len(found) != 1:
-        raise InputError(f"no class {text!r} in this model: name one of its {output.shape[-1]} outputs, or its number.")
+        some = ", ".join(repr(str(name)) for name in list(classes.values())[:4])
+        known = f"{some}, ..." if len(classes) > 4 else some or "not named"
+        raise InputError(f"no class {text!r} in this model: its {output.shape[-1]} are {known}; a number from 0 will do too.")
     return int(found[0])
 
 
 def _places(loaded: Loaded, inputs: Inputs, output: Tensor, positions: int | str | None) -> Tensor | None:
+    if output.ndim != 3 and isinstance(positions, int):
+        raise InputError("this model's output has no positions to choose from: leave the position out.")
     if output.ndim != 3 or positions == "all":
         return None
     lengths = _lengths(inputs, output)

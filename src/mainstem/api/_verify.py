@@ -3,18 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from mainstem.core import MainstemError, NotClosedError, Parts
 from mainstem.find import Proof, StreamMap
-from mainstem.models import example
+from mainstem.models import Loaded, example
 from mainstem.score import direct, lens
 from mainstem.stream import LEVELS, Pass, applies, carry, take
-
-if TYPE_CHECKING:
-    from ._model import Model
 
 
 @dataclass(frozen=True)
@@ -44,22 +41,22 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(model: "Model") -> Verification:
+def verify(loaded: Loaded, mapped: Callable[[], StreamMap]) -> Verification:
     """Maps a model and closes every decomposition of one example.
 
-    Parameters: `model`.
+    Parameters: `loaded`, the model; `mapped`, gives its map or raises.
     """
     try:
-        found = model.map
+        found = mapped()
     except NotClosedError as failure:
-        return Verification(model.name, (_row("map", None, None, False, str(failure)),))
+        return Verification(loaded.name, (_row("map", None, None, False, str(failure)),))
     assert found.proof is not None
-    ready = example(model.loaded)
+    ready = example(loaded)
     rows = list(_proofs(found, found.proof))
     for stream in found.streams:
-        run = take(model.module, found, ready.args, ready.kwargs, stream=stream.name)
+        run = take(loaded.module, found, ready.args, ready.kwargs, stream=stream.name)
         rows += _closures(run, f"{stream.name} " if stream.name else "")
-    return Verification(model.name, tuple(rows))
+    return Verification(loaded.name, tuple(rows))
 
 
 def _row(check: str, value: float | None, bound: float | None, ok: bool, note: str = "") -> dict[str, Any]:

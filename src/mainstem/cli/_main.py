@@ -90,7 +90,7 @@ def _explain(error: Exception) -> int:
 
 
 def _usage(error: Exception) -> str:
-    text = error.format_message()  # type: ignore[attr-defined]
+    text = error.format_message().removeprefix("Invalid value: ").replace(": Value error, ", ": ")  # type: ignore
     context = getattr(error, "ctx", None)
     return f"{text[:1].lower()}{text[1:].rstrip('.')}. See {context.command_path if context else 'mainstem'} --help."
 

@@ -56,9 +56,7 @@ DtypeOption = Annotated[
     Dtype | None,
     typer.Option("--dtype", help="Cast the weights to this; as they are stored by default.", rich_help_panel=LOADING),
 ]
-Revision = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of a hub id.", rich_help_panel=LOADING)
-]
+Revision = Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of a hub id.", rich_help_panel=LOADING)]
 Trust = Annotated[
     bool,
     typer.Option(
@@ -90,9 +88,7 @@ Target = Annotated[
 ]
 Against = Annotated[
     str | None,
-    typer.Option(
-        metavar="TOKEN", help='Score the target against this token, such as " London": the difference of their logits.'
-    ),
+    typer.Option(metavar="TOKEN", help='Score the target against this token, such as " London": the difference of their logits.'),
 ]
 Position = Annotated[
     int | None,
@@ -113,9 +109,7 @@ Images = Annotated[
     typer.Option("--image", "-i", metavar="FILE", help="Look at an image instead of text. May be given several times."),
 ]
 Padding = Annotated[Side, typer.Option(help="Where prompts of different lengths are filled up; masked either way.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=OUTPUT)
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=OUTPUT)]
 Parquet = Annotated[
     Path | None,
     typer.Option(

@@ -50,30 +50,33 @@ def _additions(stream: "Stream") -> "Table":
     rows = table("  point", "write", "kind", "made by", "then" if any(ways.values()) else "")
     blocks = list(dict.fromkeys(point.block for point in stream.points))
     folded = blocks[3:-2] if len(blocks) > _MOST + 1 else []
-    room = _room(stream)
+    rooms = _rooms(stream, max(map(len, ways.values())))
     for block, points in groupby(stream.points, lambda p: p.block):
         if folded and block == folded[0]:
             rows.add_row(Text(f"  ... {len(folded)} more", DIM))
         for point in () if block in folded else points:
-            _add(rows, point, ways.get(point.name, ""), room)
+            _add(rows, point, ways.get(point.name, ""), rooms)
     return rows
 
 
-def _room(stream: "Stream") -> int:
-    """Columns left for the modules and what comes then. Parameters: `stream`."""
+def _rooms(stream: "Stream", way: int) -> tuple[int, int]:
+    """Columns for a module and for what comes then. Parameters: `stream`; `way`, what the longest transport takes."""
     writes = [write for point in stream.points for write in point.writes]
-    fixed = max(len(p.name) for p in stream.points), max(len(w.label) for w in writes), max(len(w.kind) for w in writes)
-    return max(20, terminal().width - sum(fixed) - 14)
+    fixed = [max(map(len, column)) for column in zip(*((w.label, w.kind) for w in writes), strict=True)]
+    left = max(20, terminal().width - sum(fixed) - max(len(p.name) for p in stream.points) - 14)
+    then = min(way, max(left // 3, left - 3 - max(len(w.module) for w in writes)))
+    return left - then - (3 if then else 0), then
 
 
-def _add(rows: "Table", point: "Point", way: str, room: int) -> None:
-    """Rows for the writes of a point. Parameters: `rows`; `point`; `way`, the transport behind it; `room`, to share."""
+def _add(rows: "Table", point: "Point", way: str, rooms: tuple[int, int]) -> None:
+    """Rows for the writes of a point. Parameters: `rows`; `point`; `way`, the transport behind it; `rooms`, of both."""
     from rich.text import Text
 
     for i, write in enumerate(point.writes):
-        name, then = (f"  {point.name}", way) if i == 0 else ("", "")
-        module = Text(fitted(write.module or "(root)", room * 2 // 3 if way else room))
-        rows.add_row(Text(name), Text(write.label), Text(write.kind, DIM), module, Text(then, DIM))
+        name, then = (f"  {point.name}", Text(way, DIM)) if i == 0 else ("", Text())
+        then.truncate(rooms[1], overflow="ellipsis")
+        module = Text(fitted(write.module or "(root)", rooms[0]))
+        rows.add_row(Text(name), Text(write.label), Text(write.kind, DIM), module, then)
 
 
 def _way(point: "Point") -> str:

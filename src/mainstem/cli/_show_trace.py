@@ -74,9 +74,7 @@ def _writes(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
         quiet = write["kind"] in ("constant", "rounding")
         style = DIM if quiet else tone(write["value"])
         picture = bar(write["value"], min(values), max(values), room, style)
-        rows.add_row(
-            Text(f"  {write['label']}", DIM if quiet else ""), Text(f"{signed(write['value']):>8}", style), picture
-        )
+        rows.add_row(Text(f"  {write['label']}", DIM if quiet else ""), Text(f"{signed(write['value']):>8}", style), picture)
     rows.add_row(Text("  sum", TITLE), Text(f"{signed(record['whole']):>8}", TITLE), "")
     yield rows
 

@@ -121,9 +121,7 @@ def wanted(prompts: list[str] | None, images: list[Path] | None) -> list[str] | 
     if prompts and images:
         raise typer.BadParameter("give prompts or --image, not both")
     if not prompts and not images:
-        raise typer.BadParameter(
-            'there is nothing to read: give a prompt, such as "The capital of France is", or --image FILE'
-        )
+        raise typer.BadParameter('there is nothing to read: give a prompt, such as "The capital of France is", or --image FILE')
     return prompts or images or []
 
 

@@ -1,9 +1,10 @@
 """Finds residual streams and proves them; the interception by which forward passes are read and edited."""
 
 from ._find import find
-from ._map import Point, Proof, Stream, StreamMap, Write
+from ._map import Point, Proof, Stream, Write
 from ._prove import transport
 from ._run import Captured, Patch, Tap, run
+from ._stream_map import StreamMap
 from ._writers import Attention, Source, Writer
 
 __all__ = [

@@ -9,8 +9,9 @@ from . import _names as names
 from ._carry import LINEAR, Carry, carry
 from ._chain import Chain, chains
 from ._cut import is_inside, is_recurrence
-from ._map import Point, Stream, StreamMap, Write
+from ._map import Point, Stream, Write
 from ._record import Graph, Node, overwritten
+from ._stream_map import StreamMap
 from ._sums import Sum, residual, sums
 from ._writers import writer
 

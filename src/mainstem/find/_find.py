@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from ._build import build, chosen
-from ._map import StreamMap
+from ._stream_map import StreamMap
 from ._prove import prove
 from ._record import record
 

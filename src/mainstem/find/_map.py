@@ -1,10 +1,11 @@
 """The map of a module's residual streams: plain data, valid for every input of the same form."""
 
 from dataclasses import dataclass
-from typing import Any
+
+import torch
 
 from mainstem.algebra import Program
-from mainstem.core import Key, Site, from_plain, to_plain
+from mainstem.core import FACTOR, Key, Site
 
 from ._writers import Writer
 
@@ -45,7 +46,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A chain of additions from the entry (`points[0]`) to the last point, and the readout behind it."""
+    """A chain of additions from the entry (`points[0]`) to the last point, and the readout behind it.
+
+    Parameters: `name`, empty where it is the only stream; `points`; `blocks`, the module paths of the blocks that tile the
+    chain; `block_kind`, their class; `output`, where the output stands that the readout leads to.
+    """
 
     name: str
     points: tuple[Point, ...]
@@ -78,9 +83,20 @@ class Stream:
         return keys
 
 
+def continuity_limit(dtype: torch.dtype) -> float:
+    """What transports may miss by, as a share of the stream's size. Parameters: `dtype`, that of the proof."""
+    return 100 * FACTOR * torch.finfo(dtype).eps
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved, in which dtype, and how far each part was from holding."""
+    """What was proved, and how far each part was from holding.
+
+    Parameters: `dtype`, the precision of the proof; `max_error` and `bound`, of the stream rebuilt from entry, writes and
+    transports; `continuity`, the most that a transport misses by, as a share of the stream's size; `cut`, the most that what
+    follows `cut_points` swapped points differs by; `bypass`, what else had to be swapped; `uncovered`, weights that reach the
+    output around the stream; `response`, what a removed write changes the end by beyond what was carried there.
+    """
 
     dtype: str
     max_error: float
@@ -94,40 +110,8 @@ class Proof:
 
     @property
     def closed(self) -> bool:
-        """Whether the points rebuilt from entry, writes and transports agree with the run's within the bound."""
-        return self.max_error <= self.bound and self.continuity <= self.bound
+        """Whether the points rebuilt from entry, writes and transports agree with the run's within the bound.
 
-
-@dataclass(frozen=True, slots=True)
-class StreamMap:
-    """The streams of a module, the main one first, and the proof of it."""
-
-    module: str
-    streams: tuple[Stream, ...]
-    volatile: frozenset[Key] = frozenset()
-    proof: Proof | None = None
-
-    @property
-    def main(self) -> Stream:
-        """The stream that most of the module's weights write to."""
-        return self.streams[0]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The map as plain JSON types."""
-        return dict(to_plain(self))
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "StreamMap":
-        """The map that `to_dict` gave. Parameters: `data`."""
-        return from_plain(cls, data)
-
-    def frame(self) -> Any:
-        """A tidy polars frame, one row a write: stream, block, point, write, kind, module, operation, sources, transport."""
-        from ._show import frame
-
-        return frame(self)
-
-    def __str__(self) -> str:
-        from ._show import text
-
-        return text(self)
+        The bound is that of sums; transports miss by a share of the stream's size, held against a limit in that unit.
+        """
+        return self.max_error <= self.bound and self.continuity <= continuity_limit(getattr(torch, self.dtype))

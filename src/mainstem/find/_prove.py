@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import put, tensors
-from mainstem.core import FACTOR, Key, NoStreamError, NotClosedError, Site, bound, error, show
+from mainstem.core import Key, NoStreamError, NotClosedError, Site, bound, error, show
 
 from ._build import build, chosen
 from ._chain import Chain
 from ._cut import crossing, describe, origin, places, uncovered
 from ._inputs import second_input
-from ._map import Point, Proof, Stream, StreamMap
+from ._map import Point, Proof, Stream, continuity_limit
 from ._record import Graph, Node, overwritten, record
 from ._run import Captured, Patch, run
+from ._stream_map import StreamMap
 
 _CUTS = 8
 _AMPLIFIED = 1e4
@@ -60,10 +61,9 @@ def examine(lab: Lab) -> Proof:
         _finite(s, r)
     worst, limit = max((_closure(s, r, lab.dtype) for s, r in each), key=_share)
     continuity = _largest(_continuity(s, r) for s, r in each)
-    limit_on = FACTOR * torch.finfo(lab.dtype).eps
     if not worst <= limit:
         raise NotClosedError(f"closure: entry and writes miss the stream by {worst:.3g}, the bound is {limit:.3g} ({lab.dtype}).")
-    if not continuity <= limit_on * 100:
+    if not continuity <= continuity_limit(lab.dtype):
         raise NotClosedError(f"continuity: the transports between additions miss the stream by {continuity:.3g} of its size.")
     cut, cuts, bypass = _cut(lab, lab.graph, lab.chains)
     end = _output(lab.graph, lab.map.main)
@@ -72,10 +72,10 @@ def examine(lab: Lab) -> Proof:
     return Proof(str(lab.dtype).removeprefix("torch."), worst, limit, continuity, cut, cuts, bypass, around, response)
 
 
-def _share(miss: tuple[float, float]) -> tuple[bool, float]:
-    """An error as a share of its bound, to sort by: what is not a number comes out largest."""
+def _share(miss: tuple[float, float]) -> tuple[bool, float, float]:
+    """An error as a share of its bound, then the bound, to sort by: what is not a number comes out largest."""
     share = miss[0] / miss[1]
-    return share != share, share
+    return share != share, share, miss[1]
 
 
 def _largest(values: Iterable[float]) -> float:
@@ -83,12 +83,19 @@ def _largest(values: Iterable[float]) -> float:
     return max(((v != v, v) for v in values), default=(False, 0.0))[1]
 
 
+def _whole(module: nn.Module) -> None:
+    """Some kernels give zeros where weights are not numbers, so that the stream alone does not show them."""
+    for name, weight in module.named_parameters():
+        if weight.is_floating_point() and weight.dtype.itemsize > 1 and bool(weight.isnan().any()):
+            raise NotClosedError(f"weight {name} holds numbers that are not finite (NaN). Nothing can be proved of this module; load its weights again.")
+
+
 def _finite(stream: Stream, seen: Captured) -> None:
     for p in stream.points:
         if not bool(seen.at(p.site).isfinite().all()):
             raise NotClosedError(f"{p.name} holds numbers that are not finite: the module's weights or its input do. Nothing can be proved of it.")
-    if stream.output is not None and bool(seen.at(stream.output).isnan().any()):
-        raise NotClosedError(f"the output at {show(stream.output.key)} is not a number somewhere: the weights after the last point are broken.")
+    if stream.output is not None and not bool(seen.at(stream.output).isfinite().all()):
+        raise NotClosedError(f"the output at {show(stream.output.key)} is not finite: weights after the last point are broken. Nothing can be proved of it.")
 
 
 def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:
@@ -96,6 +103,7 @@ def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs:
 
     Parameters: as of `prove`. Raises `NotClosedError` where precision or another input changes the additions.
     """
+    _whole(module)
     both = ((args, dict(kwargs)), second_input(graph, args, kwargs))
     lifted, dtype, inputs, seen = _lifted(module, both)
     found = chosen(seen)

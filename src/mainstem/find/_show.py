@@ -6,22 +6,22 @@ from typing import Any
 from mainstem.algebra import Program
 from mainstem.core import show
 
-from ._map import Point, Proof, Stream, StreamMap, Write
+from ._map import Point, Proof, Stream, Write
 
 
-def text(found: StreamMap) -> str:
-    """The map for people: streams, blocks, additions, transports, proof. Blocks that are alike are folded.
+def text(module: str, streams: tuple[Stream, ...], proof: Proof | None) -> str:
+    """A map for people: streams, blocks, additions, transports, proof. Blocks in the middle are folded.
 
-    Parameters: `found`.
+    Parameters: `module`, its class; `streams`; `proof`.
     """
-    lines = [f"{found.module}: {_streams(found)}"]
-    for stream in found.streams:
+    lines = [f"{module}: {_count(streams)}"]
+    for stream in streams:
         lines += [*_stream(stream)]
-    return "\n".join([*lines, *(proof_lines(found.proof) if found.proof else ())])
+    return "\n".join([*lines, *(proof_lines(proof) if proof else ())])
 
 
-def _streams(found: StreamMap) -> str:
-    names = [s.name or "one" for s in found.streams]
+def _count(streams: tuple[Stream, ...]) -> str:
+    names = [s.name for s in streams]
     return "one residual stream" if len(names) == 1 else f"{len(names)} residual streams ({', '.join(names)})"
 
 
@@ -93,11 +93,11 @@ def _list(names: tuple[str, ...]) -> str:
     return f"around the stream: {', '.join(names[:4])}{more}" if names else ""
 
 
-def frame(found: StreamMap) -> Any:
-    """One row a write. Parameters: `found`."""
+def frame(streams: tuple[Stream, ...]) -> Any:
+    """One row a write. Parameters: `streams`."""
     import polars
 
-    rows = [_record(s, p, w) for s in found.streams for p in s.points for w in p.writes]
+    rows = [_record(s, p, w) for s in streams for p in s.points for w in p.writes]
     return polars.DataFrame(rows, infer_schema_length=None)
 
 

@@ -59,7 +59,17 @@ def prepare(loaded: Loaded, data: Any, padding: str = "right", **more: Any) -> I
         return _ids(loaded, [list(item) for item in several], padding, (), more)
     if loaded.processor is not None:
         return _images(loaded, several, more)
-    raise InputError("text needs a tokenizer: pass tokenizer=... to load, or give token ids." if isinstance(several[0], str) else f"cannot read {type(several[0]).__name__} as input.")
+    raise InputError(_unread(loaded, several[0]))
+
+
+def _unread(loaded: Loaded, item: Any) -> str:
+    if isinstance(item, Path) and loaded.codec is not None:
+        return f"{loaded.name} reads text, not images: give it a prompt."
+    if isinstance(item, Path):
+        return f"images need a processor: put preprocessor_config.json into the folder of {loaded.name}, or pass processor=... to load."
+    if isinstance(item, str):
+        return f"text needs a tokenizer: put tokenizer.json into the folder of {loaded.name}, pass tokenizer=... to load, or trace token ids."
+    return f"cannot read {type(item).__name__} as input: give text, token ids, images or a tensor."
 
 
 def _tensor(loaded: Loaded, data: Tensor, padding: str, more: dict[str, Any]) -> Inputs:
@@ -121,7 +131,8 @@ def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
         try:
             opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
         except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"cannot read {item} as an image: {error}") from error
+            reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
+            raise InputError(f"cannot read {str(item)!r} as an image ({reason}): give a PNG or JPEG file.") from error
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
     inputs = _tensor(loaded, pixels, "right", more)
     inputs.prompts = tuple(str(item) for item in several)

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def _pretrained(source: str, tokenizer: Any, processor: Any, options: dict[str, 
     elif folder.exists():
         raise LoadError(f"{source} is a file: name the folder that holds config.json and model.safetensors.")
     elif source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise LoadError(f"there is no folder {source}.")
+        raise LoadError(f"there is no folder {source}: check the path.")
     module = _module(source, options, dtype, device_map, pickles)
     codec = _codec(tokenizer if tokenizer is not None else _stored(source, "AutoTokenizer", options), module)
     images = processor if processor is not None or codec is not None else _stored(source, "AutoImageProcessor", options)
@@ -109,9 +110,24 @@ def _check_folder(folder: Path, pickles: bool) -> None:
             "(--pickles), or save it again with safe_serialization."
         )
     if not weights and not pickles:
-        raise LoadError(f"{folder} holds no .safetensors weights.")
+        raise LoadError(f"{folder} holds no .safetensors weights: copy or download model.safetensors into it.")
     for path in weights:
         _check_safetensors(path)
+    _check_index(folder)
+
+
+def _check_index(folder: Path) -> None:
+    """Weights in several files are listed in an index; a copy that was broken off lacks some."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise LoadError(f"{index} is not a readable index of weights: take another copy of it.") from error
+    absent = sorted(name for name in files if not (folder / name).is_file())
+    if absent:
+        raise LoadError(f"{folder} lacks {absent[0]}, which {index.name} names: copy or download it again.")
 
 
 def _check_safetensors(path: Path) -> None:
@@ -136,18 +152,34 @@ def _module(source: str, options: dict[str, Any], dtype: Any, device_map: Any, p
         config = transformers.AutoConfig.from_pretrained(source, **options)
         kind = _class(transformers, config)
         module, report = kind.from_pretrained(
-            source, dtype=dtype or "auto", use_safetensors=None if pickles else True, output_loading_info=True, **options, **more
+            source,
+            dtype=dtype or "auto",
+            use_safetensors=None if pickles else True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **options,
+            **more,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise LoadError(f"cannot load {source!r}: {_first_line(error)} {_offline_hint(source)}".strip()) from error
+    except Exception as error:  # a broken folder fails in as many ways as there are classes that read it
+        raise LoadError(f"cannot load {source!r}: {_reason(error)} {_offline_hint(source)}".strip()) from error
     finally:
         transformers.logging.set_verbosity(quiet)
         if bars:
             transformers.utils.logging.enable_progress_bar()
-    missing = sorted(report.get("missing_keys", ()))
-    if missing:
-        raise LoadError(f"{source} lacks {len(missing)} weights of {type(module).__name__}, {missing[0]} for one; they would be random.")
+    _check_weights(source, type(module).__name__, report)
     return module
+
+
+def _check_weights(source: str, kind: str, report: dict[str, Any]) -> None:
+    """What was not in the checkpoint, or did not fit, would be random."""
+    missing, other = sorted(report.get("missing_keys", ())), sorted(report.get("mismatched_keys", ()))
+    if other:
+        name, stored, wanted = other[0]
+        sizes = f"{tuple(stored)} in the checkpoint and {tuple(wanted)} by config.json"
+        raise LoadError(f"{source}: weight {name} is {sizes}: take both from the same model.")
+    if missing:
+        count = f"{len(missing)} weights" if len(missing) > 1 else "a weight"
+        raise LoadError(f"{source} lacks {count} of {kind} ({missing[0]}): take another copy, they would be random.")
 
 
 def _class(transformers: Any, config: Any) -> Any:
@@ -169,10 +201,11 @@ def _stored(source: str, kind: str, options: dict[str, Any]) -> Any:
         return None
     try:
         return getattr(transformers, kind).from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
+    except Exception as error:  # as above
         if not folder.is_dir():
             return None
-        raise LoadError(f"the {'tokenizer' if kind == 'AutoTokenizer' else 'image processor'} in {source} cannot be read: {_first_line(error)}") from error
+        what = "tokenizer" if kind == "AutoTokenizer" else "image processor"
+        raise LoadError(f"the {what} in {source} cannot be read ({_reason(error)}): take another copy of it.") from error
 
 
 def _codec(tokenizer: Any, module: nn.Module) -> Codec | None:
@@ -181,7 +214,10 @@ def _codec(tokenizer: Any, module: nn.Module) -> Codec | None:
     codec = Codec(tokenizer, _limit(module), _rows(module))
     largest = max(tokenizer.get_vocab().values(), default=0)
     if codec.size is not None and largest >= codec.size:
-        raise LoadError(f"the tokenizer has ids up to {largest}, the model {codec.size} embeddings: they do not belong together. Pass tokenizer=...")
+        raise LoadError(
+            f"the tokenizer has ids up to {largest}, the model only {codec.size} embeddings: they do not belong together. "
+            "Put the model's own tokenizer into its folder, or pass tokenizer=..."
+        )
     return codec
 
 
@@ -202,6 +238,14 @@ def _rows(module: nn.Module) -> int | None:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, with its class where the line alone says nothing."""
+    if isinstance(error, (UnpicklingError, EOFError)):
+        return "its pickled checkpoint is broken: copy or download it again."
+    line = _first_line(error)
+    return f"{type(error).__name__}: {line}" if isinstance(error, (KeyError, AttributeError, TypeError)) else line
 
 
 def _offline_hint(source: str) -> str:

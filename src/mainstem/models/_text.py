@@ -70,11 +70,13 @@ class Codec:
 
     def pieces_of(self, text: str) -> list[int]:
         """The ids of a bare text, nothing added. Parameters: `text`. Raises `InputError` where the tokenizer cannot write it."""
+        if not text:
+            raise InputError("the target is empty: name a token, such as ' Paris' with its leading space.")
         found: Any = self.tokenizer.encode(text, add_special_tokens=False)
         ids = list(found.ids if self._plain else found)
         unknown = getattr(self.tokenizer, "unk_token_id", None)
         if not ids or (unknown is not None and unknown in ids and text != self.piece(unknown)):
-            raise InputError(f"the target {text!r} is unknown to this tokenizer.")
+            raise InputError(f"the target {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
         return ids
 
     @property

@@ -24,7 +24,10 @@ class Zero:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Changes to make in one forward pass, in order. Made by `zero` and joined with `+`."""
+    """Changes to make in one forward pass, in order. Made by `zero` and joined with `+`.
+
+    Parameters: `changes`.
+    """
 
     changes: tuple[Zero, ...] = ()
 
@@ -83,7 +86,8 @@ def _masker(source: Source, label: Label) -> Callable[[Tensor], Tensor]:
         return lambda h: _without_head(h, at["head"], str(label))
     if source.attention is None and "neuron" in at:
         return lambda h: _without(h, source.axis, at["neuron"], str(label))
-    raise InputError(f"{label}: this write has {'heads' if source.attention else 'neurons'} for coordinates.")
+    inner = "heads, such as H0" if source.attention else "neurons, such as N0"
+    raise InputError(f"{label} does not exist: {label.write} has {inner}.")
 
 
 def _without_head(h: Tensor, head: int, label: str) -> Tensor:
