@@ -3,6 +3,7 @@
 import nets
 import pytest
 import torch
+from find._found import mapped
 from torch import nn
 from zoo import STREAMLESS, ZOO, Builder, ids, pixels, rows
 
@@ -129,8 +130,7 @@ def test_a_stream_for_one_input_and_none_for_another():
 
 
 def test_experts_that_depend_on_data_are_no_such_fault():
-    module, args, kwargs = ZOO["experts"]()
-    found = find(module, *args, **kwargs)
+    found = mapped("experts")[1]
     assert found.proof.closed
     assert [w.label for w in found.main.writes] == ["L0.mlp", "L1.mlp"]
 

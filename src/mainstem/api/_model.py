@@ -67,6 +67,7 @@ class Model:
         self,
         data: Any,
         edits: Edit | None = None,
+        positions: int | str | None = None,
         padding: str = "right",
         stream: str | None = None,
         grad: bool = False,
@@ -75,7 +76,8 @@ class Model:
         """Runs the model and takes its stream apart.
 
         Parameters: `data`, one prompt or several, token ids, images (files, PIL or tensors) or a float tensor; `edits`, such
-        as `mainstem.zero("L3.mlp")`; `padding`, "right" or "left", for prompts of different lengths, masked everywhere;
+        as `mainstem.zero("L3.mlp")`; `positions`, which places its scores are of unless they say: a place counted from either
+        end, "all", or None for the mask token or else the last real one; `padding`, "right" or "left", for prompts of different lengths, masked everywhere;
         `stream`, which of several streams by name; `grad`, record gradients; `inputs`, further arguments of the module.
 
         Returns the trace. Raises `InputError` for input that the model cannot read, `NoStreamError`, `NotClosedError`.
@@ -88,7 +90,7 @@ class Model:
             run = self._take(self.map_with(*ready.args, **ready.kwargs), ready, edit, stream, grad)
         if "decoder_input_ids" in ready.kwargs and run.stream is run.map.main:
             ready.ids, ready.mask = ready.kwargs["decoder_input_ids"], None
-        return Trace(self.loaded, run, ready)
+        return Trace(self.loaded, run, ready, positions)
 
     def _map_for(self, ready: Inputs) -> StreamMap:
         """Other arguments, such as a mask, lead through other calls: every set of them has a map of its own."""

@@ -22,11 +22,12 @@ _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 class Trace:
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
-    Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with.
+    Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
+    unless a call says.
     """
 
-    def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs) -> None:
-        self._loaded, self.run, self._inputs = loaded, run, inputs
+    def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs, positions: int | str | None = None) -> None:
+        self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
 
     @property
     def stream(self) -> Stream:
@@ -157,11 +158,12 @@ class Trace:
 
         Parameters: `target`, a token as text or id, a `contrast`, ids per prompt, or None for what the model predicts;
         `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, "dla", direct logit attribution;
-        `positions`, a place, "all" for a score at every place, None for the mask token or else the last real token.
+        `positions`, a place, "all" for a score at every place, None for those the trace was made with (by default the mask
+        token, or else the last real one).
         """
         if by != "dla":
             raise InputError(f"no score {by!r}; there is 'dla', direct logit attribution.")
-        found = aim(self._loaded, self._inputs, self.logits, target, positions)
+        found = aim(self._loaded, self._inputs, self.logits, target, self._positions if positions is None else positions)
         direction = found.direction(self.logits)
         every = self.logits.ndim == 3 and found.places is None
         parts = direct(self.run, direction, level, every)
