@@ -33,7 +33,8 @@ def test_one_map_for_all_batches_and_lengths(name, shape):
 @pytest.mark.parametrize("name", ["gpt2", "falcon"])
 def test_one_prompt_of_two_tokens_is_enough_for_a_proof(name):
     module = mapped(name)[0][0]
-    assert find(module, ids(1, 2)).proof == replace(mapped(name)[1].proof, **measured(find(module, ids(1, 2)).proof))
+    proof = find(module, ids(1, 2)).proof
+    assert proof == replace(mapped(name)[1].proof, **measured(proof))
 
 
 def measured(proof: Proof) -> dict[str, float]:
@@ -60,7 +61,7 @@ def with_attention(name: str, kind: str) -> tuple:
 
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "bert", "bloom"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "bloom"])
 def test_padding_and_kinds_of_attention_change_no_addition(name, side, kind):
     module = with_attention(name, kind)[0]
     assert additions(unproved(module, **padded(side))) == additions(mapped(name)[1])
@@ -70,7 +71,7 @@ def test_padding_and_kinds_of_attention_change_no_addition(name, side, kind):
 def test_padded_prompts_are_proved(name, side, kind):
     module = with_attention(name, kind)[0]
     proof = find(module, **padded(side)).proof
-    assert proof == replace(mapped(name)[1].proof, **measured(proof))
+    assert proof == replace(mapped(name)[1].proof, bypass=("input attention_mask",), **measured(proof))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bloom"])

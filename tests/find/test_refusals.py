@@ -41,7 +41,7 @@ def test_a_recurrence_is_refused_at_any_length(steps):
         find(module, ids(2, steps, 20))
 
 
-@pytest.mark.parametrize("steps", [2, 3, 5, 30])
+@pytest.mark.parametrize("steps", [2, 3, 9])
 def test_a_recurrence_inside_a_block_is_not_taken_for_the_stream(steps):
     module = ZOO["recurrent"]()[0]
     found = find(module, ids(2, steps, 20))

@@ -68,21 +68,21 @@ def gpt2(module: nn.Module, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
     return blocks, stream
 
 
-def rotary(x: Tensor, base: float) -> Tensor:
+def rotary(x: Tensor, frequencies: Tensor) -> Tensor:
     """Rotates halves of [batch, head, pos, d] by position."""
     d = x.shape[-1]
-    angle = torch.arange(x.shape[2])[:, None] * base ** (-torch.arange(0, d, 2).double() / d)
+    angle = torch.arange(x.shape[2])[:, None] * frequencies
     cos, sin = angle.cos().repeat(1, 2), angle.sin().repeat(1, 2)
     return x * cos + torch.cat([-x[..., d // 2 :], x[..., : d // 2]], -1) * sin
 
 
-def grouped(layer: nn.Module, n: Tensor, base: float, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+def grouped(layer: nn.Module, n: Tensor, frequencies: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
     """Pattern, values and W_O of a Llama's attention; query head h reads key and value head h // groups."""
     att = layer.self_attn
     dim = att.head_dim
     q, k, v = (split(n @ p.weight.T, p.weight.shape[0] // dim) for p in (att.q_proj, att.k_proj, att.v_proj))
-    k, v = (t[:, torch.arange(q.shape[1]) // groups] for t in (rotary(k, base), v))
-    return causal(rotary(q, base), k), v, att.o_proj.weight.T.reshape(q.shape[1], dim, -1)
+    k, v = (t[:, torch.arange(q.shape[1]) // groups] for t in (rotary(k, frequencies), v))
+    return causal(rotary(q, frequencies), k), v, att.o_proj.weight.T.reshape(q.shape[1], dim, -1)
 
 
 def llama(module: nn.Module, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
@@ -92,7 +92,8 @@ def llama(module: nn.Module, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
     blocks, stream = [], [x]
     for layer in inner.layers:
         n = rms_norm(x, layer.input_layernorm.weight, c.rms_norm_eps)
-        block = Block(*grouped(layer, n, theta(c), c.num_attention_heads // c.num_key_value_heads), x, layer.mlp.down_proj.weight.T)
+        attention = grouped(layer, n, inner.rotary_emb.inv_freq, c.num_attention_heads // c.num_key_value_heads)
+        block = Block(*attention, x, layer.mlp.down_proj.weight.T)
         x = x + block.edges.sum((1, 3))
         n = rms_norm(x, layer.post_attention_layernorm.weight, c.rms_norm_eps)
         block.neurons = F.silu(n @ layer.mlp.gate_proj.weight.T) * (n @ layer.mlp.up_proj.weight.T)
@@ -100,10 +101,6 @@ def llama(module: nn.Module, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
         blocks.append(block)
         stream.append(x)
     return blocks, stream
-
-
-def theta(config) -> float:
-    return config.rope_parameters["rope_theta"]
 
 
 def mixture(layer: nn.Module, n: Tensor, top: int) -> Tensor:

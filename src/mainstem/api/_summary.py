@@ -146,6 +146,8 @@ def _heads(trace: Traced, heads: Result, goal: Target, prompt: int, position: in
 
 def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
     write, _, head = label.rpartition(".H")
+    if not any(g.label == write and "key_pos" in g.axes for g in edges.parts.groups):
+        return []  # edited inside: what the head read is not what it says
     values = edges[write][int(head)].flatten()
     tokens = trace.tokens[prompt] if trace.tokens else ()
     order = values.abs().topk(min(k, values.numel())).indices.tolist()

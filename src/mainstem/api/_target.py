@@ -78,7 +78,7 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, position
         return Aim(ids, None, places, "given tokens")
     if target is None:
         if loaded.codec is not None and not has_words(loaded, output):
-            raise InputError(f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0.")
+            raise InputError(f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0 (--target 0).")
         ids = at.argmax(-1)
         words = {name_of(loaded, int(i), output) for i in ids.flatten()[:8]}
         return Aim(ids, None, places, f"{words.pop()!r}" if len(words) == 1 else "the predicted tokens")

@@ -21,7 +21,7 @@ HELP = explained(
 app = typer.Typer(
     help=HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # rich would double the time that --help takes
     pretty_exceptions_enable=False,
 )
 app.command("find", help=_find.HELP)(_find.find)
@@ -45,4 +45,4 @@ def root(
 ) -> None:
     """Shows the help where no command was typed. Parameters: `context`; `version`, handled before."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), nl=False)
+        typer.echo(context.get_help())

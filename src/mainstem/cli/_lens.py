@@ -29,8 +29,8 @@ from ._terminal import busy, print_json, show, told
 from ._trace import wanted
 
 HELP = explained(
-    "The logit lens: the model's own readout applied to every point of the stream.",
-    """One row a point, one column a token, and in each cell the likeliest next token there; on a terminal, the stronger
+    "Shows what each point of the stream already predicts.",
+    """The logit lens: the model's own readout, applied to every point. One row a point, one column a token, and in each cell the likeliest next token there; on a terminal, the stronger
     the colour the likelier. With --target the cells hold the probability of that token instead.""",
     examples="""
     mainstem lens "The capital of France is"

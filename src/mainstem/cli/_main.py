@@ -5,6 +5,7 @@ mainstem · 130 interrupted · 141 nobody reads the output any more.
 """
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     in the environment, errors come with their traceback and libraries are not silenced.
     """
     debug = os.environ.get("MAINSTEM_DEBUG", "") not in ("", "0")
+    sys.stdout = sys.stdout or io.StringIO()  # none where the caller closed it: `>&-`
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a token shows "?"

@@ -43,38 +43,34 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
-LOADING, OUTPUT = "Loading", "Output"
 _MODEL = '"default", the model that comes with mainstem; a folder in Hugging Face format; or a hub id.'
 
 ModelArgument = Annotated[str, typer.Argument(metavar="[MODEL]", help=_MODEL, autocompletion=models, show_default=True)]
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL, autocompletion=models)]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="DEVICE", help="Where to run, such as cpu, cuda or cuda:1.", rich_help_panel=LOADING),
+    typer.Option(metavar="DEVICE", help="Where to run, such as cpu, cuda or cuda:1."),
 ]
 DtypeOption = Annotated[
     Dtype | None,
-    typer.Option("--dtype", help="Cast the weights to this; as they are stored by default.", rich_help_panel=LOADING),
+    typer.Option("--dtype", help="Cast the weights to this; as they are stored by default."),
 ]
-Revision = Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of a hub id.", rich_help_panel=LOADING)]
+Revision = Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of a hub id.")]
 Trust = Annotated[
     bool,
-    typer.Option(
-        "--trust-remote-code", help="Run code that comes with the model. Only if you trust it.", rich_help_panel=LOADING
-    ),
+    typer.Option("--trust-remote-code", help="Run code that comes with the model. Only if you trust it."),
 ]
 Pickles = Annotated[
     bool,
     typer.Option(
         "--pickles",
         help="Accept pickled checkpoints, which can run code when read. Only if you trust them.",
-        rich_help_panel=LOADING,
     ),
 ]
 
 Prompts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PROMPT...", help='Text in quotes: "The capital of France is". Several are run together.'),
+    typer.Argument(metavar="PROMPT", help='Text in quotes: "The capital of France is". Several are run together.'),
 ]
 Target = Annotated[
     str | None,
@@ -109,14 +105,13 @@ Images = Annotated[
     typer.Option("--image", "-i", metavar="FILE", help="Look at an image instead of text. May be given several times."),
 ]
 Padding = Annotated[Side, typer.Option(help="Where prompts of different lengths are filled up; masked either way.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 Parquet = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         callback=output(".parquet"),
         help="Store the numbers as a tidy table in Parquet.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Csv = Annotated[
@@ -125,7 +120,6 @@ Csv = Annotated[
         metavar="FILE",
         callback=output(".csv"),
         help="Store the numbers as a tidy table in CSV.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Html = Annotated[
@@ -134,7 +128,6 @@ Html = Annotated[
         metavar="FILE",
         callback=output(".html"),
         help="Write the result as one page that needs no network.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Svg = Annotated[
@@ -143,6 +136,5 @@ Svg = Annotated[
         metavar="FILE",
         callback=output(".svg"),
         help="Draw the stream with its writes as an SVG.",
-        rich_help_panel=OUTPUT,
     ),
 ]

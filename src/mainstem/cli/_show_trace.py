@@ -1,6 +1,7 @@
 """A trace's summary as a page of text."""
 
 from collections.abc import Iterator
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ._terminal import BAD, DIM, GOOD, PLUS, TITLE, bar, quoted, signed, small, table, terminal, tone
@@ -105,22 +106,31 @@ def _lens(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
 def _heads(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
     from rich.text import Text
 
-    if not record["heads"]:
+    heads = record["heads"]
+    if not heads:
         return
     yield _title("heads", "  the strongest, and what they read at which token")
-    most = 1 if width < _NARROW else 2 if width < 96 else 3
-    rows = table("", "", *[""] * 3 * most)
-    for head in record["heads"]:
-        sources = (_source(source) for source in head["sources"][:most])
-        rows.add_row(Text(f"  {head['label']}"), Text(f"{signed(head['value']):>8}", tone(head["value"])), *sources)
+    sources = [[_source(source, 14) for source in head["sources"][:3]] for head in heads]
+    room = width - 2 - max(len(head["label"]) for head in heads) - 3 - 8
+    most = max(1, _fitting(sources, room))
+    rows = table("", "", *[""] * most)
+    for head, cells in zip(heads, sources, strict=True):
+        value = Text(f"{signed(head['value']):>8}", tone(head["value"]))
+        rows.add_row(Text(f"  {head['label']}"), value, *cells[:most])
     yield rows
 
 
-def _source(source: dict[str, Any]) -> "Text":
+def _fitting(rows: list[list["Text"]], room: int) -> int:
+    """How many columns fit side by side. Parameters: `rows`, of cells; `room`, in columns of the terminal."""
+    widths = [max(cell.cell_len if cell else 0 for cell in column) + 3 for column in zip_longest(*rows)]
+    return sum(total <= room for total in accumulate(widths))
+
+
+def _source(source: dict[str, Any], most: int) -> "Text":
     from rich.text import Text
 
     value = (signed(source["value"]), tone(source["value"]))
-    return Text.assemble((f"{source['position']} ", DIM), quoted(source["token"], 14), " ", value)
+    return Text.assemble((f"{source['position']} ", DIM), quoted(source["token"], most), " ", value)
 
 
 def _neurons(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:

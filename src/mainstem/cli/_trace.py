@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mainstem.api import Contrast, Trace
 
 HELP = explained(
-    "Takes a prompt apart: what every part of the model adds to the prediction.",
-    """Shows the prediction; the stream's writes with what each adds to the logit of the predicted token; what could be
+    "Takes a prompt apart, down to heads and neurons.",
+    """Shows what every part of the model adds to its prediction: the prediction; the stream's writes with what each adds to the logit of the predicted token; what could be
     read off the stream after each layer; the heads that count most and the tokens they read; the neurons that count
     most and their words; and how nearly all parts sum to the model's own logit.""",
     examples="""
@@ -54,7 +54,6 @@ LevelOption = Annotated[
     Level,
     typer.Option(
         help="How far --json, --parquet and --csv take writes apart (edge: head and source token).",
-        rich_help_panel="Output",
     ),
 ]
 

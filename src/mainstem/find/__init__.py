@@ -4,6 +4,7 @@ from ._find import find
 from ._map import Point, Proof, Stream, Write
 from ._prove import transport
 from ._run import Captured, Patch, Tap, run
+from ._show import bottleneck
 from ._stream_map import StreamMap
 from ._writers import Attention, Source, Writer
 
@@ -19,6 +20,7 @@ __all__ = [
     "Tap",
     "Write",
     "Writer",
+    "bottleneck",
     "find",
     "run",
     "transport",

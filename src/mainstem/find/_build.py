@@ -76,7 +76,7 @@ def _stream(graph: Graph, chain: Chain, prefix: str) -> Stream:
         step = Program() if way is None else way.program(face)
         points.append(_point(graph, chain, t, block_of, point_labels[t], _to_face(way, node, face), step))
     points = _labelled(points, dotted)
-    return Stream(prefix, tuple(points), paths, kind, output)
+    return Stream(prefix, tuple(points), paths, kind, output, names.classes(chain, kind))
 
 
 def _to_face(way: Carry | None, node: Node, face: Node) -> Program:

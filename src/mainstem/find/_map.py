@@ -49,7 +49,8 @@ class Stream:
     """A chain of additions from the entry (`points[0]`) to the last point, and the readout behind it.
 
     Parameters: `name`, empty where it is the only stream; `points`; `blocks`, the module paths of the blocks that tile the
-    chain; `block_kind`, their class; `output`, where the output stands that the readout leads to.
+    chain; `block_kind`, their class; `output`, where the output stands that the readout leads to; `classes`, of the modules
+    around a block, the outermost first.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Stream:
     blocks: tuple[str, ...]
     block_kind: str
     output: Site | None
+    classes: tuple[str, ...] = ()
 
     @property
     def writes(self) -> tuple[Write, ...]:

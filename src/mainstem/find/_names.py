@@ -32,6 +32,17 @@ def blocks(chain: Chain) -> tuple[list[int], tuple[str, ...], str]:
     return [order.index(frame) for frame in best], tuple(frame[0] for frame in order), best[0][2]
 
 
+def classes(chain: Chain, block_kind: str) -> tuple[str, ...]:
+    """The classes of the modules around the chain, the outermost first, down to the block's.
+
+    Parameters: `chain`; `block_kind`, from `blocks`.
+    """
+    trails = [s.node.frames for s in chain.sums]
+    around = [frame[2] for frame in trails[0] if all(frame in trail for trail in trails)]
+    inside = [frame[2] for frame in trails[0]][len(around) :]
+    return (*around, *inside[: inside.index(block_kind) + 1]) if block_kind in inside else tuple(around)
+
+
 def entry_names(terms: list[Node]) -> list[str]:
     """What each part of the entry is: "embed" reads the input, "pos" the position, "type" neither.
 

@@ -81,10 +81,7 @@ class Tap:
                 args, kwargs = _patch_argument(patch, name, args, kwargs)
         copy = key in self.volatile
         kept = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
-        out = self._call(name, func, args, kwargs)
-        for patch in patches:
-            if patch.site.role == "out":
-                out = _patch_result(patch, name, out, kwargs)
+        out = self._edited([p for p in patches if p.site.role == "out"], name, func, args, kwargs)
         self.edited.add(key)
         if wanted:
             self.captured.calls[key] = Call(name, func, *kept, _copied(out) if copy else out)
@@ -99,6 +96,19 @@ class Tap:
                 f"{show(min(missing))}. Map it again with an input of this form: mainstem.find(module, *inputs)."
             )
 
+    def _edited(self, patches: list[Patch], name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """The call with its results replaced. The module goes on with what an in-place call overwrites, so that is written
+        into; the call is made on a copy, since what autograd remembers of it must not be overwritten.
+        """
+        inplace = bool(patches) and is_inplace(name, kwargs)
+        target = (kwargs["out"] if kwargs.get("out") is not None else args[0]) if inplace else None
+        if inplace and target is args[0]:
+            args = (target.clone(), *args[1:])
+        out = self._call(name, func, args, kwargs)
+        for patch in patches:
+            out = put(out, patch.site.path, patch.change(dig(out, patch.site.path)))
+        return out if target is None else target.copy_(out)
+
     def _call(self, name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         return call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
 
@@ -112,18 +122,6 @@ def _patch_argument(patch: Patch, name: str, args: Any, kwargs: dict[str, Any]) 
         return args, kwargs
     new = patch.change(old)
     return (args, put(kwargs, path, new)) if where is kwargs else (put(args, path, new), kwargs)
-
-
-def _patch_result(patch: Patch, name: str, out: Any, kwargs: dict[str, Any]) -> Any:
-    """An in-place call's result is its first operand, which the module goes on using: it is written into.
-
-    The change is made of a copy, since what autograd remembers of it must not be overwritten.
-    """
-    old = dig(out, patch.site.path)
-    if is_inplace(name, kwargs):
-        old.copy_(patch.change(old.clone()))
-        return out
-    return put(out, patch.site.path, patch.change(old))
 
 
 def _copied(tree: Any) -> Any:

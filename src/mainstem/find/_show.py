@@ -1,6 +1,7 @@
 """A map as text and as a table."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from mainstem.algebra import Program
@@ -28,12 +29,28 @@ def _count(streams: tuple[Stream, ...]) -> str:
 def _stream(stream: Stream) -> Iterator[str]:
     kind = f"{len(stream.blocks)} x {stream.block_kind}"
     yield f"  stream {stream.name or 'main'}: {kind}, {len(stream.points) - 1} additions, width {_widths(stream)}"
+    yield f"    {'classes':<16} {' > '.join(stream.classes)}"
+    if note := bottleneck(stream):
+        yield f"    {'bottleneck':<16} {note}"
     yield f"    {'entry':<16} {' + '.join(w.label for w in stream.entry)}{_through(stream.points[0])}"
     rows = [(p.block, _row(p)) for p in stream.points[1:]]
     yield from _folded(rows)
     last = stream.points[-1]
     if stream.output is not None:
         yield f"    {'readout':<16} {_operations(last.onward) or 'the point itself'} -> {show(stream.output.key)}"
+
+
+def bottleneck(stream: Stream) -> str:
+    """How many neurons share the stream, and how narrow the value vectors between positions are.
+
+    Parameters: `stream`. Empty where the writes' coordinates are not known.
+    """
+    sources = [source for w in stream.writes if w.writer for source in w.writer.sources]
+    neurons = sum(prod(s.sizes) for s in sources if not s.attention)
+    said = [f"{neurons:,} neurons share {stream.width:,} dimensions, {neurons / stream.width:.0f} to 1"] if neurons else []
+    heads = {s.sizes[1] for s in sources if s.attention and len(s.sizes) == 2}
+    said += [f"between positions {' or '.join(map(str, sorted(heads)))} a head"] if heads else []
+    return "; ".join(said)
 
 
 def _widths(stream: Stream) -> str:
@@ -43,8 +60,18 @@ def _widths(stream: Stream) -> str:
 
 def _row(p: Point) -> str:
     name = p.name.rpartition(".")[2]
-    writes = " + ".join(f"{w.kind} ({w.module or 'root'})" for w in p.writes)
+    writes = " + ".join(f"{w.kind}{_sizes(w)} ({w.module or 'root'})" for w in p.writes)
     return f"{name:<12} + {writes}{_through(p)}"
+
+
+def _sizes(w: Write) -> str:
+    """How wide the write's coordinates are: the widths between which the stream is the bottleneck, or is widened."""
+    said = []
+    for source in w.writer.sources if w.writer else ():
+        a, b = (source.sizes * 2)[:2]
+        word = f"{a} heads x {b}" if source.attention else f"{a} experts x {b}" if source.groups else f"{a} neurons"
+        said.append(word)
+    return f" of {' + '.join(said)}" if said else ""
 
 
 def _through(p: Point) -> str:
@@ -112,6 +139,7 @@ def _record(stream: Stream, p: Point, w: Write) -> dict[str, Any]:
         "module": w.module,
         "operation": show(w.site.key),
         "sources": ", ".join(sources),
+        "sizes": _sizes(w).removeprefix(" of "),
         "face": _operations(p.face),
         "onward": _operations(p.onward),
         "width": p.shape[1] if len(p.shape) == 4 else p.shape[-1],

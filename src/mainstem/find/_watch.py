@@ -145,7 +145,7 @@ def _name(func: Any) -> str:
 def _positional(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first operand always by position."""
     kwargs = dict(kwargs or {})
-    for word in ("input", "tensors"):
+    for word in ("input", "tensors", "query"):
         if not args and word in kwargs:
             return (kwargs.pop(word),), kwargs
     return args, kwargs

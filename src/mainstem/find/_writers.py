@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mainstem.algebra import Program, rule
-from mainstem.core import Key, Site
+from mainstem.core import Key, Path, Site
 
 from ._carry import TRANSPORT, Carry, carriers, carry
 from ._record import Graph, Node
@@ -24,12 +24,14 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Coordinates h that a write is linear in. `axis` is the axis of h that numbers them; `groups` where rows have experts."""
+    """Coordinates h that a write is linear in. `axis` is the axis of h that numbers them; `groups` where rows have experts;
+    `sizes` how many there are: (heads, dims of a head), (experts, neurons) or (neurons,)."""
 
     site: Site
     axis: int
     attention: Attention | None = None
     groups: Site | None = None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
     for end in way.sources:
         if _attends(end) is not None:
             inputs.append(end)
-            sources.append(_attention_source(end))
+            sources.append(_attention_source(end, since))
             continue
         path, h = next((path, n) for path, n in carriers(end, frozenset(("weight",))))
         heads = carry(h, lambda n: _attends(n) is not None, _GATES, since.index)
@@ -68,11 +70,11 @@ def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
         if heads is not None and len(heads.sources) == 1:
             ways.append(step.extended([heads]) if heads.live else step)
             inputs.append(heads.sources[0])
-            sources.append(_attention_source(heads.sources[0]))
+            sources.append(_attention_source(heads.sources[0], since))
         else:
             ways.append(step)
             inputs.append(h)
-            sources.append(_linear_source(end, Site(end.key, "arg", path)))
+            sources.append(_linear_source(end, path, h))
     return way.extended(ways), inputs, sources
 
 
@@ -103,20 +105,28 @@ def _is_pattern(node: Node) -> bool:
     return node.op == "softmax"
 
 
-def _attention_source(node: Node) -> Source:
+def _attention_source(node: Node, since: Node) -> Source:
+    """Heads on an axis of their own, or folded into the batch."""
     assert node.key is not None and (found := _attends(node)) is not None
-    out = Site(node.key, "out", node.output)
+    out, shape = Site(node.key, "out", node.output), node.shape
+    sizes = (shape[1] if len(shape) == 4 else shape[0] // since.shape[0], shape[-1])
     if found[0] is node:
         paths = {path: n for path, n in node.operands}
         value = (2,) if (2,) in paths else ("value",)
-        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)))
+        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)), sizes=sizes)
     (p, _), (v, _) = node.operands
-    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)))
+    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)), sizes=sizes)
 
 
-def _linear_source(node: Node, site: Site) -> Source:
-    groups = next((Site(node.key, "arg", path) for path, _ in node.operands if path in (("offs",), (2,))), None)
-    return Source(site, 1 if node.op.startswith("conv") else -1, groups=groups if node.op == "_grouped_mm" else None)
+def _linear_source(node: Node, path: Path, h: Node) -> Source:
+    assert node.key is not None
+    axis = 1 if node.op.startswith("conv") else -1
+    site = Site(node.key, "arg", path)
+    if node.op != "_grouped_mm":
+        return Source(site, axis, sizes=(h.shape[axis],))
+    ends = next(p for p, _ in node.operands if p in (("offs",), (2,)))
+    experts = node.operands[1][1].shape[0]
+    return Source(site, axis, groups=Site(node.key, "arg", ends), sizes=(experts, h.shape[axis]))
 
 
 def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Source]) -> str:

@@ -44,11 +44,11 @@ def words(run: Pass, label: str, position: tuple[int, int], k: int = 10) -> Word
 def component(run: Pass, label: str) -> Tensor:
     """What a component adds to the stream, of the stream's shape: a write, a head, an edge, a neuron.
 
-    Parameters: `run`; `label`, such as "L3.attn", "L3.attn.H7", "L3.attn.H7<-5", "L3.mlp.N120".
+    Parameters: `run`; `label`, such as "L3.attn", "L3.attn.bias", "L3.attn.H7", "L3.attn.H7<-5", "L3.mlp.N120".
     """
     parsed = parse_label(label)
     write = find_write(run.stream, label)
-    if not parsed.at:
+    if parsed.write == write.label and not parsed.at:
         value = run.write(write)
         t = next(t for t, p in enumerate(run.stream.points) if write in p.writes)
         return value.expand_as(run.point(t))

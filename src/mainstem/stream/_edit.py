@@ -65,8 +65,10 @@ def _patch(found: StreamMap, label: str) -> Patch:
         return Patch(stream.points[at].site, torch.zeros_like)
     parsed = parse_label(label)
     write = find_write(stream, label)
-    if not parsed.at:
+    if label == write.label:
         return Patch(write.site, torch.zeros_like)
+    if not parsed.at:
+        raise InputError(f"{label} cannot be edited: no tensor of the forward pass is it alone. The whole write is {write.label}.")
     if write.writer is None or len(write.writer.sources) != 1:
         raise InputError(f"{write.label} has no single set of coordinates to edit; zero the whole write instead.")
     source = write.writer.sources[0]

@@ -4,19 +4,21 @@ A subvalue is a coordinate of h times what the frozen map after it makes of that
 write gives each of them is therefore (A^T g) * h, summed as the level asks: one transpose a write, no vector is built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from mainstem.algebra import Affine
 from mainstem.core import Group, InputError, Key, Label
-from mainstem.find import Captured, Source, Write
+from mainstem.find import Attention, Captured, Source, Write
 
 from ._attention import factors, heads
 from ._pass import Pass, graded
 
 LEVELS = ("write", "head", "edge", "dim", "neuron")
+Pull = Callable[[Tensor], Tensor]
 
 
 def applies(write: Write, level: str) -> bool:
@@ -45,12 +47,11 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     """
     assert write.writer is not None
     affine, likes = writer_map(run, write, seen)
-    g = write.factor * g
-    pulled = affine.adjoint(*likes)(g)
+    g, adjoint = write.factor * g, affine.adjoint(*likes)
     groups = []
-    for i, (source, h, a) in enumerate(zip(write.writer.sources, likes, pulled, strict=True)):
+    for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
         label = write.label if len(likes) == 1 else f"{write.label}.B{i}"
-        groups.append(_group(run, label, write.kind, source, level, h, a, seen, keep_pos, affine, likes, i, g))
+        groups.append(_group(label, write.kind, source, level, h, seen, keep_pos, lambda g, i=i: adjoint(g)[i], g))
     constant = affine.constant(*likes)
     if bool((constant != 0).any()):
         groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
@@ -63,20 +64,17 @@ def writer_map(run: Pass, write: Write, seen: Captured) -> tuple[Affine, tuple[T
     return run.affine(write.writer.program, seen), tuple(run.lift(seen.at(s.site)) for s in write.writer.sources)
 
 
-def reduce(product: Tensor, keep_pos: bool) -> Tensor:
-    """Sums an elementwise product over features: to [batch, pos], or to [batch]. Parameters: `product`; `keep_pos`."""
-    return product.sum(-1) if keep_pos else product.flatten(1).sum(1)
+def reduce(values: Tensor, keep_pos: bool) -> Tensor:
+    """Sums over features: to [batch, pos], or to [batch]. Parameters: `values`; `keep_pos`."""
+    return values.sum(-1) if keep_pos else values.flatten(1).sum(1)
 
 
-def _group(
-    run: Pass, label: str, kind: str, source: Source, level: str, h: Tensor, a: Tensor, seen: Captured, keep_pos: bool,
-    affine: Affine, likes: tuple[Tensor, ...], at: int, g: Tensor,
-) -> Group:  # fmt: skip
+def _group(label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor) -> Group:
     if source.attention is not None and level != "neuron":
-        return _heads(label, kind, source, level, h, a, seen, g.shape[0], keep_pos)
+        return _heads(label, kind, source, level, h, pull(g), seen, g.shape[0], keep_pos)
     if source.groups is not None:
-        return _experts(label, kind, source, affine, likes, at, g, seen, keep_pos)
-    return Group(label, kind, _neurons(source, h, a, affine, likes, at, g, keep_pos), ("neuron",))
+        return _experts(label, kind, source, h, seen, keep_pos, pull, g)
+    return Group(label, kind, _neurons(source, h, keep_pos, pull, g), ("neuron",))
 
 
 def _heads(label: str, kind: str, source: Source, level: str, h: Tensor, a: Tensor, seen: Captured, batch: int, keep_pos: bool) -> Group:
@@ -93,86 +91,116 @@ def _heads(label: str, kind: str, source: Source, level: str, h: Tensor, a: Tens
     return Group(label, kind, scores if keep_pos else scores.sum(-1), axes)
 
 
-def _neurons(source: Source, h: Tensor, a: Tensor, affine: Affine, likes: tuple[Tensor, ...], at: int, g: Tensor, keep_pos: bool) -> Tensor:
+def _neurons(source: Source, h: Tensor, keep_pos: bool, pull: Pull, g: Tensor) -> Tensor:
     """[neuron, batch] or [neuron, batch, pos]."""
-    product = (h * a).movedim(source.axis, 0)
-    rest, batch = product.shape[1:], g.shape[0]
-    if keep_pos and rest.numel() == g.shape[:-1].numel():
-        return product.reshape(-1, *g.shape[:-1])
-    if not keep_pos and (rest[0] == batch or rest.numel() % batch == 0 and rest.numel() == g.shape[:-1].numel()):
-        return product.reshape(product.shape[0], batch, -1).sum(-1)
-    return torch.stack([(h * pulled).movedim(source.axis, 0).flatten(1).sum(1) for pulled in _one_by_one(affine, likes, at, g, keep_pos)], 1).reshape(
-        product.shape[0], *(g.shape[:-1] if keep_pos else g.shape[:1])
-    )
+    places, a = _places(g, keep_pos), pull(g)
+    if _aligned(source, a, places, pull, g):
+        return (h * a).movedim(source.axis, 0).reshape(h.shape[source.axis], *places, -1).sum(-1)
+    each = [(h * a).movedim(source.axis, 0).flatten(1).sum(1) for a in _one_by_one(places, pull, g)]
+    return torch.stack(each, 1).reshape(-1, *places)
 
 
-def _one_by_one(affine: Affine, likes: tuple[Tensor, ...], at: int, g: Tensor, keep_pos: bool) -> Iterable[Tensor]:
+def _places(g: Tensor, keep_pos: bool) -> torch.Size:
+    return g.shape[:-1] if keep_pos else g.shape[:1]
+
+
+def _aligned(source: Source, a: Tensor, places: torch.Size, pull: Pull, g: Tensor) -> bool:
+    """Whether the rows of h are the stream's, in its order: weights on those come back as weights on these.
+
+    An expert's rows are some of the stream's; their number alone could tell the wrong thing.
+    """
+    n = places.numel()
+    if n == 1 or a.numel() % (n * a.shape[source.axis]):
+        return n == 1
+    weights = 1 + torch.arange(n, dtype=g.dtype, device=g.device) * 0.6180339887 % 1
+    back = pull(g * weights.reshape(*places, *[1] * (g.ndim - len(places))))
+    there = a.movedim(source.axis, 0).reshape(a.shape[source.axis], n, -1) * weights[:, None]
+    return bool(torch.allclose(back.movedim(source.axis, 0).reshape_as(there), there, rtol=1e-3, atol=1e-3 * float(a.detach().abs().max())))
+
+
+def _one_by_one(places: torch.Size, pull: Pull, g: Tensor) -> Iterable[Tensor]:
     """The pulled-back direction of one prompt (or one position) at a time, where rows of h are not rows of the stream."""
-    pull = affine.adjoint(*likes)
-    places = [(b, t) for b in range(g.shape[0]) for t in range(g.shape[1])] if keep_pos else [(b,) for b in range(g.shape[0])]
-    for place in places:
+    for place in product(*map(range, places)):
         alone = torch.zeros_like(g)
         alone[place] = g[place]
-        yield pull(alone)[at]
+        yield pull(alone)
 
 
-def _experts(label: str, kind: str, source: Source, affine: Affine, likes: tuple[Tensor, ...], at: int, g: Tensor, seen: Captured, keep_pos: bool) -> Group:
+def _experts(label: str, kind: str, source: Source, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor) -> Group:
     """Rows of h belong to experts: row r to the first expert whose end is beyond r."""
     assert source.groups is not None
-    ends, h = seen.at(source.groups), likes[at]
-    expert = torch.searchsorted(ends.to(torch.long), torch.arange(h.shape[0], device=h.device), right=True)
-    found = []
-    for pulled in _one_by_one(affine, likes, at, g, keep_pos):
-        scores = h.new_zeros(ends.shape[0], h.shape[-1])
-        found.append(scores.index_add(0, expert, h * pulled))
-    values = torch.stack(found, -1).reshape(ends.shape[0], h.shape[-1], *(g.shape[:-1] if keep_pos else g.shape[:1]))
-    return Group(label, kind, values, ("expert", "neuron"))
+    ends, places = seen.at(source.groups), _places(g, keep_pos)
+    expert, none = _experts_of(ends, h), h.new_zeros(ends.shape[0], h.shape[-1])
+    each = [none.index_add(0, expert, h * a) for a in _one_by_one(places, pull, g)]
+    return Group(label, kind, torch.stack(each, -1).reshape(*none.shape, *places), ("expert", "neuron"))
+
+
+def _experts_of(ends: Tensor, h: Tensor) -> Tensor:
+    return torch.searchsorted(ends.to(torch.long), torch.arange(h.shape[0], device=h.device), right=True)
 
 
 @graded
 def subvector(run: Pass, write: Write, label: Label, seen: Captured) -> Tensor:
-    """What one subvalue adds to the stream, at every position.
+    """What one subvalue, or the constant, adds to the stream, at every position.
 
     Parameters: `run`; `write`; `label`, with the coordinates of the subvalue; `seen`, a run with `needed` captured.
     """
+    if write.writer is None:
+        raise InputError(f"{label} does not exist: {write.label} has no parts.")
     affine, likes = writer_map(run, write, seen)
-    if label.write.endswith(".bias"):
+    if label.write == f"{write.label}.bias" and not label.at:
         return write.factor * affine.constant(*likes)
-    at = int(label.write.rpartition(".B")[2]) if len(likes) > 1 and ".B" in label.write else 0
-    alone = _alone(run, write.writer.sources[at], dict(label.at), likes[at], seen, run.raw_point(-1).shape[0])  # type: ignore[union-attr]
+    at = _branch(write, label)
+    alone = _alone(run, write.writer.sources[at], label, likes[at], seen)
     return write.factor * affine.linear(alone[None], likes, at)[0]
 
 
-def _alone(run: Pass, source: Source, at: dict[str, int], h: Tensor, seen: Captured, batch: int) -> Tensor:
+def _branch(write: Write, label: Label) -> int:
+    """Which of a write's sources a label is inside of: `L3.mlp.B1.N7` where there are several."""
+    assert write.writer is not None
+    names = [write.label] if len(write.writer.sources) == 1 else [f"{write.label}.B{i}" for i in range(len(write.writer.sources))]
+    if label.write not in names:
+        raise InputError(f"{label} does not exist: the parts of {write.label} are in {', '.join(names)}.")
+    return names.index(label.write)
+
+
+def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -> Tensor:
     """h with all but one coordinate zero (for an edge: the one key position's share of the head)."""
-    _check(source, at)
+    axes = [axis for axis, _ in label.at]
     if source.attention is None:
-        mask = torch.zeros_like(h)
-        mask.select(source.axis, _inside(at["neuron"], h.shape[source.axis], "neuron")).fill_(1)
-        if source.groups is not None and "expert" in at:
-            ends = seen.at(source.groups).to(torch.long)
-            rows = torch.searchsorted(ends, torch.arange(h.shape[0], device=h.device), right=True) == at["expert"]
-            mask = mask * rows[:, None]
-        return h * mask
-    z = heads(h, batch)
-    head = _inside(at["head"], z.shape[1], "head")
-    alone = torch.zeros_like(z)
+        _fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), "neurons, such as N0")
+        return h * _chosen(source, dict(label.at), h, seen)
+    _fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
+    return _of_head(source.attention, dict(label.at), heads(h, run.raw_point(0).shape[0]), seen).reshape(h.shape)
+
+
+def _chosen(source: Source, at: dict[str, int], h: Tensor, seen: Captured) -> Tensor:
+    """One where h belongs to the neuron, and to the expert if one is named."""
+    mask = torch.zeros_like(h)
+    mask.select(source.axis, _inside(at["neuron"], h.shape[source.axis], "neuron")).fill_(1)
+    if source.groups is None or "expert" not in at:
+        return mask
+    ends = seen.at(source.groups)
+    return mask * (_experts_of(ends, h) == _inside(at["expert"], ends.shape[0], "expert"))[:, None]
+
+
+def _of_head(attention: Attention, at: dict[str, int], z: Tensor, seen: Captured) -> Tensor:
+    head, alone = _inside(at["head"], z.shape[1], "head"), torch.zeros_like(z)
     if "key_pos" in at:
-        pattern, value = factors(source.attention, seen, z, batch)
+        pattern, value = factors(attention, seen, z, z.shape[0])
         j = _inside(at["key_pos"], value.shape[2], "key position")
         alone[:, head] = pattern[:, head, :, j, None] * value[:, head, j, None]
     elif "dim" in at:
-        alone[:, head, :, at["dim"]] = z[:, head, :, at["dim"]]
+        dim = _inside(at["dim"], z.shape[-1], "dim")
+        alone[:, head, :, dim] = z[:, head, :, dim]
     else:
         alone[:, head] = z[:, head]
-    return alone.reshape(h.shape)
+    return alone
 
 
-def _check(source: Source, at: dict[str, int]) -> None:
-    if source.attention is not None and "head" not in at:
-        raise InputError("this write is attention: its parts are heads, such as L3.attn.H7 or L3.attn.H7<-5.")
-    if source.attention is None and "neuron" not in at:
-        raise InputError("this write has neurons, such as L3.mlp.N120, and no heads.")
+def _fits(label: Label, ok: bool, inner: str) -> None:
+    if not ok:
+        raise InputError(f"{label} does not exist: {label.write} has {inner}.")
 
 
 def _inside(index: int, size: int, what: str) -> int:

@@ -1,5 +1,6 @@
 """One forward pass held for reading: points, writes, the frozen maps between them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
@@ -15,6 +16,7 @@ from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
 T = TypeVar("T")
 _LOW = (torch.bfloat16, torch.float16)
 _CASTS = ("float", "half", "bfloat16")
+_INSIDE = re.compile(r"\.(bias|B\d+)$")  # the constant of a write, or one of several branches that it is a sum of
 
 
 @dataclass
@@ -135,10 +137,14 @@ def _raised(call: Call, dtype: torch.dtype) -> Call:
 
 
 def find_write(stream: Stream, label: str) -> Write:
-    """The write of a label. Parameters: `stream`; `label`. Raises `InputError` with the nearest ones where there is none."""
+    """The write that a label is of, or is inside of: `L3.attn` for L3.attn.H7 and for L3.attn.bias.
+
+    Parameters: `stream`; `label`. Raises `InputError` with the writes that there are where there is none.
+    """
     name = parse_label(label).write
+    whole = _INSIDE.sub("", name)
     for write in (*stream.entry, *stream.writes):
-        if write.label == name:
+        if write.label in (name, whole):
             return write
     raise InputError(f"no write {name!r} in this model; there are {_range(stream)}.")
 

@@ -98,7 +98,7 @@ class Row:
 
 @graded
 def rows(run: Pass, end: int | None = None) -> list[Row]:
-    """Every part that enters the stream up to point `end`: entry, writes, constants of transports, rounding of low precision.
+    """Every part that enters the stream up to point `end`: entry, writes, constants of transports, edits of points, rounding.
 
     Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included).
     """
@@ -112,7 +112,7 @@ def rows(run: Pass, end: int | None = None) -> list[Row]:
             if bool((constant != 0).any()):
                 name = "readout.bias" if t == len(points) - 1 else f"{p.name}.bias"
                 found.append(Row(name, "constant", t + 1, constant))
-    return found + (_roundings(run, last, end is None) if run.low else [])
+    return found + (_roundings(run, last, end is None) if run.low else _edits(run, last))
 
 
 def _shaped(value: Tensor, like: Tensor) -> Tensor:
@@ -121,16 +121,28 @@ def _shaped(value: Tensor, like: Tensor) -> Tensor:
 
 def _roundings(run: Pass, last: int, output: bool) -> list[Row]:
     """What low-precision arithmetic added or lost at every addition, as rows of their own."""
-    found = []
-    for t, p in enumerate(run.stream.points[: last + 1]):
-        exact = sum((run.write(w) for w in p.writes), torch.zeros_like(run.point(t)))
-        if t:
-            exact = exact + p.factor * through(transport(run, t - 1), run.point(t - 1))
-        found.append(Row(f"{p.name}.rounding", "rounding", t, run.point(t) - exact))
+    points = run.stream.points[: last + 1]
+    found = [Row(f"{p.name}.rounding", "rounding", t, _miss(run, t)) for t, p in enumerate(points)]
     if output:
         exact = through(transport(run, last), run.point(last))
         found.append(Row("readout.rounding", "rounding", last + 1, run.output() - exact))
     return found
+
+
+def _edits(run: Pass, last: int) -> list[Row]:
+    """What was put into a point beyond what flows into it."""
+    edited = {patch.site for patch in run.patches}
+    points = run.stream.points[: last + 1]
+    return [Row(f"{p.name}.edit", "edit", t, _miss(run, t)) for t, p in enumerate(points) if p.site in edited]
+
+
+def _miss(run: Pass, t: int) -> Tensor:
+    """Point t less the sum of what flows into it."""
+    p = run.stream.points[t]
+    exact = sum((run.write(w) for w in p.writes), torch.zeros_like(run.point(t)))
+    if t:
+        exact = exact + p.factor * through(transport(run, t - 1), run.point(t - 1))
+    return run.point(t) - exact
 
 
 @graded

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mainstem.find import Proof, StreamMap
+from mainstem.find import Proof, StreamMap, bottleneck
 
 from ._fold import items
 from ._sheet import PILL, PILL_WIDTH, WIDE, Sheet, sheet
@@ -21,7 +21,7 @@ def diagram(found: StreamMap) -> str:
     """
     sheets = [sheet(s, MARGIN + i * (WIDE + GUTTER), TOP, s.name) for i, s in enumerate(found.streams)]
     foot = max(s.y for s in sheets) + 18
-    lines = list(_proof(found.proof))
+    lines = [*_shape(found), *_proof(found.proof)]
     width = 2 * MARGIN + len(sheets) * (WIDE + GUTTER) - GUTTER
     drawn = [part for s in sheets for part in s.markup()]
     parts = [*_heading(found), *drawn, *_links(sheets), *_table(lines, foot, width)]
@@ -52,6 +52,14 @@ def _links(sheets: list[Sheet]) -> Iterator[str]:
                 tip = reader.x + PILL + PILL_WIDTH + 1
                 yield element("path", class_="link", d=f"M{lane:.1f},{y:.1f} H{tip:.1f}")
                 yield element("path", class_="fill k-cross", d=f"M{tip:.1f},{y:.1f} l8,-4.5 v9Z")
+
+
+def _shape(found: StreamMap) -> Iterator[tuple[str, str]]:
+    for stream in found.streams:
+        mark = f" {plain(stream.name)}" if stream.name else ""
+        yield f"classes{mark}", plain(" \u203a ".join(stream.classes))
+        for note in filter(None, bottleneck(stream).split("; ")):
+            yield f"narrows{mark}", note
 
 
 def _proof(proof: Proof | None) -> Iterator[tuple[str, str]]:
