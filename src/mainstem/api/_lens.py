@@ -51,7 +51,7 @@ class LensResult:
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
         """One prompt's lens as plain JSON types, a row of all positions for every point. Parameters: `prompt`."""
         lens = self.values
-        numbers = {"top_logprob": lens.top_logprob, "logprob": lens.logprob, "rank": lens.rank, "entropy": lens.entropy, "kl": lens.kl}
+        numbers = {name: getattr(lens, name) for name in ("top_logprob", "logprob", "rank", "entropy", "kl")}
         return {
             "model": self._loaded.name,
             "norm": lens.norm,
@@ -65,7 +65,11 @@ class LensResult:
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame. Parameters: `path`, ending in `.parquet` or `.csv`. Nothing half-written is left behind."""
         about = {"model": self._loaded.name, "norm": self.values.norm}
-        return store(path, {".parquet": lambda half: parquet(self.frame(), about, half), ".csv": lambda half: self.frame().write_csv(half)})
+        forms = {
+            ".parquet": lambda half: parquet(self.frame(), about, half),
+            ".csv": lambda half: self.frame().write_csv(half),
+        }
+        return store(path, forms)
 
     def __repr__(self) -> str:
         head = f"logit lens, {self.values.norm} norm: {len(self.points)} points"

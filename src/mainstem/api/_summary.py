@@ -1,6 +1,6 @@
 """One prompt's prediction taken apart, as plain data that is printed, drawn and stored."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from ._result import Result
 from ._target import Contrast, Target
 
 
-
+@runtime_checkable
 class Traced(Protocol):
     """What a summary asks of a trace."""
 

@@ -1,6 +1,7 @@
 """What is scored: a token, a difference of two, one token per position; and where."""
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 

@@ -1,8 +1,8 @@
 """`mainstem find`: the map of a model's streams."""
 
+from . import _options as opt
 from ._help import explained
 from ._open import opened
-from ._options import Device, DtypeOption, Json, ModelArgument, Pickles, Revision, Svg, Trust
 from ._show_map import shown
 from ._terminal import busy, print_json, show, told
 
@@ -20,14 +20,14 @@ HELP = explained(
 
 
 def find(
-    model: ModelArgument = "default",
-    json: Json = False,
-    svg: Svg = None,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    revision: Revision = None,
-    trust_remote_code: Trust = False,
-    pickles: Pickles = False,
+    model: opt.ModelArgument = "default",
+    json: opt.Json = False,
+    svg: opt.Svg = None,
+    device: opt.Device = None,
+    dtype: opt.DtypeOption = None,
+    revision: opt.Revision = None,
+    trust_remote_code: opt.Trust = False,
+    pickles: opt.Pickles = False,
 ) -> None:
     """Prints `Model.map`.
 

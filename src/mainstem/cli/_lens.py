@@ -4,34 +4,18 @@ from typing import Annotated
 
 import typer
 
+from . import _options as opt
 from ._help import explained
 from ._open import opened
-from ._options import (
-    Csv,
-    Device,
-    DtypeOption,
-    Images,
-    Json,
-    ModelOption,
-    Norm,
-    Padding,
-    Parquet,
-    Pickles,
-    Prompts,
-    Revision,
-    Side,
-    Target,
-    Trust,
-    Zero,
-)
 from ._show_lens import shown
 from ._terminal import busy, print_json, show, told
 from ._trace import wanted
 
 HELP = explained(
     "Shows what each point of the stream already predicts.",
-    """The logit lens: the model's own readout, applied to every point. One row a point, one column a token, and in each cell the likeliest next token there; on a terminal, the stronger
-    the colour the likelier. With --target the cells hold the probability of that token instead.""",
+    """The logit lens: the model's own readout, applied to every point. One row a point, one column a token, and in each
+    cell the likeliest next token there; on a terminal, the stronger the colour the likelier. With --target the cells hold
+    the probability of that token instead.""",
     examples="""
     mainstem lens "The capital of France is"
     mainstem lens "The capital of France is" --target " Paris"
@@ -39,26 +23,26 @@ HELP = explained(
     """,
 )
 NormOption = Annotated[
-    Norm, typer.Option(help="Norm each point by its own scale, or by the scale that the readout has at the last point.")
+    opt.Norm, typer.Option(help="Norm each point by its own scale, or by the scale that the readout has at the last point.")
 ]
 
 
 def lens(
-    prompts: Prompts = None,
-    model: ModelOption = "default",
-    target: Target = None,
-    norm: NormOption = Norm.own,
-    zero: Zero = None,
-    image: Images = None,
-    padding: Padding = Side.right,
-    json: Json = False,
-    parquet: Parquet = None,
-    csv: Csv = None,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    revision: Revision = None,
-    trust_remote_code: Trust = False,
-    pickles: Pickles = False,
+    prompts: opt.Prompts = None,
+    model: opt.ModelOption = "default",
+    target: opt.Target = None,
+    norm: NormOption = opt.Norm.own,
+    zero: opt.Zero = None,
+    image: opt.Images = None,
+    padding: opt.Padding = opt.Side.right,
+    json: opt.Json = False,
+    parquet: opt.Parquet = None,
+    csv: opt.Csv = None,
+    device: opt.Device = None,
+    dtype: opt.DtypeOption = None,
+    revision: opt.Revision = None,
+    trust_remote_code: opt.Trust = False,
+    pickles: opt.Pickles = False,
 ) -> None:
     """Prints `Trace.lens()`.
 

@@ -7,6 +7,7 @@ mainstem · 130 interrupted · 141 nobody reads the output any more.
 import errno
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -99,7 +100,9 @@ def _usage(error: Exception) -> str:
 
 def _os(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    fix = " Free some space, or write to another folder." if error.errno in _FULL else ""
+    said = re.search(r"os error (\d+)", str(error))  # polars says the number in words only
+    number = int(said[1]) if said else error.errno
+    fix = " Free some space, or write to another folder." if number in _FULL else ""
     return f"{where}{error.strerror or error}.{fix}"
 
 

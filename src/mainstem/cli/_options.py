@@ -47,25 +47,12 @@ _MODEL = '"default", the model that comes with mainstem; a folder in Hugging Fac
 
 ModelArgument = Annotated[str, typer.Argument(metavar="[MODEL]", help=_MODEL, autocompletion=models, show_default=True)]
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL, autocompletion=models)]
-Device = Annotated[
-    str | None,
-    typer.Option(metavar="DEVICE", help="Where to run, such as cpu, cuda or cuda:1."),
-]
-DtypeOption = Annotated[
-    Dtype | None,
-    typer.Option("--dtype", help="Cast the weights to this; as they are stored by default."),
-]
+Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="Where to run, such as cpu, cuda or cuda:1.")]
+DtypeOption = Annotated[Dtype | None, typer.Option("--dtype", help="Cast the weights to this; as they are stored by default.")]
 Revision = Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of a hub id.")]
-Trust = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run code that comes with the model. Only if you trust it."),
-]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model. Only if you trust it.")]
 Pickles = Annotated[
-    bool,
-    typer.Option(
-        "--pickles",
-        help="Accept pickled checkpoints, which can run code when read. Only if you trust them.",
-    ),
+    bool, typer.Option("--pickles", help="Accept pickled checkpoints, which can run code when read. Only if you trust them.")
 ]
 
 Prompts = Annotated[
@@ -87,8 +74,7 @@ Against = Annotated[
     typer.Option(metavar="TOKEN", help='Score the target against this token, such as " London": the difference of their logits.'),
 ]
 Position = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="At which token to look, counted from 0 or back from -1; the last by default."),
+    int | None, typer.Option(metavar="N", help="At which token to look, counted from 0 or back from -1; the last by default.")
 ]
 Zero = Annotated[
     list[str] | None,
@@ -107,34 +93,15 @@ Images = Annotated[
 Padding = Annotated[Side, typer.Option(help="Where prompts of different lengths are filled up; masked either way.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 Parquet = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        callback=output(".parquet"),
-        help="Store the numbers as a tidy table in Parquet.",
-    ),
+    Path | None, typer.Option(metavar="FILE", callback=output(".parquet"), help="Store the numbers as a tidy table in Parquet.")
 ]
 Csv = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        callback=output(".csv"),
-        help="Store the numbers as a tidy table in CSV.",
-    ),
+    Path | None, typer.Option(metavar="FILE", callback=output(".csv"), help="Store the numbers as a tidy table in CSV.")
 ]
 Html = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        callback=output(".html"),
-        help="Write the result as one page that needs no network.",
-    ),
+    typer.Option(metavar="FILE", callback=output(".html"), help="Write the result as one page that needs no network."),
 ]
 Svg = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        callback=output(".svg"),
-        help="Draw the stream with its writes as an SVG.",
-    ),
+    Path | None, typer.Option(metavar="FILE", callback=output(".svg"), help="Draw the stream with its writes as an SVG.")
 ]

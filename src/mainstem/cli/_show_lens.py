@@ -9,6 +9,7 @@ from ._terminal import DIM, TITLE, quoted, table, terminal
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _CELL, _LEAST = 14, 9
 # From unlikely to likely; legible on light and on dark terminals.

@@ -5,29 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import _options as opt
 from ._help import explained
 from ._open import opened
-from ._options import (
-    Against,
-    Csv,
-    Device,
-    DtypeOption,
-    Html,
-    Images,
-    Json,
-    Level,
-    ModelOption,
-    Padding,
-    Parquet,
-    Pickles,
-    Position,
-    Prompts,
-    Revision,
-    Side,
-    Target,
-    Trust,
-    Zero,
-)
 from ._show_trace import shown
 from ._terminal import busy, print_json, show, told
 
@@ -36,9 +16,9 @@ if TYPE_CHECKING:
 
 HELP = explained(
     "Takes a prompt apart, down to heads and neurons.",
-    """Shows what every part of the model adds to its prediction: the prediction; the stream's writes with what each adds to the logit of the predicted token; what could be
-    read off the stream after each layer; the heads that count most and the tokens they read; the neurons that count
-    most and their words; and how nearly all parts sum to the model's own logit.""",
+    """Shows the prediction; the stream's writes with what each adds to the logit of the predicted token; what could be read
+    off the stream after each layer; the heads that count most and the tokens they read; the neurons that count most and
+    their words; and how nearly all parts sum to the model's own logit.""",
     examples="""
     mainstem trace "The capital of France is"
     mainstem trace "The capital of France is" -t " Rome" --against " Paris"
@@ -51,33 +31,30 @@ HELP = explained(
 
 Top = Annotated[int, typer.Option(min=1, metavar="K", help="How many heads and neurons to show.")]
 LevelOption = Annotated[
-    Level,
-    typer.Option(
-        help="How far --json, --parquet and --csv take writes apart (edge: head and source token).",
-    ),
+    opt.Level, typer.Option(help="How far --json, --parquet and --csv take writes apart (edge: head and source token).")
 ]
 
 
 def trace(
-    prompts: Prompts = None,
-    model: ModelOption = "default",
-    target: Target = None,
-    against: Against = None,
-    position: Position = None,
-    zero: Zero = None,
-    image: Images = None,
-    padding: Padding = Side.right,
+    prompts: opt.Prompts = None,
+    model: opt.ModelOption = "default",
+    target: opt.Target = None,
+    against: opt.Against = None,
+    position: opt.Position = None,
+    zero: opt.Zero = None,
+    image: opt.Images = None,
+    padding: opt.Padding = opt.Side.right,
     top: Top = 8,
-    json: Json = False,
-    level: LevelOption = Level.write,
-    parquet: Parquet = None,
-    csv: Csv = None,
-    html: Html = None,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    revision: Revision = None,
-    trust_remote_code: Trust = False,
-    pickles: Pickles = False,
+    json: opt.Json = False,
+    level: LevelOption = opt.Level.write,
+    parquet: opt.Parquet = None,
+    csv: opt.Csv = None,
+    html: opt.Html = None,
+    device: opt.Device = None,
+    dtype: opt.DtypeOption = None,
+    revision: opt.Revision = None,
+    trust_remote_code: opt.Trust = False,
+    pickles: opt.Pickles = False,
 ) -> None:
     """Prints `Trace.summary()`.
 
@@ -99,7 +76,7 @@ def trace(
         goal = target if target is None or against is None else contrast(target, against)
         run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
         records = [run.summary(goal, i, position, top) for i in range(len(data))]
-        if json and level is not Level.write:
+        if json and level is not opt.Level.write:
             _add_parts(records, run, goal, level, position)
     for path in filter(None, (parquet, csv)):
         _store(run, goal, level, position, path)
@@ -125,7 +102,7 @@ def wanted(prompts: list[str] | None, images: list[Path] | None) -> list[str] | 
 
 
 def _add_parts(
-    records: list[dict[str, Any]], run: "Trace", goal: "str | Contrast | None", level: Level, position: int | None
+    records: list[dict[str, Any]], run: "Trace", goal: "str | Contrast | None", level: opt.Level, position: int | None
 ) -> None:
     scores = run.scores(goal, level.value, positions=position)
     for i, record in enumerate(records):
@@ -133,6 +110,6 @@ def _add_parts(
         record["parts"] = dict(zip(scores.labels, values, strict=True))
 
 
-def _store(run: "Trace", goal: "str | Contrast | None", level: Level, position: int | None, path: Path) -> None:
+def _store(run: "Trace", goal: "str | Contrast | None", level: opt.Level, position: int | None, path: Path) -> None:
     with busy(f"writing {path}"):
         run.scores(goal, level.value, positions=position).save(path)

@@ -2,9 +2,9 @@
 
 import typer
 
+from . import _options as opt
 from ._help import explained
 from ._open import opened
-from ._options import Device, DtypeOption, Json, ModelArgument, Pickles, Revision, Trust
 from ._show_verify import shown
 from ._terminal import busy, print_json, show
 
@@ -22,13 +22,13 @@ HELP = explained(
 
 
 def verify(
-    model: ModelArgument = "default",
-    json: Json = False,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    revision: Revision = None,
-    trust_remote_code: Trust = False,
-    pickles: Pickles = False,
+    model: opt.ModelArgument = "default",
+    json: opt.Json = False,
+    device: opt.Device = None,
+    dtype: opt.DtypeOption = None,
+    revision: opt.Revision = None,
+    trust_remote_code: opt.Trust = False,
+    pickles: opt.Pickles = False,
 ) -> None:
     """Prints `Model.verify()`.
 

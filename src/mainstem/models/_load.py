@@ -242,6 +242,8 @@ def _first_line(error: BaseException) -> str:
 
 def _reason(error: BaseException) -> str:
     """The first line of an error, with its class where the line alone says nothing."""
+    if "trust_remote_code=True" in str(error):
+        return "it comes with code of its own. If you trust it, pass trust_remote_code=True (--trust-remote-code)."
     if isinstance(error, (UnpicklingError, EOFError)):
         return "its pickled checkpoint is broken: copy or download it again."
     line = _first_line(error)

@@ -1,7 +1,5 @@
 """Direct logit attribution: what every part of the stream gives a logit, through everything after it frozen at this input."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -9,7 +7,7 @@ from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
 from mainstem.stream import LEVELS, Pass, Sweep, applies, graded, needed, pull, reduce, rows, subscores
 
-_BUDGET = 512 * 2**20
+from ._estimate import announce, batches
 
 
 @graded
@@ -27,6 +25,7 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
+    announce(run, level, keep_pos)
     sweep = pull(run, direction)
     expanded = _expanded(run, sweep, level, keep_pos)
     groups: list[Group] = []
@@ -61,7 +60,7 @@ def _expanded(run: Pass, sweep: Sweep, level: str, keep_pos: bool) -> dict[str, 
     found = {}
     edited = {patch.site for patch in run.patches}
     entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
-    for some in _batches(run, [w for w in run.stream.writes if applies(w, level) and w.site not in edited]):
+    for some in batches(run, [w for w in run.stream.writes if applies(w, level) and w.site not in edited]):
         seen = run.again({key for w in some for key in needed(w)})
         for write in some:
             inside = write.writer is not None and any(source.site in edited for source in write.writer.sources)
@@ -77,10 +76,3 @@ def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep
         groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), keep_pos) - total))
     return groups
 
-
-def _batches(run: Pass, writes: Sequence[Write]) -> list[list[Write]]:
-    """Writes grouped so that a pass over one group captures at most half a gigabyte."""
-    point = run.raw_point(len(run.stream.points) - 1)
-    each = 16 * point.numel() * point.element_size()
-    n = max(1, _BUDGET // max(1, each))
-    return [list(writes[i : i + n]) for i in range(0, len(writes), n)]

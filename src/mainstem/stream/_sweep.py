@@ -11,7 +11,6 @@ from mainstem.find import Write
 
 from ._pass import Pass, graded
 
-
 _AXES = {2: ("batch", "d_model"), 3: ("batch", "pos", "d_model"), 4: ("batch", "channel", "height", "width")}
 
 
@@ -98,7 +97,7 @@ class Row:
 
 @graded
 def rows(run: Pass, end: int | None = None) -> list[Row]:
-    """Every part that enters the stream up to point `end`: entry, writes, constants of transports, edits of points, rounding.
+    """Every part that enters the stream up to point `end`: entry, writes, constants of transports, edits, rounding.
 
     Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included).
     """
