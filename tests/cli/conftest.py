@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from cli._folders import gpt2, image, own_code, vit
 from cli._typed import Said, Typed
 

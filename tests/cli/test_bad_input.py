@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from cli._folders import vit
 from cli._typed import PROMPT, Typed, left_behind, refusal
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from cli._folders import BROKEN, gpt2, pickled, truncate
 from cli._typed import PROMPT, Said, Typed, left_behind, refusal
 

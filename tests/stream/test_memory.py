@@ -26,10 +26,18 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        known = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        made = [t.numel() for t in tree_leaves(out) if isinstance(t, Tensor) and t.untyped_storage().data_ptr() not in known]
+        known = {address(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        made = [t.numel() for t in tree_leaves(out) if isinstance(t, Tensor) and address(t) not in known]
         self.numel = max([self.numel, *made])
         return out
+
+
+def address(tensor: Tensor) -> int:
+    """Where its numbers are; inside of torch.func they may be nowhere, and then it counts as made."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:
+        return -id(tensor)
 
 
 def wide(batch: int = 1) -> Pass:
@@ -101,7 +109,7 @@ def test_one_component_is_one_vector():
     run = wide()
     with Largest() as largest:
         component(run, "L1.mlp.N2999")
-    assert largest.numel <= 2 * LENGTH * NEURONS
+    assert largest.numel <= WIDTH * NEURONS  # the weight once
 
 
 def test_a_trace_keeps_points_and_writes_and_nothing_of_neurons():
@@ -118,16 +126,3 @@ def test_what_a_level_captured_is_let_go():
     direct(run, torch.randn_like(run.output()), "neuron")
     carry(run)
     assert storages(run).keys() == before
-
-
-def test_a_pass_captures_a_few_writes_at_a_time(monkeypatch):
-    from mainstem.score import _dla
-
-    run, passes = wide(), []
-    again = Pass.again
-    monkeypatch.setattr(_dla, "_BUDGET", 1)
-    monkeypatch.setattr(Pass, "again", lambda self, keys: passes.append(keys) or again(self, keys))
-    few = direct(run, torch.ones_like(run.output()), "neuron")
-    assert len(passes) == 2
-    monkeypatch.undo()
-    torch.testing.assert_close(few.tensor, direct(run, torch.ones_like(run.output()), "neuron").tensor, rtol=0, atol=0)

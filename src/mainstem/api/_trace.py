@@ -123,7 +123,7 @@ class Trace:
             raise InputError(f"{write.label} is no attention; its kind is {write.kind}.")
         seen, batch = self.run.again(needed(write)), self.run.raw_point(0).shape[0]
         z = heads(self.run.lift(seen.at(source.site)), batch)
-        return factors(source.attention, seen, z, batch)[0], z
+        return factors(source.attention, seen, z, batch, self.run.edited(source.site))[0], z
 
     def carry(self, to: str = "logits") -> Result:
         """Every part of the stream carried to a later point or to the logits, as vectors that sum to what is there.

@@ -30,6 +30,7 @@ def carriers(node: Node, sorts: frozenset[str]) -> list[tuple[Path, Node]]:
         return []
     if sort == "join":
         return [(path, n) for path, n in node.operands if path[0] == 0 and n.data]
+    live: list[tuple[Path, Node]]
     live = [(path, n) for path, n in node.operands if _position(path) in found.operands and len(path) == 1 and n.data]
     if sort == "scale":
         return [(path, n) for path, n in live if n.numel() == node.numel()]
@@ -152,7 +153,7 @@ def _trim(end: Node, live: dict[Node, list[tuple[Path, Node]]], is_source: Calla
 
 def _program(way: Carry, inputs: tuple[Node, ...]) -> Program:
     """Steps for the nodes between; a call with several results is one step."""
-    number = {n: (-1 - i, ()) for i, n in enumerate(inputs)}
+    number: dict[Node, tuple[int, Path]] = {n: (-1 - i, ()) for i, n in enumerate(inputs)}
     steps: list[Step] = []
     made: dict[Key, int] = {}
     for node in way.nodes():

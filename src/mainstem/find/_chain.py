@@ -1,9 +1,8 @@
 """From residual additions to chains, and from chains to streams."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-from ._carry import LINEAR, TRANSPORT, Carry, carriers, carry, is_partial
+from ._carry import TRANSPORT, Carry, carriers, carry, is_partial
 from ._record import Graph, Node
 from ._sums import Sum
 
@@ -94,13 +93,9 @@ def _link(s: Sum, residuals: dict[Node, Sum], others: list[Sum]) -> Carry | None
     sorts = TRANSPORT | {"weight"} if s.shortcut is not None else TRANSPORT
     earlier = carry(term, lambda n: n in residuals, sorts, whole=True)
     if earlier is not None:
-        return _last_source(earlier, residuals)
+        return earlier
     entry = _entry(term if s.shortcut is None else s.shortcut, {o.node for o in others})
     return carry(term, lambda n: n is entry, sorts, whole=True)
-
-
-def _last_source(way: Carry, residuals: dict[Node, Sum]) -> Carry:
-    return way
 
 
 def _entry(term: Node, sums: set[Node]) -> Node:
@@ -110,7 +105,7 @@ def _entry(term: Node, sums: set[Node]) -> Node:
         back = [n for _, n in carriers(node, TRANSPORT)]
         if not back or is_partial(node, back):
             return node
-        way = carry(node, lambda n, first=back: n in first, TRANSPORT, whole=True)
+        way = carry(node, back.__contains__, TRANSPORT, whole=True)
         if way is None:
             return node
         node = max(way.sources, key=lambda n: n.numel())

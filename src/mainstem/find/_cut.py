@@ -17,12 +17,15 @@ def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]
 
     Parameters: `graph`; `point`, a point of the stream; `output`, the end looked at.
     """
-    below = (n for n in graph.nodes if graph.before(point, n) and n is not point and graph.before(n, output))
+    # Nodes are in order, so what follows the point stands after it; the bit sets are read here, since this is the hot place.
+    above, ends = graph.above, graph.above[output.index]
+    between = graph.nodes[point.index + 1 : output.index + 1]
+    below = [n for n in between if above[n.index] >> point.index & 1 and ends >> n.index & 1]
     return [
         (Site(n.key, "arg", path), operand)
         for n in below
         for path, operand in n.operands
-        if n.key is not None and not n.leaf and operand.data and not graph.before(point, operand)
+        if n.key is not None and not n.leaf and operand.data and not above[operand.index] >> point.index & 1
     ]
 
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psutil
@@ -108,9 +109,14 @@ def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs:
     lifted, dtype, inputs, seen = _lifted(module, both)
     found = chosen(seen)
     same_additions(chains, found, f"the module's own precision and {str(dtype).removeprefix('torch.')}")
-    same_additions(found, _chosen(record(lifted, *inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
+    same_additions(found, _chosen(_recorded(lifted, inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
     ready = Lab(lifted, dtype, inputs, seen, found, build(type(module).__name__, seen, found), overwritten(seen))
     return replace(ready, runs=(ready.run(0), ready.run(1)))
+
+
+def _recorded(module: nn.Module, inputs: tuple[Any, dict[str, Any]], double: bool) -> Graph:
+    args, kwargs = inputs
+    return record(module, args, kwargs, double)
 
 
 def _chosen(graph: Graph) -> list[Chain]:
@@ -124,13 +130,13 @@ def _lifted(module: nn.Module, both: Any) -> tuple[nn.Module, torch.dtype, Any, 
     if sum(p.numel() for p in module.parameters()) * 24 < psutil.virtual_memory().available:
         try:
             lifted, inputs = copy.deepcopy(module).double(), tuple(_cast(i, torch.float64) for i in both)
-            return lifted, torch.float64, inputs, record(lifted, *inputs[0], True)
+            return lifted, torch.float64, inputs, _recorded(lifted, inputs[0], True)
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             pass  # an operation of it knows no float64, or it cannot be copied
     low = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     lifted = copy.deepcopy(module).float() if low in (torch.bfloat16, torch.float16) else module
     inputs = tuple(_cast(i, torch.float32) for i in both)
-    return lifted, torch.float32, inputs, record(lifted, *inputs[0])
+    return lifted, torch.float32, inputs, _recorded(lifted, inputs[0], False)
 
 
 def _cast(inputs: Any, dtype: torch.dtype) -> Any:
@@ -146,15 +152,13 @@ def _keys(found: StreamMap) -> set[Key]:
 
 def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float, float]:
     """The stream rebuilt from the entry's parts, the transports and the writes, against the stream that was seen."""
-    misses, rebuilt = [], None
+    misses, rebuilt = [], torch.zeros(())
     for p, before in zip(stream.points, (None, *stream.points), strict=False):
         pieces = [w.factor * seen.at(w.site) for w in p.writes]
-        size = sum(piece.abs() for piece in pieces)
-        if before is not None and p.stream is not None:
-            carried = transport(before, seen, rebuilt)
-            pieces.append(p.factor * carried)
-            size = size + carried.abs()
-        rebuilt = sum(pieces)
+        if before is not None:
+            pieces.append(p.factor * transport(before, seen, rebuilt))
+        nothing = torch.zeros_like(seen.at(p.site))
+        rebuilt, size = sum(pieces, nothing), sum((piece.abs() for piece in pieces), nothing)
         misses.append((error(rebuilt, seen.at(p.site)), max(bound(dtype, size) * len(stream.points), 1e-300)))
     return max(misses, key=_share)
 
@@ -185,7 +189,8 @@ def _continuity(stream: Stream, seen: Captured) -> float:
 
 def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple[str, ...]]:
     """Points of the first input replaced by the second's: all that follows, and the output, must become the second's."""
-    misses, bypass = [], {}
+    misses: list[float] = []
+    bypass: dict[Node, None] = {}
     for stream, chain in zip(lab.map.streams, chains, strict=True):
         end = _output(graph, stream)
         if end is None:
@@ -207,7 +212,7 @@ def _swap(lab: Lab, stream: Stream, t: int, crossings: list[Site]) -> float:
         raise NotClosedError(f"cut: {stream.points[t].name} is the same for two different inputs, so nothing flows through it.")
     other = lab.run(1, {site.key for site in [*crossings, stream.points[t].site]}) if crossings else lab.runs[1]
     swapped = [*crossings, stream.points[t].site]
-    patches = tuple(Patch(site, lambda old, site=site: other.at(site)) for site in swapped)
+    patches = tuple(_put(site, other) for site in swapped)
     later = [p.site for p in stream.points[t:]] + ([stream.output] if stream.output else [])
     seen = lab.run(0, {site.key for site in later}, patches)
     misses = []
@@ -235,10 +240,10 @@ def _response(lab: Lab, stream: Stream) -> float:
     current: dict[int, Tensor] = {}
     for u, p in enumerate(stream.points[t:], start=t):
         if u > t:
-            patches += [Patch(w.site, lambda old, w=w: seen.at(w.site)) for w in p.writes]
+            patches += [_put(w.site, seen) for w in p.writes]
             if p.stream is not None and (stream.points[u - 1].face.steps or stream.points[u - 1].onward.steps):
                 patches.append(_frozen_patch(stream.points[u - 1], p, seen, current, u - 1))
-        patches.append(Patch(p.site, lambda old, u=u: current.setdefault(u, old.clone())))
+        patches.append(Patch(p.site, partial(_kept, current, u)))
     lab.run(0, {stream.points[-1].site.key}, tuple(patches))
     change = -write.factor * seen.at(write.site)
     for p, after in zip(stream.points[t:], stream.points[t + 1 :], strict=False):
@@ -249,6 +254,16 @@ def _response(lab: Lab, stream: Stream) -> float:
     if not found <= _AMPLIFIED * torch.finfo(lab.dtype).eps:
         raise NotClosedError(f"response: removing {write.label} changes the end by {found:.3g} of its size more than was carried there.")
     return found
+
+
+def _put(site: Site, run: Captured) -> Patch:
+    """What another run had at a place."""
+    return Patch(site, lambda old: run.at(site))
+
+
+def _kept(current: dict[int, Tensor], u: int, value: Tensor) -> Tensor:
+    """Leaves a point as it is and notes its value."""
+    return current.setdefault(u, value.clone())
 
 
 def _frozen_patch(before: Point, after: Point, seen: Captured, current: dict[int, Tensor], u: int) -> Patch:

@@ -80,11 +80,11 @@ class Tap:
             if patch.site.role == "arg":
                 args, kwargs = _patch_argument(patch, name, args, kwargs)
         copy = key in self.volatile
-        kept = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
+        kept_args, kept_kwargs = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
         out = self._edited([p for p in patches if p.site.role == "out"], name, func, args, kwargs)
         self.edited.add(key)
         if wanted:
-            self.captured.calls[key] = Call(name, func, *kept, _copied(out) if copy else out)
+            self.captured.calls[key] = Call(name, func, kept_args, kept_kwargs, _copied(out) if copy else out)
         return out
 
     def check(self) -> None:

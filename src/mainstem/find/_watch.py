@@ -80,7 +80,7 @@ class Watch(TorchFunctionMode):
         args, kwargs = _positional(args, kwargs)
         return self.handle((frame.path, frame.call, name, ordinal), name, func, args, kwargs)
 
-    def push(self, module: nn.Module) -> None:
+    def enter(self, module: nn.Module) -> None:
         """A module call begins. Parameters: `module`, the module called."""
         if module is self.root:
             return self._restart()
@@ -90,7 +90,7 @@ class Watch(TorchFunctionMode):
         self.frames.append(Frame(path, self.calls[path], type(module).__name__))
         self.calls[path] += 1
 
-    def pop(self, module: nn.Module) -> None:
+    def leave(self, module: nn.Module) -> None:
         """A module call ends, also by an error. Parameters: `module`, the module called."""
         if module is not self.root:
             self.frames.pop()
@@ -99,13 +99,13 @@ class Watch(TorchFunctionMode):
 def _before(module: nn.Module, args: Any) -> None:
     watch = getattr(_local, "watch", None)
     if watch is not None:
-        watch.push(module)
+        watch.enter(module)
 
 
 def _after(module: nn.Module, args: Any, output: Any) -> None:
     watch = getattr(_local, "watch", None)
     if watch is not None and len(watch.frames) > (module is not watch.root):
-        watch.pop(module)
+        watch.leave(module)
 
 
 def _attach() -> None:

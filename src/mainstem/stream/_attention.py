@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from mainstem.algebra import Call
+from mainstem.algebra import Call, raised
 from mainstem.core import NotClosedError, bound, error
 from mainstem.find import Attention, Captured
 
 
-def factors(attention: Attention, seen: Captured, z: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+def factors(attention: Attention, seen: Captured, z: Tensor, batch: int, edited: bool = False) -> tuple[Tensor, Tensor]:
     """Pattern [batch, head, pos, key_pos] and values [batch, head, key_pos, d_head] with z = pattern @ values.
 
     Parameters: `attention`, where the parts stand; `seen`, the run; `z`, the attention's result [batch, head, pos, d_head];
-    `batch`, how many prompts. Raises `NotClosedError` where the product is not z.
+    `batch`, how many prompts; `edited`, an edit changed z afterwards. Raises `NotClosedError` where the product is not z.
     """
     value = heads(seen.at(attention.value), batch)
     if attention.pattern is None:
-        pattern = fused_pattern(seen.calls[attention.key])
+        pattern = fused_pattern(raised(seen.calls[attention.key], z.dtype))
     else:
         pattern = heads(seen.at(attention.pattern), batch)
     pattern, value = pattern.to(z.dtype), value.to(z.dtype)
@@ -24,7 +24,7 @@ def factors(attention: Attention, seen: Captured, z: Tensor, batch: int) -> tupl
         value = value.repeat_interleave(z.shape[1] // value.shape[1], 1)
     found, size = pattern @ value, pattern.abs() @ value.abs()
     low = seen.at(attention.value).dtype
-    if not error(found, z) <= bound(low, size):
+    if not edited and not error(found, z) <= bound(low, size):
         raise NotClosedError(f"attention: pattern times values misses the heads' result by {error(found, z):.3g}.")
     return pattern, value
 

@@ -5,6 +5,7 @@ write gives each of them is therefore (A^T g) * h, summed as the level asks: one
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import product
 
 import torch
@@ -51,11 +52,15 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
         label = write.label if len(likes) == 1 else f"{write.label}.B{i}"
-        groups.append(_group(label, write.kind, source, level, h, seen, keep_pos, lambda g, i=i: adjoint(g)[i], g))
+        groups.append(_group(label, write.kind, source, level, h, seen, keep_pos, partial(_nth, adjoint, i), g))
     constant = affine.constant(*likes)
     if bool((constant != 0).any()):
         groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
     return groups
+
+
+def _nth(adjoint: Callable[[Tensor], tuple[Tensor, ...]], i: int, g: Tensor) -> Tensor:
+    return adjoint(g)[i]
 
 
 def writer_map(run: Pass, write: Write, seen: Captured) -> tuple[Affine, tuple[Tensor, ...]]:
@@ -171,6 +176,8 @@ def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -
         _fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), "neurons, such as N0")
         return h * _chosen(source, dict(label.at), h, seen)
     _fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
+    if "key_pos" in axes and run.edited(source.site):
+        raise InputError(f"{label}: a head of this write was edited, so that its heads are no longer sums over key positions.")
     return _of_head(source.attention, dict(label.at), heads(h, run.raw_point(0).shape[0]), seen).reshape(h.shape)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import Affine, Call, Program, raised
-from mainstem.core import InputError, Key, parse_label
+from mainstem.core import InputError, Key, Site, parse_label
 from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
 
 T = TypeVar("T")
@@ -69,6 +69,10 @@ class Pass:
     def write(self, write: Write) -> Tensor:
         """What a write adds, its factor included. Parameters: `write`."""
         return write.factor * self.lift(self.seen.at(write.site))
+
+    def edited(self, site: Site) -> bool:
+        """Whether an edit changed the tensor at a site. Parameters: `site`."""
+        return any(patch.site == site for patch in self.patches)
 
     def output(self) -> Tensor:
         """The output that the readout leads to, in the precision of the algebra."""

@@ -1,0 +1,229 @@
+"""What the commands print and store: facts that hold, not pictures of them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import polars
+import pytest
+from typer.testing import CliRunner
+
+from cli._typed import PROMPT, Said, Typed
+from mainstem.api import Model, load
+from mainstem.cli import _options, _terminal, app
+from mainstem.find import StreamMap
+from mainstem.score import NORMS
+from mainstem.stream import LEVELS
+
+
+def record(said: Said) -> Any:
+    """What was printed as JSON, and nothing else was printed."""
+    assert (said.code, said.err) == (0, ""), said
+    return json.loads(said.out)
+
+
+def closes(values: Any, found: dict[str, Any]) -> bool:
+    """Whether values sum to a summary's whole within twice its bound: once for the sum here."""
+    return abs(sum(values) - found["whole"]) <= 2 * found["closure"]["bound"]
+
+
+def test_trace_shows_every_part(typed: Typed) -> None:
+    said = typed("trace", PROMPT)
+    assert (said.code, said.err) == (0, "")
+    titles = re.findall(r"^(prediction|writes|lens|heads|neurons|closed)  ", said.out, re.MULTILINE)
+    assert titles == ["prediction", "writes", "lens", "heads", "neurons", "closed"]
+    assert re.search(r'^ +9\d\.\d %   " Paris" ', said.out, re.MULTILINE)
+    assert [re.search(rf"^  {label} +[+-]\d+\.\d{{3}}", said.out, re.MULTILINE) for label in ("L3.mlp", "readout.bias", "sum")]
+    assert re.search(r"^closed  [\d,]+ parts sum to \d+\.\d{4}: error \S+, bound \d\.\de-\d\d$", said.out, re.MULTILINE)
+    assert "\x1b" not in said.out
+
+
+def test_writes_sum_to_the_whole(typed: Typed) -> None:
+    found = record(typed("trace", PROMPT, "--json"))
+    assert found["prediction"][0]["token"] == found["target"]["text"] == " Paris"
+    assert closes((write["value"] for write in found["writes"]), found)
+    assert not closes((write["value"] for write in found["writes"][1:-1]), found)
+    assert found["closure"]["error"] <= found["closure"]["bound"]
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != "write"])
+def test_parts_of_every_level_sum_too(typed: Typed, level: str) -> None:
+    found = record(typed("trace", PROMPT, "--json", "--level", level))
+    assert len(found["parts"]) > len(found["writes"])
+    assert closes(found["parts"].values(), found)
+
+
+def test_several_prompts_are_a_list_in_either_padding(typed: Typed) -> None:
+    prompts = (PROMPT, "The opposite of hot is")
+    right, left = (record(typed("trace", *prompts, "-t", " cold", "--json", "--padding", side)) for side in ("right", "left"))
+    alone = [record(typed("trace", prompt, "-t", " cold", "--json")) for prompt in prompts]
+    assert [found["prompt"] for found in right] == list(prompts)
+    for found in zip(right, left, alone, strict=True):
+        assert {round(each["whole"], 3) for each in found} == {round(found[2]["whole"], 3)}
+
+
+def test_a_contrast_is_a_difference(typed: Typed) -> None:
+    both, paris, rome = (
+        record(typed("trace", PROMPT, "--json", *more))["whole"]
+        for more in (("-t", " Paris", "--against", " Rome"), ("-t", " Paris"), ("-t", " Rome"))
+    )
+    assert both == pytest.approx(paris - rome, abs=1e-4)
+    assert '" Paris" over " Rome"' in typed("trace", PROMPT, "-t", " Paris", "--against", " Rome").out
+
+
+@pytest.mark.parametrize("label", ["L0.mlp", "L1.attn", "L1.attn.H2", "L3.mlp.N217", "entry.pos", "L1.resid_post"])
+def test_what_is_taken_out_is_out(typed: Typed, label: str) -> None:
+    found = record(typed("trace", PROMPT, "-t", " Paris", "--zero", label, "--json", "--level", "neuron"))
+    values = {write["label"]: write["value"] for write in found["writes"]}
+    assert values.get(label, 0.0) == 0.0
+    assert closes(values.values(), found)
+    assert closes(found["parts"].values(), found)
+    assert f"without {label}" in typed("trace", PROMPT, "--zero", label).out
+
+
+def test_another_place_has_another_prediction(typed: Typed) -> None:
+    first, last = (record(typed("trace", PROMPT, "--position", at, "--json")) for at in (0, -1))
+    assert (first["position"], last["position"]) == (0, 4)
+    assert first["prediction"][0]["token"] != " Paris"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_tables_sum_to_the_whole(typed: Typed, tmp_path: Path, level: str) -> None:
+    files = tmp_path / "x.parquet", tmp_path / "x.csv"
+    said = typed("trace", PROMPT, "--level", level, "--parquet", files[0], "--csv", files[1])
+    assert said.err.splitlines() == [f"wrote {path}" for path in files]
+    found = record(typed("trace", PROMPT, "--json"))
+    for frame in (polars.read_parquet(files[0]), polars.read_csv(files[1])):
+        assert closes(frame["value"], found)
+        assert set(frame["model"]) == {"default"}
+
+
+def test_the_page_stands_alone(typed: Typed, tmp_path: Path) -> None:
+    path = tmp_path / "trace.html"
+    assert typed("trace", PROMPT, "--html", path, "--json").err == f"wrote {path}\n"
+    assert "<!doctype html>" in path.read_text() and PROMPT in path.read_text()
+
+
+def test_images_are_traced_too(typed: Typed, seeing: Path, picture: Path) -> None:
+    found = record(typed("trace", "--image", picture, "-m", seeing, "--json"))
+    assert {row["token"] for row in found["prediction"]} == {"cat", "dog, hound", "fish"}
+    assert closes((write["value"] for write in found["writes"]), found)
+    by_name, by_number = (record(typed("trace", "-i", picture, "-m", seeing, "--json", "-t", t)) for t in ("dog", "1"))
+    assert by_name == by_number
+    assert '"fish"' in typed("lens", "--image", picture, "-m", seeing, "--target", "fish").out
+
+
+def test_the_lens_has_a_row_a_point(typed: Typed) -> None:
+    said = typed("lens", PROMPT)
+    rows = [line for line in said.out.splitlines() if re.match(r"  (entry|L\d)", line)]
+    assert len(rows) == 9
+    assert rows[-1].split()[-2:] == ['"', 'Paris"']
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_lens_as_numbers(typed: Typed, tmp_path: Path, norm: str) -> None:
+    path = tmp_path / "lens.parquet"
+    said = typed("lens", PROMPT, "--norm", norm, "--target", " Paris", "--json", "--parquet", path)
+    found, frame = json.loads(said.out), polars.read_parquet(path)
+    assert found["top"][-1][-1] == " Paris"
+    assert (len(found["points"]), len(found["tokens"])) == (9, 5)
+    assert len(frame) == 45
+    assert frame["logprob"][-1] == pytest.approx(found["logprob"][-1][-1])
+    assert found["kl"][-1][-1] == pytest.approx(0, abs=1e-5)
+
+
+def test_find_prints_and_stores_the_map(typed: Typed, tmp_path: Path) -> None:
+    path = tmp_path / "stream.svg"
+    said = typed("find", "--svg", path)
+    assert "one residual stream" in said.out and "✗" not in said.out
+    labels = [write.label for write in load("default").map.main.writes]
+    assert [re.search(rf"{label}\s", said.out) is not None for label in labels] == [True] * 8
+    assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    assert StreamMap.from_dict(record(typed("find", "--json"))).main.width == 128
+
+
+def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = typed("verify", small)
+    assert said.code == 0 and "verified  all" in said.out and "✗" not in said.out
+    assert record(typed("verify", "--json"))["ok"]
+    real = Model.verify
+
+    def spoiled(model: Model) -> Any:
+        found = real(model)
+        return type(found)(found.model, tuple({**row, "ok": row["check"] != "cut"} for row in found.rows))
+
+    monkeypatch.setattr(Model, "verify", spoiled)
+    said = typed("verify")
+    assert said.code == 1 and "not verified  1 of" in said.out and said.out.count("✗") == 1
+    assert typed("verify", "--json").code == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(typed: Typed, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (["trace", PROMPT], ["lens", PROMPT], ["find"], ["verify"]):
+        said = typed(*arguments)
+        assert said.code == 0
+        assert max(map(len, said.out.splitlines())) <= width
+
+
+def test_markup_in_a_prompt_is_text(typed: Typed) -> None:
+    for command in ("trace", "lens"):
+        assert '"[red]hot[/red] \\n:smile: \\x1b[31m"' in typed(command, "[red]hot[/red] \n:smile: \x1b[31m").out
+
+
+def test_colours_where_they_are_wanted(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert all("\x1b[" in typed(command, PROMPT).out for command in ("trace", "lens"))
+    assert "\x1b" not in typed("trace", PROMPT, "--json").out
+
+
+def test_tokens_are_told_apart() -> None:
+    assert [_terminal.quoted(t) for t in (" a", "a", "\n", "\u200b")] == ['" a"', '"a"', '"\\n"', '"\\u200b"']
+    assert _terminal.quoted("x" * 40, 10) == f'"{"x" * 9}…"'
+
+
+@pytest.mark.parametrize("value", [-3.0, -0.01, 0.0, 1.0, 4.4, 7.0])
+def test_bars_share_their_zero(value: float) -> None:
+    plain = _terminal.bar(value, -3.0, 7.0, 41, "").plain
+    assert plain.index("│") == _terminal.bar(0.0, -3.0, 7.0, 41, "").plain.index("│")
+    assert len(plain) <= 42
+    filled = plain.count("█") + plain.count("▌") / 2 + plain.count("▐") / 2
+    assert filled == pytest.approx(abs(value) * 4, abs=0.5)
+
+
+def test_choices_are_those_of_the_library() -> None:
+    assert tuple(_options.Level) == LEVELS
+    assert tuple(_options.Norm) == NORMS
+
+
+def test_json_knows_no_infinity() -> None:
+    assert _terminal.finite({"a": [float("inf"), (float("nan"), 1.5)]}) == {"a": [None, [None, 1.5]]}
+
+
+def test_the_version_and_the_help(typed: Typed) -> None:
+    assert re.fullmatch(r"mainstem \d+\.\d+\.\d+\n", typed("--version").out)
+    assert typed().out == typed("--help").out == typed("-h").out
+    assert 'mainstem trace "The capital of France is"' in typed("trace", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("mainstem trace hi --model def", ["default"]),
+        ("mainstem trace hi --zero L3", ["L3.attn", "L3.mlp"]),
+        ("mainstem trace hi --model other --zero L3", []),
+        ("mainstem trace hi --level ", ["write", "head", "edge", "dim", "neuron"]),
+        ("mainstem lens hi --norm o", ["own"]),
+        ("mainstem verify --dtype b", ["bfloat16"]),
+        ("mainstem find in/a", ["in/a", "in/ab"]),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, offered: list[str]) -> None:
+    for name in ("in/a", "in/ab", "in/b"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    asked = {"_MAINSTEM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    assert CliRunner().invoke(app, [], prog_name="mainstem", env=asked).output.split() == offered
