@@ -144,26 +144,23 @@ def test_a_thousand_traces_take_no_memory():
     model, x = ms.load(Tabular(8, 2, 5).eval()), rows(2)
     process = psutil.Process()
 
-    def some(n: int) -> None:
+    def some(n: int) -> int:
         for i in range(n):
             trace = model.trace(x, edits=ms.zero("L0.mlp.N3") if i % 2 else None)
-            trace.scores(0, "neuron")
+        trace.scores(0, "neuron")
         with pytest.raises(ms.InputError):
             model.trace(torch.zeros(2, 3))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
 
-    some(100)
+    some(50)
     tensors, resident = live_tensors(), process.memory_info().rss
     tracemalloc.start()
-    some(50)
-    gc.collect()
-    python = tracemalloc.get_traced_memory()[0]
-    some(50)
-    gc.collect()
-    grown = tracemalloc.get_traced_memory()[0] - python
+    grown = -some(25) + some(25)
     tracemalloc.stop()
-    some(900)
+    some(950)
     assert live_tensors() == tensors
-    assert grown < 50 * 200  # bytes: less than an object a trace
+    assert grown < 25 * 200  # bytes: less than an object a trace
     assert process.memory_info().rss - resident < 20 * 2**20
 
 

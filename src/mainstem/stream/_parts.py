@@ -48,12 +48,16 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     """
     assert write.writer is not None
     affine, likes = writer_map(run, write, seen)
-    g, adjoint = write.factor * g, affine.adjoint(*likes)
+    g, made = write.factor * g, affine.adjoint(*likes)
+
+    def adjoint(g: Tensor) -> tuple[Tensor, ...]:
+        return made(g.reshape(seen.at(write.site).shape))
+
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
         label = write.label if len(likes) == 1 else f"{write.label}.B{i}"
         groups.append(_group(label, write.kind, source, level, h, seen, keep_pos, partial(_nth, adjoint, i), g))
-    constant = affine.constant(*likes)
+    constant = run.shaped(affine.constant(*likes))
     if bool((constant != 0).any()):
         groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
     return groups
@@ -154,10 +158,10 @@ def subvector(run: Pass, write: Write, label: Label, seen: Captured) -> Tensor:
         raise InputError(f"{label} does not exist: {write.label} has no parts.")
     affine, likes = writer_map(run, write, seen)
     if label.write == f"{write.label}.bias" and not label.at:
-        return write.factor * affine.constant(*likes)
+        return write.factor * run.shaped(affine.constant(*likes))
     at = _branch(write, label)
     alone = _alone(run, write.writer.sources[at], label, likes[at], seen)
-    return write.factor * affine.linear(alone[None], likes, at)[0]
+    return write.factor * run.shaped(affine.linear(alone[None], likes, at)[0])
 
 
 def _branch(write: Write, label: Label) -> int:

@@ -59,16 +59,16 @@ class Pass:
 
     def point(self, t: int) -> Tensor:
         """The sum at point t, in the precision of the algebra. Parameters: `t`."""
-        return self.lift(self.raw_point(t))
+        return self.shaped(self.lift(self.raw_point(t)))
 
     def face(self, t: int) -> Tensor:
         """What the next block reads of point t: the sum itself, or what a norm or a ReLU makes of it. Parameters: `t`."""
         with torch.set_grad_enabled(self.grad):
-            return self.affine(self.stream.points[t].face).live(self.point(t))
+            return self.shaped(self.affine(self.stream.points[t].face).live(self.point(t)))
 
     def write(self, write: Write) -> Tensor:
         """What a write adds, its factor included. Parameters: `write`."""
-        return write.factor * self.lift(self.seen.at(write.site))
+        return write.factor * self.shaped(self.lift(self.seen.at(write.site)))
 
     def edited(self, site: Site) -> bool:
         """Whether an edit changed the tensor at a site. Parameters: `site`."""
@@ -78,11 +78,25 @@ class Pass:
         """The output that the readout leads to, in the precision of the algebra."""
         if self.stream.output is None:
             raise InputError("nothing of the module's output can be followed back to this stream, so it has no readout to score.")
-        return self.lift(self.seen.at(self.stream.output))
+        return self.shaped(self.lift(self.seen.at(self.stream.output)))
 
     def lift(self, value: Tensor) -> Tensor:
         """A value in the precision of the algebra. Parameters: `value`."""
         return value.float() if value.dtype in _LOW else value
+
+    @cached_property
+    def places(self) -> torch.Size:
+        """Prompts and positions, as a point has them that has an axis for each; empty where none has."""
+        shapes = (self.raw_point(t).shape for t in range(len(self.stream.points)))
+        return next((shape[:2] for shape in shapes if len(shape) == 3), torch.Size())
+
+    def shaped(self, value: Tensor) -> Tensor:
+        """A tensor of the stream with an axis each for prompts and positions: some modules add with both on one.
+
+        Parameters: `value`, of the stream's shape or with its rows on one axis.
+        """
+        flat = value.ndim == 2 and len(self.places) == 2 and value.shape[0] == self.places.numel()
+        return value.reshape(*self.places, -1) if flat else value
 
     def affine(self, program: Program, seen: Captured | None = None) -> Affine:
         """A program frozen at this run. Parameters: `program`; `seen`, a later run of the same input with more captured."""

@@ -38,8 +38,8 @@ def pull(run: Pass, direction: Tensor) -> Sweep:
         constant = through(maps, torch.zeros_like(like))
         if bool((constant != 0).any()):
             name = "readout.bias" if t == len(points) - 1 else f"{points[t].name}.bias"
-            constants.append((name, constant, g))
-        g = _back(maps, like, g)
+            constants.append((name, run.shaped(constant), g))
+        g = _back(maps, like, g.reshape(constant.shape))
         at.append(g)
         g = points[t].factor * g
     return Sweep(tuple(reversed(at)), tuple(reversed(constants)))
@@ -81,7 +81,7 @@ def push(run: Pass, rows: Tensor, start: int, end: int | None) -> Tensor:
             rows = step.linear(rows)
         if t + 1 < len(run.stream.points):
             rows = run.stream.points[t + 1].factor * rows
-    return rows
+    return torch.stack([run.shaped(row) for row in rows]) if len(run.places) else rows
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def rows(run: Pass, end: int | None = None) -> list[Row]:
             constant = through(transport(run, t), torch.zeros_like(run.point(t)))
             if bool((constant != 0).any()):
                 name = "readout.bias" if t == len(points) - 1 else f"{p.name}.bias"
-                found.append(Row(name, "constant", t + 1, constant))
+                found.append(Row(name, "constant", t + 1, run.shaped(constant)))
     return found + (_roundings(run, last, end is None) if run.low else _edits(run, last))
 
 
@@ -123,7 +123,7 @@ def _roundings(run: Pass, last: int, output: bool) -> list[Row]:
     points = run.stream.points[: last + 1]
     found = [Row(f"{p.name}.rounding", "rounding", t, _miss(run, t)) for t, p in enumerate(points)]
     if output:
-        exact = through(transport(run, last), run.point(last))
+        exact = run.shaped(through(transport(run, last), run.point(last)))
         found.append(Row("readout.rounding", "rounding", last + 1, run.output() - exact))
     return found
 
@@ -140,7 +140,7 @@ def _miss(run: Pass, t: int) -> Tensor:
     p = run.stream.points[t]
     exact = sum((run.write(w) for w in p.writes), torch.zeros_like(run.point(t)))
     if t:
-        exact = exact + p.factor * through(transport(run, t - 1), run.point(t - 1))
+        exact = exact + p.factor * run.shaped(through(transport(run, t - 1), run.point(t - 1)))
     return run.point(t) - exact
 
 
