@@ -122,7 +122,9 @@ class InplaceBlock(nn.Module):
         self.bn2, self.bn3 = nn.BatchNorm2d(width // 2), nn.BatchNorm2d(width)
         self.conv3, self.act = nn.Conv2d(width // 2, width, 1, bias=False), nn.ReLU(inplace=True)
         change = stride > 1 or inside != width
-        self.downsample = nn.Sequential(nn.Conv2d(inside, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if change else None
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inside, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if change else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -139,7 +141,9 @@ class InplaceResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2))
-        self.stages = nn.Sequential(InplaceBlock(8, 16, 1), InplaceBlock(16, 16, 1), InplaceBlock(16, 32, 2), InplaceBlock(32, 32, 1))
+        self.stages = nn.Sequential(
+            InplaceBlock(8, 16, 1), InplaceBlock(16, 16, 1), InplaceBlock(16, 32, 2), InplaceBlock(32, 32, 1)
+        )
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(32, 7)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -293,7 +297,12 @@ class Catching(nn.Module):
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.first, self.risky, self.last, self.head = TabularBlock(width), Raising(width), TabularBlock(width), nn.Linear(width, 2)
+        self.first, self.risky, self.last, self.head = (
+            TabularBlock(width),
+            Raising(width),
+            TabularBlock(width),
+            nn.Linear(width, 2),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import nets
 import torch
 import transformers
 from torch import nn
+
+import nets
 
 Built = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 Builder = Callable[[], Built]
@@ -82,7 +83,9 @@ def _() -> Built:
 causal("gptj", "GPTJ", **GPT, rotary_dim=4)
 causal("neox", "GPTNeoX", **SMALL)
 causal("llama", "Llama", **SMALL, **GROUPED)
-causal("bloom", "Bloom", **{k: SMALL[k] for k in ("vocab_size", "hidden_size", "bos_token_id", "eos_token_id")}, n_layer=2, n_head=4)
+causal(
+    "bloom", "Bloom", **{k: SMALL[k] for k in ("vocab_size", "hidden_size", "bos_token_id", "eos_token_id")}, n_layer=2, n_head=4
+)
 causal("falcon", "Falcon", **{k: v for k, v in SMALL.items() if k != "intermediate_size"})
 causal("gemma2", "Gemma2", **SMALL, **GROUPED, head_dim=8)
 causal("granite", "Granite", **SMALL, **GROUPED, residual_multiplier=0.3, embedding_multiplier=2.0, logits_scaling=3.0)

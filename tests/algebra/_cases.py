@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -125,7 +126,8 @@ def idle_cases() -> list[Case]:
     return [
         case("detach", lambda x: x.detach(), 2, 3), case("dropout", lambda x: F.dropout(x, 0.5, False), 2, 3),
         case("dropout", lambda x: F.dropout(x.clone(), 0.5, False, inplace=True), 2, 3),
-        case("dropout1d", lambda x: F.dropout1d(x, 0.5, False), 2, 3, 4), case("dropout2d", lambda x: F.dropout2d(x, 0.5, False), 1, 2, 3, 3),
+        case("dropout1d", lambda x: F.dropout1d(x, 0.5, False), 2, 3, 4),
+        case("dropout2d", lambda x: F.dropout2d(x, 0.5, False), 1, 2, 3, 3),
         case("dropout3d", lambda x: F.dropout3d(x, 0.5, False), 1, 2, 2, 2, 2),
         case("alpha_dropout", lambda x: F.alpha_dropout(x, 0.5, False), 2, 3),
         case("feature_dropout", lambda x: torch.feature_dropout(x, 0.5, False), 2, 3),
@@ -138,16 +140,19 @@ def pool_cases() -> list[Case]:
     return [
         case("mean", lambda x: x.mean(1), 2, 3), case("mean", lambda x: x.mean((-2, -1), keepdim=True), 1, 2, 3, 3),
         case("sum", lambda x: x.sum(-1), 2, 3), case("cumsum", lambda x: x.cumsum(1), 2, 3),
-        case("avg_pool1d", lambda x: F.avg_pool1d(x, 2), 1, 2, 6), case("avg_pool2d", lambda x: F.avg_pool2d(x, 2, ceil_mode=True), 1, 2, 5, 5),
+        case("avg_pool1d", lambda x: F.avg_pool1d(x, 2), 1, 2, 6),
+        case("avg_pool2d", lambda x: F.avg_pool2d(x, 2, ceil_mode=True), 1, 2, 5, 5),
         case("avg_pool3d", lambda x: F.avg_pool3d(x, 2), 1, 1, 4, 4, 4),
         case("adaptive_avg_pool1d", lambda x: F.adaptive_avg_pool1d(x, 3), 1, 2, 7),
         case("adaptive_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, (1, 1)), 1, 2, 5, 4),
         case("adaptive_avg_pool3d", lambda x: F.adaptive_avg_pool3d(x, 1), 1, 2, 3, 3, 3),
         case("interpolate", lambda x: F.interpolate(x, scale_factor=2), 1, 2, 3, 3),
         case("interpolate", lambda x: F.interpolate(x, size=(5, 7), mode="bilinear"), 1, 2, 3, 3),
-        case("max_pool1d", lambda x: F.max_pool1d(x, 2), 1, 2, 6), case("max_pool2d", lambda x: F.max_pool2d(x, 3, 2, 1), 1, 2, 7, 7),
+        case("max_pool1d", lambda x: F.max_pool1d(x, 2), 1, 2, 6),
+        case("max_pool2d", lambda x: F.max_pool2d(x, 3, 2, 1), 1, 2, 7, 7),
         case("max_pool2d", lambda x: F.max_pool2d(x, kernel_size=2, stride=1, dilation=2, ceil_mode=True), 2, 2, 6, 5),
-        case("max_pool2d", lambda x: torch.max_pool2d(x, [2, 2]), 2, 4, 4), case("max_pool3d", lambda x: F.max_pool3d(x, 2), 1, 2, 4, 4, 4),
+        case("max_pool2d", lambda x: torch.max_pool2d(x, [2, 2]), 2, 4, 4),
+        case("max_pool3d", lambda x: F.max_pool3d(x, 2), 1, 2, 4, 4, 4),
     ]  # fmt: skip
 
 
@@ -158,10 +163,12 @@ def function(name: str) -> Callable[[Tensor], Tensor]:
 
 def act_cases() -> list[Case]:
     """Activations, those with f(0) != 0 and those with a kink at zero included."""
-    names = "gelu silu mish tanh sigmoid elu selu celu softplus hardswish hardtanh hardsigmoid leaky_relu relu6 relu log_sigmoid softsign"
-    plain = [case(name, function(name), *shape) for name in names.split() for shape in ((7,), (2, 3, 4))]
+    names = "gelu silu mish tanh sigmoid elu selu celu softplus hardswish hardtanh hardsigmoid leaky_relu relu6 relu".split()
+    names += ["log_sigmoid", "softsign"]
+    plain = [case(name, function(name), *shape) for name in names for shape in ((7,), (2, 3, 4))]
     return [
-        *plain, case("gelu", lambda x: F.gelu(x, approximate="tanh"), 3, 4), case("leaky_relu", lambda x: F.leaky_relu(x, 0.3), 3, 4),
+        *plain, case("gelu", lambda x: F.gelu(x, approximate="tanh"), 3, 4),
+        case("leaky_relu", lambda x: F.leaky_relu(x, 0.3), 3, 4),
         case("hardtanh", lambda x: F.hardtanh(x, -0.5, 2.0), 3, 4), case("softplus", lambda x: F.softplus(x, 2.0), 3, 4),
         case("relu", lambda x: F.relu(x.clone(), inplace=True), 3, 4), case("relu", lambda x: torch.relu_(x.clone()), 3, 4),
         case("silu", lambda x: F.silu(x.clone(), inplace=True), 3, 4), case("tanh", lambda x: x.clone().tanh_(), 3, 4),
@@ -181,7 +188,8 @@ def norm_cases() -> list[Case]:
         with_own("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), (2, 4, 3, 3), (4,), (4,)),
         case("group_norm", lambda x: F.group_norm(x, 3, eps=1e-3), 2, 6, 5),
         with_own("batch_norm", lambda x, m, w, b: F.batch_norm(x, m, running, w, b), (2, 3, 4), (3,), (3,), (3,)),
-        case("normalize", lambda x: F.normalize(x), 3, 4), case("normalize", lambda x: F.normalize(x, p=1.0, dim=-1, eps=1e-3), 2, 3, 4),
+        case("normalize", lambda x: F.normalize(x), 3, 4),
+        case("normalize", lambda x: F.normalize(x, p=1.0, dim=-1, eps=1e-3), 2, 3, 4),
     ]  # fmt: skip
 
 
@@ -189,7 +197,8 @@ def weight_cases() -> list[Case]:
     """Products with weights."""
     ends = torch.tensor([2, 2, 5], dtype=torch.int32)
     return [
-        with_own("linear", lambda x, w, b: F.linear(x, w, b), (2, 3, 4), (5, 4), (5,)), with_own("linear", F.linear, (4,), (5, 4)),
+        with_own("linear", lambda x, w, b: F.linear(x, w, b), (2, 3, 4), (5, 4), (5,)),
+        with_own("linear", F.linear, (4,), (5, 4)),
         with_own("conv1d", lambda x, w, b: F.conv1d(x, w, b, padding=1), (2, 3, 6), (4, 3, 3), (4,)),
         with_own("conv2d", lambda x, w: F.conv2d(x, w, stride=2, groups=2), (1, 4, 5, 5), (6, 2, 3, 3)),
         with_own("conv3d", F.conv3d, (1, 2, 3, 3, 3), (2, 2, 2, 2, 2)),
@@ -214,7 +223,7 @@ def _grouped_mm(x: Tensor, w: Tensor, offs: Tensor) -> Tensor:
     if torch.overrides.has_torch_function((x, w)):
         return torch.overrides.handle_torch_function(_grouped_mm, (x, w), x, w, offs=offs)
     starts = [0, *offs.tolist()]
-    return torch.cat([x[a:b] @ w[i] for i, (a, b) in enumerate(zip(starts, starts[1:], strict=False))])
+    return torch.cat([x[a:b] @ w[i] for i, (a, b) in enumerate(pairwise(starts))])
 
 
 def sum_cases() -> list[Case]:
@@ -241,7 +250,8 @@ def sum_cases() -> list[Case]:
         with_own("mul", lambda x, y: x * y, (2, 3), (3,)), with_own("mul", lambda x, y: y * x, (2, 3), (2, 1), at=(1,)),
         case("mul", lambda x: 0.5 * x, 2, 3), with_own("mul", lambda x, y: x.clone().mul_(y), (2, 3), (2, 3)),
         with_own("mul", lambda x, y: torch.mul(x, other=y), (2, 3), (2, 3)), with_own("multiply", torch.multiply, (2, 3), (2, 3)),
-        case("div", lambda x: x / 3.0, 2, 3), case("div", _itruediv, 2, 3), with_own("div", lambda x, y: torch.div(x, y + 3), (2, 3), (2, 1)),
+        case("div", lambda x: x / 3.0, 2, 3), case("div", _itruediv, 2, 3),
+        with_own("div", lambda x, y: torch.div(x, y + 3), (2, 3), (2, 1)),
         case("divide", lambda x: x.divide(2.0), 2, 3), case("neg", lambda x: -x, 2, 3), case("neg", lambda x: torch.neg(x), 2, 3),
         with_own("cat", lambda x, y: torch.cat([y, x, y], 1), (2, 3), (2, 1), at=(0, 1)),
         with_own("concat", lambda x, y: torch.concat((x, y)), (2, 3), (1, 3), at=(0, 0)),

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from algebra._cases import Catch, double
 from torch import Tensor
 
+from algebra._cases import Catch, double
 from mainstem.algebra import Affine, Call, Program, Step, Wire, raised
 
 Operand = tuple[int | str, ...]
@@ -28,7 +28,9 @@ def check(affine: Affine, run: Callable[..., Tensor], *inputs: Tensor) -> None:
     torch.testing.assert_close(affine(*inputs), run(*inputs), rtol=1e-12, atol=1e-12)
     zeros = [torch.zeros_like(x) for x in inputs]
     constant, vectors = affine.constant(*inputs), [torch.randn_like(x) for x in inputs]
-    alone = [affine(*(v if i == j else z for j, (v, z) in enumerate(zip(vectors, zeros, strict=True)))) for i in range(len(inputs))]
+    alone = [
+        affine(*(v if i == j else z for j, (v, z) in enumerate(zip(vectors, zeros, strict=True)))) for i in range(len(inputs))
+    ]
     torch.testing.assert_close(affine(*vectors) - constant, sum(a - constant for a in alone), rtol=1e-11, atol=1e-11)
     for i, v in enumerate(vectors):
         pushed = affine.linear(torch.stack([v, 2 * v]), tuple(inputs), i)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from algebra._cases import CASES, Case, caught, double, function
 from torch import Tensor
 
+from algebra._cases import CASES, Case, caught, double, function
 from mainstem.algebra import Affine, Call, Program, Step, Wire, base_name, dig, put, rule
 from mainstem.algebra._rules import RULES
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from nets import Experts, Shared
 from torch import Tensor, nn
 from zoo import SMALL, ZOO
 
@@ -163,9 +164,23 @@ def test_a_batch_of_one_length_needs_no_mask(name):
         torch.testing.assert_close(batch.logits[row], made.trace(prompt).logits[0], **CLOSE)
 
 
-def test_a_module_without_a_mask_takes_one_length_at_a_time():
-    from nets import Shared
+def test_short_prompts_that_take_another_way_into_a_write():
+    """Shorter than its window, attention has no mask and repeats no key; a loop over experts calls those that were chosen."""
+    mistral = model("mistral")
+    mistral.trace([3, 14, 15, 9, 26, 5])
+    for prompt in ([35, 8], [9, 7, 9, 3]):
+        fresh = ms.load(module("mistral"))
+        fresh.map_with(input_ids=torch.tensor([prompt]))
+        torch.testing.assert_close(mistral.trace(prompt).pattern(0), fresh.trace(prompt).pattern(0), rtol=0, atol=0)
+    experts = ms.load(Experts().eval())
+    experts.trace(list(range(1, 20)))
+    for prompt in ([1, 1], [2, 5], [7, 7, 7, 7]):
+        trace = experts.trace(prompt)
+        assert len(trace.scores(3, "neuron")) > 3
+        torch.testing.assert_close(trace.scores(3, "neuron").sum(), trace.logits[:, -1, 3], **CLOSE)
 
+
+def test_a_module_without_a_mask_takes_one_length_at_a_time():
     made = ms.load(Shared().eval())
     assert made.trace([[1, 2, 3], [4, 5, 6]]).logits.shape == (2, 3, 20)
     with pytest.raises(ms.InputError, match="takes no attention_mask"):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,27 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Said(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def loaded() -> dict[Any, Any]:
+    """Models that were loaded and mapped before: both are tested elsewhere and take most of a trace's time."""
+    return {}
+
+
+@pytest.fixture
+def load_once(loaded: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads every model once in a test run."""
+    from mainstem import api
+
+    load = api.load
+
+    def kept(source: str, **more: Any) -> Any:
+        key = (source, *more.values())
+        loaded[key] = loaded.get(key) or load(source, **more)
+        return loaded[key]
+
+    monkeypatch.setattr(api, "load", kept)
 
 
 @pytest.fixture(scope="session", autouse=True)

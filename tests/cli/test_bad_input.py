@@ -11,6 +11,8 @@ import pytest
 from cli._folders import vit
 from cli._typed import PROMPT, Typed, left_behind, refusal
 
+pytestmark = pytest.mark.usefixtures("load_once")
+
 TYPED = {
     "an empty prompt": (["trace", ""], ["the prompt is empty", "at least one token"]),
     "an empty prompt among others": (["trace", PROMPT, ""], ["the prompt is empty"]),

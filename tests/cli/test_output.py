@@ -17,6 +17,8 @@ from mainstem.find import StreamMap
 from mainstem.score import NORMS
 from mainstem.stream import LEVELS
 
+pytestmark = pytest.mark.usefixtures("load_once")
+
 
 def record(said: Said) -> Any:
     """What was printed as JSON, and nothing else was printed."""
@@ -32,6 +34,7 @@ def closes(values: Any, found: dict[str, Any]) -> bool:
 def test_trace_shows_every_part(typed: Typed) -> None:
     said = typed("trace", PROMPT)
     assert (said.code, said.err) == (0, "")
+    assert "without" not in said.out and "without L0.mlp" in typed("trace", PROMPT, "--zero", "L0.mlp").out
     titles = re.findall(r"^(prediction|writes|lens|heads|neurons|closed)  ", said.out, re.MULTILINE)
     assert titles == ["prediction", "writes", "lens", "heads", "neurons", "closed"]
     assert re.search(r'^ +9\d\.\d %   " Paris" ', said.out, re.MULTILINE)
@@ -48,39 +51,30 @@ def test_writes_sum_to_the_whole(typed: Typed) -> None:
     assert found["closure"]["error"] <= found["closure"]["bound"]
 
 
-@pytest.mark.parametrize("level", [level for level in LEVELS if level != "write"])
-def test_parts_of_every_level_sum_too(typed: Typed, level: str) -> None:
-    found = record(typed("trace", PROMPT, "--json", "--level", level))
-    assert len(found["parts"]) > len(found["writes"])
-    assert closes(found["parts"].values(), found)
-
-
 def test_several_prompts_are_a_list_in_either_padding(typed: Typed) -> None:
     prompts = (PROMPT, "The opposite of hot is")
     right, left = (record(typed("trace", *prompts, "-t", " cold", "--json", "--padding", side)) for side in ("right", "left"))
     alone = [record(typed("trace", prompt, "-t", " cold", "--json")) for prompt in prompts]
     assert [found["prompt"] for found in right] == list(prompts)
-    for found in zip(right, left, alone, strict=True):
-        assert {round(each["whole"], 3) for each in found} == {round(found[2]["whole"], 3)}
+    for padded, other, single in zip(right, left, alone, strict=True):
+        assert padded["whole"] == pytest.approx(single["whole"], abs=1e-4)
+        assert other["whole"] == pytest.approx(single["whole"], abs=1e-4)
 
 
 def test_a_contrast_is_a_difference(typed: Typed) -> None:
-    both, paris, rome = (
-        record(typed("trace", PROMPT, "--json", *more))["whole"]
-        for more in (("-t", " Paris", "--against", " Rome"), ("-t", " Paris"), ("-t", " Rome"))
-    )
+    rivals = ("-t", " Paris"), ("-t", " Rome"), ("-t", " Paris", "--against", " Rome")
+    paris, rome, both = (record(typed("trace", PROMPT, "--json", *more))["whole"] for more in rivals)
     assert both == pytest.approx(paris - rome, abs=1e-4)
-    assert '" Paris" over " Rome"' in typed("trace", PROMPT, "-t", " Paris", "--against", " Rome").out
+    assert '" Paris" over " Rome"' in typed("trace", PROMPT, *rivals[2]).out
 
 
-@pytest.mark.parametrize("label", ["L0.mlp", "L1.attn", "L1.attn.H2", "L3.mlp.N217", "entry.pos", "L1.resid_post"])
+@pytest.mark.parametrize("label", ["L0.mlp", "L1.attn.H2", "L3.mlp.N217", "L1.resid_post"])
 def test_what_is_taken_out_is_out(typed: Typed, label: str) -> None:
     found = record(typed("trace", PROMPT, "-t", " Paris", "--zero", label, "--json", "--level", "neuron"))
     values = {write["label"]: write["value"] for write in found["writes"]}
     assert values.get(label, 0.0) == 0.0
     assert closes(values.values(), found)
     assert closes(found["parts"].values(), found)
-    assert f"without {label}" in typed("trace", PROMPT, "--zero", label).out
 
 
 def test_another_place_has_another_prediction(typed: Typed) -> None:
@@ -92,9 +86,10 @@ def test_another_place_has_another_prediction(typed: Typed) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_tables_sum_to_the_whole(typed: Typed, tmp_path: Path, level: str) -> None:
     files = tmp_path / "x.parquet", tmp_path / "x.csv"
-    said = typed("trace", PROMPT, "--level", level, "--parquet", files[0], "--csv", files[1])
+    said = typed("trace", PROMPT, "--level", level, "--parquet", files[0], "--csv", files[1], "--json")
     assert said.err.splitlines() == [f"wrote {path}" for path in files]
-    found = record(typed("trace", PROMPT, "--json"))
+    found = json.loads(said.out)
+    assert level == "write" or (len(found["parts"]) > len(found["writes"]) and closes(found["parts"].values(), found))
     for frame in (polars.read_parquet(files[0]), polars.read_csv(files[1])):
         assert closes(frame["value"], found)
         assert set(frame["model"]) == {"default"}
@@ -160,10 +155,10 @@ def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: p
     assert typed("verify", "--json").code == 1
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("width", [60, 200])
 def test_no_line_is_wider_than_the_terminal(typed: Typed, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    for arguments in (["trace", PROMPT], ["lens", PROMPT], ["find"], ["verify"]):
+    for arguments in (["trace", PROMPT], ["lens", PROMPT], ["find"]):
         said = typed(*arguments)
         assert said.code == 0
         assert max(map(len, said.out.splitlines())) <= width

@@ -1,5 +1,6 @@
 """The command line as a process of its own: what shells and pipes see of it."""
 
+import logging
 import os
 import pty
 import subprocess
@@ -65,7 +66,8 @@ def test_a_full_stdout() -> None:
 
 def test_colours_on_a_terminal_and_nothing_of_libraries(small: Path) -> None:
     ours, theirs = pty.openpty()
-    running = subprocess.Popen([*COMMAND, "lens", PROMPT, "-m", small], stdout=theirs, stderr=theirs, env=environment(TERM="xterm"))
+    screen = {"stdout": theirs, "stderr": theirs, "env": environment(TERM="xterm")}
+    running = subprocess.Popen([*COMMAND, "lens", PROMPT, "-m", str(small)], **screen)
     os.close(theirs)
     seen = b""
     try:
@@ -95,19 +97,18 @@ def test_a_fault_of_ours_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) 
         typed("trace", PROMPT)
 
 
-def test_warnings_of_libraries_stay_away(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    import logging
-
+def test_warnings_of_libraries_stay_away_but_ours_do_not(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     real = api.load
 
     def chatty(*arguments: Any, **more: Any) -> Any:
         warnings.warn("an option is deprecated", stacklevel=1)
         logging.getLogger("library").warning("some weights are odd")
+        logging.getLogger("mainstem").warning("this takes %s", "a while")
         return real(*arguments, **more)
 
     monkeypatch.setattr(api, "load", chatty)
     said = typed("lens", PROMPT)
-    assert (said.code, said.err) == (0, "")
+    assert (said.code, said.err) == (0, "note: this takes a while\n")
 
 
 def raising(error: BaseException) -> Any:

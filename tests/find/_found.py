@@ -4,11 +4,11 @@ from functools import cache
 
 import torch
 from torch import nn
-from zoo import ZOO, Built
 
 from mainstem.find import Captured, StreamMap, find, run
 from mainstem.find._build import build, chosen
 from mainstem.find._record import record
+from zoo import ZOO, Built
 
 
 @cache
@@ -28,6 +28,14 @@ def seen(name: str) -> Captured:
         return run(module, args, kwargs, {key for s in found.streams for key in s.keys()}, (), found.volatile)
 
 
+@cache
+def charted(name: str) -> tuple[Built, StreamMap]:
+    """A model of the zoo and its map, without the proof, which takes most of the time."""
+    built = ZOO[name]()
+    module, args, kwargs = built
+    return built, unproved(module, *args, **kwargs)
+
+
 def unproved(module: nn.Module, *args, **kwargs) -> StreamMap:
     """The map alone. Parameters: `module`, and its inputs."""
     graph = record(module, args, kwargs)
@@ -37,7 +45,10 @@ def unproved(module: nn.Module, *args, **kwargs) -> StreamMap:
 def state(module: torch.nn.Module) -> list:
     """All that a module holds, tensors copied: of every module inside its attributes, hooks among them, and its mode."""
     held = [[name, t.detach().clone()] for name, t in [*module.named_parameters(), *module.named_buffers()]]
-    kept = [[path, m.training, m.forward, str(vars(m).keys()), len(m._forward_hooks), len(m._forward_pre_hooks)] for path, m in module.named_modules()]
+    kept = [
+        [path, m.training, m.forward, str(vars(m).keys()), len(m._forward_hooks), len(m._forward_pre_hooks)]
+        for path, m in module.named_modules()
+    ]
     return [*held, *kept]
 
 

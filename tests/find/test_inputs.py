@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from find._found import mapped, unproved
-from zoo import ZOO, ids, pixels, rows
 
+from find._found import charted, mapped, unproved
 from mainstem.find import Proof, Stream, StreamMap, find, run, transport
+from zoo import ZOO, ids, pixels, rows
 
 
 def bare(stream: Stream) -> Stream:
@@ -24,7 +24,7 @@ def additions(found: StreamMap) -> list:
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gptj", "falcon", "bloom", "mixtral", "bert"])
 @pytest.mark.parametrize("shape", [(1, 2), (1, 7), (3, 11)])
 def test_one_map_for_all_batches_and_lengths(name, shape):
-    (module, _, _), usual, _ = mapped(name)
+    (module, _, _), usual = charted(name)
     other = unproved(module, ids(*shape))
     assert [bare(s) for s in other.streams] == [bare(s) for s in usual.streams]
     assert [p.shape for p in other.main.points] == [(*shape, 32)] * len(other.main.points)
@@ -64,10 +64,12 @@ def with_attention(name: str, kind: str) -> tuple:
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "bloom"])
 def test_padding_and_kinds_of_attention_change_no_addition(name, side, kind):
     module = with_attention(name, kind)[0]
-    assert additions(unproved(module, **padded(side))) == additions(mapped(name)[1])
+    assert additions(unproved(module, **padded(side))) == additions(charted(name)[1])
 
 
-@pytest.mark.parametrize(("name", "side", "kind"), [("gpt2", "left", "sdpa"), ("gpt2", "right", "eager"), ("llama", "left", "eager")])
+@pytest.mark.parametrize(
+    ("name", "side", "kind"), [("gpt2", "left", "sdpa"), ("gpt2", "right", "eager"), ("llama", "left", "eager")]
+)
 def test_padded_prompts_are_proved(name, side, kind):
     module = with_attention(name, kind)[0]
     proof = find(module, **padded(side)).proof
@@ -95,7 +97,7 @@ def test_low_precision_is_proved_in_float64(name):
     assert found.proof.dtype == "float64"
     assert found.proof.closed
     assert found.proof.bound < 1e-11
-    assert [w.label for w in found.main.writes] == [w.label for w in mapped(name)[1].main.writes]
+    assert [w.label for w in found.main.writes] == [w.label for w in charted(name)[1].main.writes]
     assert all(p.dtype == torch.bfloat16 for p in module.parameters())
 
 
@@ -113,7 +115,7 @@ def test_the_map_is_that_of_the_modules_own_precision(dtype):
 
 def test_a_map_holds_for_a_longer_input():
     """What was found with seven tokens takes apart a run with twelve."""
-    (module, _, _), found, _ = mapped("gemma2")
+    (module, _, _), found = charted("gemma2")
     with torch.no_grad():
         seen = run(module, (ids(3, 12),), {}, found.main.keys(), (), found.volatile)
     last = found.main.points[-1]
@@ -125,15 +127,15 @@ def test_a_map_holds_for_a_longer_input():
 
 @pytest.mark.parametrize(("name", "other"), [("cifar", pixels(1)), ("tabular_linear", rows(1)), ("resnet", pixels(1, 48))])
 def test_a_batch_of_one_image_or_row(name, other):
-    (module, _, _), usual, _ = mapped(name)
+    (module, _, _), usual = charted(name)
     found = find(module, other)
     assert found.proof.closed
     assert additions(found) == additions(usual)
 
 
 def test_inputs_by_keyword_and_by_position_are_the_same():
-    (module, (tokens,), _), usual, _ = mapped("gpt2")
-    assert find(module, input_ids=tokens).streams == usual.streams
+    (module, (tokens,), _), usual = charted("gpt2")
+    assert unproved(module, input_ids=tokens).streams == usual.streams
 
 
 def test_embeddings_in_place_of_ids():
@@ -145,7 +147,7 @@ def test_embeddings_in_place_of_ids():
 
 
 def test_under_inference_mode_and_with_gradients():
-    (module, args, kwargs), usual, _ = mapped("tabular_linear")
+    (module, args, kwargs), usual = charted("tabular_linear")
     args = (args[0].clone(),)
     with torch.inference_mode():
         assert find(module, *args, **kwargs).streams == usual.streams

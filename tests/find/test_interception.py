@@ -5,27 +5,33 @@ import threading
 import weakref
 from collections.abc import Callable
 
-import nets
 import pytest
 import torch
 import torch.nn.functional as F
-from find._found import mapped, same, state
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
-from zoo import ZOO, ids, rows
 
+import nets
+from find._found import charted, same, state
 from mainstem.core import MapError, Site
 from mainstem.find import Patch, Tap, find, run
 from mainstem.find._record import record
 from mainstem.find._watch import _local, _names
+from zoo import ZOO, ids, rows
 
-GLOBAL = [name for name in vars(hooks) if name.startswith("_global_") and "hook" in name and name != "_global_module_registration_hooks"]
+GLOBAL = [
+    name for name in vars(hooks) if name.startswith("_global_") and "hook" in name and name != "_global_module_registration_hooks"
+]
 
 
 def left_behind() -> list:
     """What an interception could leave: hooks of all modules, function modes, this thread's watch."""
-    return [*(getattr(hooks, name) for name in GLOBAL if getattr(hooks, name)), *_get_current_function_mode_stack(), *filter(None, [getattr(_local, "watch", None)])]
+    return [
+        *(getattr(hooks, name) for name in GLOBAL if getattr(hooks, name)),
+        *_get_current_function_mode_stack(),
+        *filter(None, [getattr(_local, "watch", None)]),
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +80,8 @@ class Interrupt(BaseException):
 
 @pytest.mark.parametrize("error", [ValueError, Interrupt, KeyboardInterrupt])
 def test_an_error_in_an_edit_leaves_nothing(error):
-    (module, args, kwargs), found, before = mapped("tabular")
+    (module, args, kwargs), found = charted("tabular")
+    before = state(module)
 
     def fail(old: Tensor) -> Tensor:
         raise error
@@ -98,7 +105,7 @@ def test_an_error_in_anothers_hook_leaves_nothing():
         with pytest.raises(ValueError, match="a hook's own"):
             find(module, *args, **kwargs)
         handle.remove()
-        assert find(module, *args, **kwargs).streams == mapped("tabular")[1].streams
+        assert find(module, *args, **kwargs).streams == charted("tabular")[1].streams
 
 
 def test_keys_stay_right_after_an_error_that_the_module_catches():
@@ -114,7 +121,7 @@ def test_keys_stay_right_after_an_error_that_the_module_catches():
 
 
 def test_calls_are_counted_afresh_in_every_forward_pass_of_the_root():
-    (module, args, kwargs), found, _ = mapped("shared")
+    (module, args, kwargs), found = charted("shared")
     seen: list[Tensor] = []
     patch = Patch(found.main.points[3].site, lambda old: seen.append(old.clone()) or old)
     tap = Tap(module, (), [patch], ())
@@ -125,21 +132,20 @@ def test_calls_are_counted_afresh_in_every_forward_pass_of_the_root():
     assert torch.equal(*seen)
 
 
-SHAPES = [(1, 1), (1, 2), (2, 7), (3, 13), (5, 4)]
+STABLE = ["gpt2", "llama", "falcon", "mixtral", "mamba", "bert", "shared", "experts"]
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gptj", "bloom", "falcon", "mixtral", "mamba", "bert", "shared", "experts"])
-def test_keys_are_stable_over_batches_lengths_and_masks(name):
-    (module, _, _), found, _ = mapped(name)
-    stream, vocab = found.main, 20 if name in ("shared", "experts") else 50
-    for batch, length in SHAPES:
-        tokens = ids(batch, length, vocab)
-        forms = [{}, {"attention_mask": torch.ones_like(tokens)}, {"attention_mask": left_padded(tokens)}]
-        for kwargs in forms[: 1 if name in ("shared", "experts") else 3]:
-            with torch.no_grad():
-                seen = run(module, (tokens,), kwargs, stream.keys(), (), found.volatile)
-            assert [seen.at(p.site).shape for p in stream.points] == [(batch, length, stream.width)] * len(stream.points)
-            assert torch.equal(logits(seen.result), logits(plain(module, tokens, kwargs)))
+@pytest.mark.parametrize("shape", [(1, 1), (3, 13)])
+@pytest.mark.parametrize("name", STABLE)
+def test_keys_are_stable_over_batches_lengths_and_masks(name, shape):
+    (module, _, _), found = charted(name)
+    stream, own = found.main, name in ("shared", "experts")
+    tokens = ids(*shape, 20 if own else 50)
+    for kwargs in [{}] if own else [{}, {"attention_mask": left_padded(tokens)}]:
+        with torch.no_grad():
+            seen = run(module, (tokens,), kwargs, stream.keys(), (), found.volatile)
+        assert [seen.at(p.site).shape for p in stream.points] == [(*shape, stream.width)] * len(stream.points)
+        assert torch.equal(logits(seen.result), logits(plain(module, tokens, kwargs)))
 
 
 def left_padded(tokens: Tensor) -> Tensor:
@@ -161,7 +167,8 @@ def logits(result: object) -> Tensor:
 
 
 def test_two_threads_each_get_their_own():
-    (module, _, _), found, before = mapped("gpt2")
+    (module, _, _), found = charted("gpt2")
+    before = state(module)
     stream = found.main
     inputs = [ids(2, 7), ids(3, 5)]
     with torch.no_grad():
@@ -171,7 +178,7 @@ def test_two_threads_each_get_their_own():
 
     def watched(which: int) -> None:
         start.wait()
-        for _ in range(15):
+        for _ in range(10):
             with torch.no_grad():
                 seen = run(module, (inputs[which],), {}, stream.keys(), (), found.volatile)
             if not all(torch.equal(seen.at(p.site), alone[which].at(p.site)) for p in stream.points):
@@ -179,20 +186,23 @@ def test_two_threads_each_get_their_own():
 
     def unwatched() -> None:
         start.wait()
-        for _ in range(15):
+        for _ in range(10):
             if not torch.equal(logits(plain(module, inputs[0], {})), logits(alone[0].result)):
                 faults.append("a plain pass was changed")
 
     def failing() -> None:
         start.wait()
-        for _ in range(15):
+        for _ in range(10):
             try:
                 run(module, (inputs[0],), {}, (), [Patch(stream.points[2].site, lambda old: old[:, :1] @ old)])
             except RuntimeError:
                 continue
             faults.append("an error was lost")
 
-    threads = [threading.Thread(target=watched, args=(i,)) for i in (0, 1)] + [threading.Thread(target=unwatched), threading.Thread(target=failing)]
+    threads = [threading.Thread(target=watched, args=(i,)) for i in (0, 1)] + [
+        threading.Thread(target=unwatched),
+        threading.Thread(target=failing),
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -202,7 +212,7 @@ def test_two_threads_each_get_their_own():
 
 
 def test_two_threads_with_edits_of_their_own():
-    (module, args, kwargs), found, _ = mapped("tabular_linear")
+    (module, args, kwargs), found = charted("tabular_linear")
     site = found.main.points[1].site
 
     def edited(by: float) -> Tensor:
@@ -218,9 +228,9 @@ def test_two_threads_with_edits_of_their_own():
 
 
 def test_a_run_inside_an_edit_of_another_run():
-    (module, args, kwargs), found, _ = mapped("tabular_linear")
+    (module, args, kwargs), found = charted("tabular_linear")
     inner_module, inner_args, inner_kwargs = ZOO["tabular"]()
-    inner_site = mapped("tabular")[1].main.points[1].site
+    inner_site = charted("tabular")[1].main.points[1].site
     expected = run(inner_module, inner_args, inner_kwargs, {inner_site.key}).at(inner_site)
     inside: list[Tensor] = []
 
@@ -236,11 +246,11 @@ def test_a_run_inside_an_edit_of_another_run():
 
 
 def test_a_call_that_does_not_happen_is_an_error_with_the_fix():
-    (module, args, kwargs), found, _ = mapped("tabular")
+    (module, args, kwargs), _ = charted("tabular")
     key = ("blocks.7", 0, "add", 0)
     with pytest.raises(MapError, match=r"1 mapped calls did not happen, the first is blocks.7/add. Map it again"):
         run(module, args, kwargs, {key})
-    with pytest.raises(MapError, match="blocks.7/add"):
+    with pytest.raises(MapError, match=r"blocks\.7/add"):
         run(module, args, kwargs, (), [Patch(Site(key, "out"), lambda old: old)])
 
 
@@ -276,17 +286,21 @@ WRITERS = {
     "tabular": lambda i: (f"blocks.{i}.down.weight", f"blocks.{i}.down.bias"),
     "cifar": lambda i: (f"layer{i // 3 + 1}.{i % 3}.bn2.weight", f"layer{i // 3 + 1}.{i % 3}.bn2.bias"),
     "resnet_inplace": lambda i: (f"stages.{i}.bn3.weight", f"stages.{i}.bn3.bias"),
-    "resnet": lambda i: tuple(f"resnet.encoder.stages.{i // 2}.layers.{i % 2}.layer.2.normalization.{p}" for p in ("weight", "bias")),
+    "resnet": lambda i: tuple(
+        f"resnet.encoder.stages.{i // 2}.layers.{i % 2}.layer.2.normalization.{p}" for p in ("weight", "bias")
+    ),
     "gpt2": lambda i: tuple(f"transformer.h.{i // 2}.{('attn', 'mlp')[i % 2]}.c_proj.{p}" for p in ("weight", "bias")),
     "falcon": lambda i: (f"transformer.h.{i // 2}." + ("self_attention.dense", "mlp.dense_4h_to_h")[i % 2] + ".weight",),
-    "bloom": lambda i: tuple(f"transformer.h.{i // 2}." + ("self_attention.dense", "mlp.dense_4h_to_h")[i % 2] + f".{p}" for p in ("weight", "bias")),
+    "bloom": lambda i: tuple(
+        f"transformer.h.{i // 2}." + ("self_attention.dense", "mlp.dense_4h_to_h")[i % 2] + f".{p}" for p in ("weight", "bias")
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_write_set_to_zero_is_a_writer_set_to_zero(name):
     """In-place additions, two-step sums and additions inside a module included."""
-    (module, args, kwargs), found, _ = mapped(name)
+    (module, args, kwargs), found = charted(name)
     for i, write in enumerate(found.main.writes):
         with torch.no_grad():
             edited = run(module, args, kwargs, (), [Patch(write.site, torch.zeros_like)]).result
@@ -297,7 +311,7 @@ def test_a_write_set_to_zero_is_a_writer_set_to_zero(name):
 
 @pytest.mark.parametrize("name", ["tabular", "resnet_inplace", "cifar"])
 def test_a_point_put_in_is_what_the_rest_of_the_module_goes_on_with(name):
-    (module, args, kwargs), found, _ = mapped(name)
+    (module, args, kwargs), found = charted(name)
     for t in range(1, len(found.main.points)):
         point = found.main.points[t]
         value = torch.randn(point.shape, generator=torch.Generator().manual_seed(t))
@@ -388,18 +402,23 @@ def test_gradients_flow_through_an_edit(place):
     assert module.weight.grad is not None
 
 
-@pytest.mark.parametrize(("name", "label"), [("tabular_linear", "L1.mlp"), ("resnet_inplace", "L1.conv"), ("falcon", "L0.attn"), ("gpt2", "L1.attn")])
+@pytest.mark.parametrize(
+    ("name", "label"), [("tabular_linear", "L1.mlp"), ("resnet_inplace", "L1.conv"), ("falcon", "L0.attn"), ("gpt2", "L1.attn")]
+)
 def test_gradients_flow_through_an_edit_of_a_write(name, label):
     module, args, kwargs = ZOO[name]()
     module = module.double()
     args = tuple(a.double() if a.is_floating_point() else a for a in args)
-    (write,) = [w for w in mapped(name)[1].main.writes if w.label == label]
+    (write,) = [w for w in charted(name)[1].main.writes if w.label == label]
 
     def output(scale: Tensor, shift: Tensor) -> Tensor:
         edit = Patch(write.site, lambda old: old * scale + shift)
         return logits(run(module, args, kwargs, (), [edit]).result).square().mean()
 
-    scale, shift = torch.tensor(0.8, dtype=torch.float64, requires_grad=True), torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    scale, shift = (
+        torch.tensor(0.8, dtype=torch.float64, requires_grad=True),
+        torch.tensor(0.1, dtype=torch.float64, requires_grad=True),
+    )
     assert torch.autograd.gradcheck(output, (scale, shift))
 
 
@@ -412,7 +431,7 @@ def test_patches_at_one_place_follow_one_another():
 
 def test_what_is_overwritten_later_is_copied():
     """Without the copy the stream of an in-place network reads as what overwrote it: the test shows that it can tell."""
-    (module, args, kwargs), found, _ = mapped("resnet_inplace")
+    (module, args, kwargs), found = charted("resnet_inplace")
     stream = found.main
     assert stream.points[1].site.key in found.volatile
     seen = run(module, args, kwargs, stream.keys(), (), found.volatile)
@@ -429,7 +448,7 @@ def test_what_is_overwritten_later_is_copied():
 
 
 def test_captured_tensors_have_gradients_where_asked():
-    (module, args, kwargs), found, _ = mapped("tabular_linear")
+    (module, args, kwargs), found = charted("tabular_linear")
     points = found.main.points
     seen = run(module, args, kwargs, found.main.keys())
     values = [seen.at(p.site) for p in points]

@@ -1,14 +1,15 @@
 """Every mechanism by which residual models add, each on a small random model: what is found, and what proves it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
-from find._found import mapped, same, seen, state
-from zoo import ZOO
 
+from find._found import mapped, same, seen, state
 from mainstem.core import show
 from mainstem.find import find, transport
+from zoo import ZOO
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Expect:
     def points(self) -> list[str]:
         """Names of the points: an addition a write, or one a block where all its writes are added at once."""
         a_block = len(self.writes.split()) // self.at_once
-        inner = ["resid_mid", "resid_mid2"][: a_block - 1] + ["resid_post"]
+        inner = [*["resid_mid", "resid_mid2"][: a_block - 1], "resid_post"]
         return [f"{self.prefix}entry", *(f"{self.prefix}L{i}.{p}" for i in range(len(self.blocks)) for p in inner)]
 
 
@@ -43,7 +44,12 @@ def two(path: str) -> tuple[str, ...]:
 
 
 LAYERS, BOTH = two("model.layers.{}"), "attn mlp"
-STAGES = ("resnet.encoder.stages.0.layers.0", "resnet.encoder.stages.0.layers.1", "resnet.encoder.stages.1.layers.0", "resnet.encoder.stages.1.layers.1")
+STAGES = (
+    "resnet.encoder.stages.0.layers.0",
+    "resnet.encoder.stages.0.layers.1",
+    "resnet.encoder.stages.1.layers.0",
+    "resnet.encoder.stages.1.layers.1",
+)
 CIFAR = tuple(f"layer{i}.{j}" for i in (1, 2, 3) for j in range(3))
 T5 = (
     Expect("attn cross mlp", two("decoder.block.{}"), "T5Block", "lm_head/linear", prefix="dec."),
@@ -287,4 +293,4 @@ def test_one_block_called_many_times_is_told_apart_by_call():
     points = mapped("shared")[1].main.points[1:]
     assert [p.site.key[:2] for p in points] == [("block", i) for i in range(4)]
     values = [seen("shared").at(p.site) for p in points]
-    assert not any(torch.equal(a, b) for a, b in zip(values, values[1:], strict=False))
+    assert not any(torch.equal(a, b) for a, b in pairwise(values))

@@ -2,11 +2,11 @@
 
 import json
 
-import nets
 import pytest
 import torch
 from torch import Tensor, nn
 
+import nets
 from mainstem.find import StreamMap, find, run, transport
 
 pytestmark = pytest.mark.slow

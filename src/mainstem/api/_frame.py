@@ -26,7 +26,7 @@ def tidy(parts: Parts, model: str, target: str, tokens: Tokens, positions: tuple
 
 
 def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple[int, ...] | None) -> pl.DataFrame:
-    values = group.values.detach().float().cpu()
+    values = group.values.detach().double().cpu()
     names = (*group.axes, *rest)
     index = {name: grid.flatten().numpy() for name, grid in zip(names, _grids(values.shape), strict=True)}
     n, cells = values.numel(), max(1, values[(0,) * len(group.axes)].numel() if group.axes else values.numel())
@@ -37,16 +37,16 @@ def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple
     labels = [group.name(i) for i in range(n // cells)]
     columns["component"] = [label for label in labels for _ in range(cells)]
     columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [_layer(group.label)] * n}
-    columns |= {name: index.get(name) for name in _COORDINATES}
+    columns |= {name: index.get(name) for name in (*_COORDINATES, *rest) if name not in ("batch", "pos")}
     columns["value"] = values.flatten().numpy()
     return _typed(columns, n, tokens)
 
 
 def _typed(columns: dict[str, Any], n: int, tokens: Tokens) -> pl.DataFrame:
-    whole = {"prompt", "position", "layer", *_COORDINATES}
+    words = ("component", "write", "kind")
     series = []
     for name, value in columns.items():
-        kind = pl.Int64 if name in whole else pl.Float64 if name == "value" else pl.String
+        kind = pl.String if name in words else pl.Float64 if name == "value" else pl.Int64
         series.append(pl.Series(name, [None] * n if value is None else value, dtype=kind, strict=False))
     frame = pl.DataFrame(series)
     return frame.with_columns(_tokens(frame, tokens)) if tokens else frame.with_columns(pl.lit(None, pl.String).alias("token"))
@@ -80,5 +80,5 @@ def lens_frame(lens: Lens, word: Callable[[int], str]) -> Any:
     columns["target"] = [word(int(i)) for i in lens.target.expand_as(lens.tokens).flatten()]
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}
     values |= {"entropy": lens.entropy, "kl": lens.kl}
-    frame = pl.DataFrame(columns | {name: value.detach().float().flatten().cpu().numpy() for name, value in values.items()})
+    frame = pl.DataFrame(columns | {name: value.detach().double().flatten().cpu().numpy() for name, value in values.items()})
     return frame.with_columns(pl.col("rank").cast(pl.Int64))

@@ -1,22 +1,40 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, MapError
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Words, component, direct, lens, words
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit
 
 from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, name_of
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
+    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
+
+    @wraps(method)
+    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except MapError:
+            self.run = refit(self.run)
+        return method(self, *args, **kwargs)
+
+    return wrapped
 
 
 class Trace:
@@ -64,6 +82,7 @@ class Trace:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
+    @_fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -116,12 +135,13 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
+    @_fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
         if source is None or source.attention is None:
             raise InputError(f"{write.label} is no attention; its kind is {write.kind}.")
-        seen, batch = self.run.again(needed(write)), self.run.raw_point(0).shape[0]
+        seen, batch = self.run.again(needed(write)), self.run.point(0).shape[0]
         z = heads(self.run.lift(seen.at(source.site)), batch)
         return factors(source.attention, seen, z, batch, self.run.edited(source.site))[0], z
 
@@ -148,6 +168,7 @@ class Trace:
             raise InputError("the lens follows one token; score a contrast with scores().")
         return LensResult(lens(self.run, found.ids, norm), self._loaded, self.tokens, self.logits)
 
+    @_fitted
     def scores(
         self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None
     ) -> Result:
@@ -180,6 +201,7 @@ class Trace:
         ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
         return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
 
+    @_fitted
     def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
         places = aim(self._loaded, self._inputs, self.logits, 0, position).places
         at = (prompt,) if places is None else (prompt, int(places[prompt]))

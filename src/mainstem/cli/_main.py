@@ -24,6 +24,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # Libraries read these when they are imported.
 _SILENCE = {
     "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -65,15 +66,23 @@ def _quiet(debug: bool) -> Iterator[None]:
         return
     import logging
 
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print(f"note: {record.getMessage()}", file=sys.stderr)
+
     for name, value in _SILENCE.items():
         os.environ.setdefault(name, value)
-    logging.disable(logging.ERROR)
+    # With a handler at the root, logging says nothing of its own accord; what mainstem has to say is a note.
+    handlers = {"": logging.NullHandler(), "mainstem": Notes()}
+    for name, handler in handlers.items():
+        logging.getLogger(name).addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        for name, handler in handlers.items():
+            logging.getLogger(name).removeHandler(handler)
 
 
 def _explain(error: Exception) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._errors import InputError, NotClosedError
-from ._labels import Label
+from ._labels import Label, parse_label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,18 +85,14 @@ class Parts:
         raise InputError(f"there is no component {index}")
 
     def __getitem__(self, label: str) -> Tensor:
-        """Values of one component, or of one write with its inner axes. Parameters: `label`."""
-        start = 0
+        """Values of one component, or of one write (one head) with the axes inside it. Parameters: `label`."""
+        parsed = parse_label(label)
+        axes, index = tuple(axis for axis, _ in parsed.at), tuple(i for _, i in parsed.at)
         for group in self.groups:
-            n = math.prod(group.sizes)
-            if group.label == label:
-                return group.values
-            if label.startswith(group.label):
-                for i in range(n):
-                    if group.name(i) == label:
-                        return group.flat()[i]
-            start += n
-        raise InputError(f"no component {label!r} here; the writes are {', '.join(g.label for g in self.groups[:8])} ...")
+            inside = group.axes[: len(axes)] == axes and all(i < n for i, n in zip(index, group.sizes, strict=False))
+            if group.label == parsed.write and inside:
+                return group.values[index]
+        raise InputError(f"no component {label!r} here; there are {', '.join(g.name(0) for g in self.groups[:8])} ...")
 
     def sum(self, axis: str = "component") -> "Parts | Tensor":
         """Sums one axis away. Parameters: `axis`, "component", an axis inside writes ("key_pos", "head", "neuron"), or one behind."""
@@ -123,9 +119,14 @@ class Parts:
 
     def select(self, axis: str, index: int) -> "Parts":
         """Takes one place along an axis behind the components. Parameters: `axis`, such as "batch"; `index`."""
-        at = self.rest.index(axis) - len(self.rest)
+        at = self._behind(axis)
         groups = tuple(replace(g, values=g.values.select(at, index)) for g in self.groups)
         return replace(self, groups=groups, whole=self.whole.select(at, index), rest=tuple(a for a in self.rest if a != axis))
+
+    def _behind(self, axis: str) -> int:
+        if axis not in self.rest:
+            raise InputError(f"no axis {axis!r} behind the components; there are {', '.join(self.rest)}.")
+        return self.rest.index(axis) - len(self.rest)
 
     def checked(self) -> "Parts":
         """Itself, or `NotClosedError` where the parts miss the whole by more than the bound."""

@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from ._build import build, chosen
-from ._stream_map import StreamMap
 from ._prove import prove
 from ._record import record
+from ._stream_map import StreamMap
 
 
 def find(module: nn.Module, *args: Any, **kwargs: Any) -> StreamMap:

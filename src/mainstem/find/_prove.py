@@ -88,15 +88,15 @@ def _whole(module: nn.Module) -> None:
     """Some kernels give zeros where weights are not numbers, so that the stream alone does not show them."""
     for name, weight in module.named_parameters():
         if weight.is_floating_point() and weight.dtype.itemsize > 1 and bool(weight.isnan().any()):
-            raise NotClosedError(f"weight {name} holds numbers that are not finite (NaN). Nothing can be proved of this module; load its weights again.")
+            raise NotClosedError(f"weight {name} holds numbers that are not finite (NaN). Nothing can be proved of it; load it again.")
 
 
 def _finite(stream: Stream, seen: Captured) -> None:
     for p in stream.points:
         if not bool(seen.at(p.site).isfinite().all()):
-            raise NotClosedError(f"{p.name} holds numbers that are not finite: the module's weights or its input do. Nothing can be proved of it.")
+            raise NotClosedError(f"{p.name} holds numbers that are not finite: the module's weights or its input do.")
     if stream.output is not None and not bool(seen.at(stream.output).isfinite().all()):
-        raise NotClosedError(f"the output at {show(stream.output.key)} is not finite: weights after the last point are broken. Nothing can be proved of it.")
+        raise NotClosedError(f"the output at {show(stream.output.key)} is not finite: weights after the last point are broken.")
 
 
 def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs: Mapping[str, Any]) -> Lab:

@@ -35,7 +35,8 @@ class Guard:
         what = self._fault(key, base, args, kwargs) if base in _LOOKED_AT else None
         if what is not None:
             self.undo()
-            raise InputError(f"{what} in {key[0] or 'the module'}: the stream of a random pass cannot be proved. Call module.eval() first.")
+            where = key[0] or "the module"
+            raise InputError(f"{what} in {where}: the stream of a random pass cannot be proved. Call module.eval() first.")
 
     def undo(self) -> None:
         """Puts back what buffers held before calls of this run overwrote them."""

@@ -13,6 +13,7 @@ from ._double import call_double
 from ._refuse import Guard
 from ._watch import Watch
 
+
 @dataclass(frozen=True, slots=True)
 class Patch:
     """Replace the tensor at `site` by `change` of it while the module runs."""

@@ -22,7 +22,7 @@ def announce(run: Pass, level: str, keep_pos: bool) -> None:
 
 def size(run: Pass, level: str, keep_pos: bool) -> int:
     """Bytes of the scores of a level. Parameters: `run`; `level`; `keep_pos`, one score for every place."""
-    point = run.raw_point(len(run.stream.points) - 1)
+    point = run.point(len(run.stream.points) - 1)
     places = point.shape[1] if point.ndim == 3 else 1
     rows = point.shape[0] * (places if keep_pos else 1)
     cells = 0

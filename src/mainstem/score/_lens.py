@@ -1,12 +1,13 @@
 """The logit lens: the model's own readout applied to every point of the stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mainstem.core import InputError
-from mainstem.stream import Pass, graded, through, transport
+from mainstem.stream import Pass, graded, readout, transport
 
 NORMS = ("own", "final")
 
@@ -45,30 +46,30 @@ def lens(run: Pass, target: Tensor, norm: str = "own") -> Lens:
     """
     if norm not in NORMS:
         raise InputError(f"no norm rule {norm!r}; there are {', '.join(NORMS)}.")
-    final = run.output().log_softmax(-1)
-    rows = [_row(_logits(run, t, norm), final, target) for t in range(len(run.stream.points))]
+    final, read = run.output().log_softmax(-1), _reader(run, norm)
+    rows = [_row(read(_face(run, t)), final, target) for t in range(len(run.stream.points))]
     names = tuple(p.name for p in run.stream.points)
     tokens, top, logit, logprob, rank, entropy, kl = (torch.stack(column) for column in zip(*rows, strict=True))
     return Lens(names, tokens, top, logit, logprob, rank, entropy, kl, target, norm)
 
 
-def _logits(run: Pass, t: int, norm: str) -> Tensor:
+def _reader(run: Pass, norm: str) -> Callable[[Tensor], Tensor]:
+    if norm == "final":
+        frozen = run.affine(run.stream.points[-1].onward)
+        return lambda x: run.shaped(frozen(x))
+    whole = readout(run)
+    return lambda x: run.shaped(whole.live(x))
+
+
+def _face(run: Pass, t: int) -> Tensor:
+    """Point t as the readout reads the last point."""
     last = len(run.stream.points) - 1
-    shape = run.raw_point(t).shape
-    value = run.face(t)
-    if shape == run.raw_point(last).shape:
-        onward = run.affine(run.stream.points[last].onward)
-        return onward(value) if norm == "final" else onward.live(value)
+    if run.point(t).shape == run.point(last).shape:
+        return run.face(t)
     value = run.point(t)
-    for u in range(t, last):
-        value = _live(run, u, value)
-    return through(transport(run, last), value) if norm == "final" else _live(run, last, value)
-
-
-def _live(run: Pass, u: int, value: Tensor) -> Tensor:
-    for step in transport(run, u):
+    for step in (step for u in range(t, last) for step in transport(run, u)):
         value = step.live(value)
-    return value
+    return run.affine(run.stream.points[last].face).live(value)
 
 
 def _row(logits: Tensor, final: Tensor, target: Tensor) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ class Words:
 
 
 @graded
-def words(run: Pass, label: str, position: tuple[int, int], k: int = 10) -> Words:
+def words(run: Pass, label: str, position: tuple[int, ...], k: int = 10) -> Words:
     """The tokens whose logits a component raises and lowers most at one position.
 
     The component's vector is carried to the logits through everything after it, frozen at this input: A v. Source: Geva et

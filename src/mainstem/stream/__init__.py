@@ -3,7 +3,8 @@
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
 from ._parts import LEVELS, applies, needed, reduce, subscores, subvector, writer_map
-from ._pass import Pass, find_point, find_write, graded, pre_point, take
+from ._pass import Pass, find_point, find_write, graded, pre_point, refit, take
+from ._readout import readout
 from ._sweep import Row, Sweep, carry, pull, push, rows, through, transport
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "pre_point",
     "pull",
     "push",
+    "readout",
     "reduce",
+    "refit",
     "rows",
     "subscores",
     "subvector",

@@ -51,7 +51,7 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     g, made = write.factor * g, affine.adjoint(*likes)
 
     def adjoint(g: Tensor) -> tuple[Tensor, ...]:
-        return made(g.reshape(seen.at(write.site).shape))
+        return made(g.reshape(run.seen.at(write.site).shape))
 
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
@@ -182,7 +182,7 @@ def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -
     _fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
     if "key_pos" in axes and run.edited(source.site):
         raise InputError(f"{label}: a head of this write was edited, so that its heads are no longer sums over key positions.")
-    return _of_head(source.attention, dict(label.at), heads(h, run.raw_point(0).shape[0]), seen).reshape(h.shape)
+    return _of_head(source.attention, dict(label.at), heads(h, run.point(0).shape[0]), seen).reshape(h.shape)
 
 
 def _chosen(source: Source, at: dict[str, int], h: Tensor, seen: Captured) -> Tensor:

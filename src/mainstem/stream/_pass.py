@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mainstem.algebra import Affine, Call, Program, raised
 from mainstem.core import InputError, Key, Site, parse_label
-from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
+from mainstem.find import Captured, Patch, Stream, StreamMap, Write, find, run
 
 T = TypeVar("T")
 _LOW = (torch.bfloat16, torch.float16)
@@ -88,7 +88,7 @@ class Pass:
     def places(self) -> torch.Size:
         """Prompts and positions, as a point has them that has an axis for each; empty where none has."""
         shapes = (self.raw_point(t).shape for t in range(len(self.stream.points)))
-        return next((shape[:2] for shape in shapes if len(shape) == 3), torch.Size())
+        return torch.Size(next((shape[:2] for shape in shapes if len(shape) == 3), ()))
 
     def shaped(self, value: Tensor) -> Tensor:
         """A tensor of the stream with an axis each for prompts and positions: some modules add with both on one.
@@ -101,9 +101,11 @@ class Pass:
     def affine(self, program: Program, seen: Captured | None = None) -> Affine:
         """A program frozen at this run. Parameters: `program`; `seen`, a later run of the same input with more captured."""
         calls = (seen or self.seen).calls
-        if not self.low and not self.double:
-            return program.bind(calls)
-        return program.bind({key: _raised(calls[key], self.dtype) for key in program.keys()})
+        return program.bind({key: self.raised(calls[key]) for key in program.keys()})
+
+    def raised(self, call: Call) -> Call:
+        """A call in the precision of the algebra. Parameters: `call`."""
+        return _raised(call, self.dtype) if self.low or self.double else call
 
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured. Parameters: `keys`."""
@@ -142,6 +144,15 @@ def take(
     with torch.set_grad_enabled(grad):
         seen = run(module, args, kwargs, chosen.keys(), patches, found.volatile, _double(module))
     return Pass(module, found, chosen, args, dict(kwargs), seen, tuple(patches), grad)
+
+
+def refit(run: Pass) -> Pass:
+    """The run made again on a map of its very input: another input's writes may have come by calls that do not happen here.
+
+    Parameters: `run`.
+    """
+    found = find(run.module, *run.args, **run.kwargs)
+    return take(run.module, found, run.args, run.kwargs, run.patches, run.stream.name or None, run.grad)
 
 
 def _double(module: nn.Module) -> bool:

@@ -81,7 +81,7 @@ def push(run: Pass, rows: Tensor, start: int, end: int | None) -> Tensor:
             rows = step.linear(rows)
         if t + 1 < len(run.stream.points):
             rows = run.stream.points[t + 1].factor * rows
-    return torch.stack([run.shaped(row) for row in rows]) if len(run.places) else rows
+    return rows.reshape(rows.shape[0], *run.shaped(rows[0]).shape)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def carry(run: Pass, end: int | None = None) -> Parts:
     whole = run.output() if end is None else run.point(end)
     zero = torch.zeros_like(whole)
     size, total = sum((g.values.abs() for g in groups), zero), sum((g.values for g in groups), zero)
-    axes = _AXES[whole.ndim]
+    axes = _AXES[whole.ndim] if end is not None else (*_AXES[whole.ndim][:-1], "vocab")
     if not groups:
         raise InputError("nothing enters the stream up to this point.")
     return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), {"by": "carry", "frozen": "at this input"}).checked()
