@@ -27,8 +27,9 @@ quick: $(DEV)  ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 lint: $(DEV)  ## check style and formatting rules
-	@echo "lint: ruff over the whole tree"
+	@echo "lint: ruff over the whole tree, rules and format"
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 
 types: $(DEV)  ## check types
 	@echo "types: mypy over src"

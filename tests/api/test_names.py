@@ -6,9 +6,9 @@ import pytest
 import torch
 import transformers
 from torch import Tensor, nn
-from zoo import GROUPED, SMALL, ZOO, ids
 
 import mainstem as ms
+from zoo import GROUPED, SMALL, ZOO, ids
 
 WINDOW = {**SMALL, **GROUPED, "head_dim": 8, "sliding_window": 3}
 SINKS = {**WINDOW, "num_local_experts": 4, "num_experts_per_tok": 2, "layer_types": ["sliding_attention", "full_attention"]}

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from nets import Experts, Shared
 from torch import Tensor, nn
-from zoo import SMALL, ZOO
 
 import mainstem as ms
+from nets import Experts, Shared
+from zoo import SMALL, ZOO
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3]]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 48, "vocab_size": 50, "word_embed_proj_dim": 32}

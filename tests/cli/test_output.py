@@ -20,6 +20,9 @@ from mainstem.stream import LEVELS
 pytestmark = pytest.mark.usefixtures("load_once")
 
 
+TRACE = ("trace", PROMPT, "--top", "2")  # the words of few neurons: they take most of the time
+
+
 def record(said: Said) -> Any:
     """What was printed as JSON, and nothing else was printed."""
     assert (said.code, said.err) == (0, ""), said
@@ -32,9 +35,9 @@ def closes(values: Any, found: dict[str, Any]) -> bool:
 
 
 def test_trace_shows_every_part(typed: Typed) -> None:
-    said = typed("trace", PROMPT)
+    said = typed(*TRACE)
     assert (said.code, said.err) == (0, "")
-    assert "without" not in said.out and "without L0.mlp" in typed("trace", PROMPT, "--zero", "L0.mlp").out
+    assert "without" not in said.out and "without L0.mlp" in typed(*TRACE, "--zero", "L0.mlp").out
     titles = re.findall(r"^(prediction|writes|lens|heads|neurons|closed)  ", said.out, re.MULTILINE)
     assert titles == ["prediction", "writes", "lens", "heads", "neurons", "closed"]
     assert re.search(r'^ +9\d\.\d %   " Paris" ', said.out, re.MULTILINE)
@@ -44,7 +47,7 @@ def test_trace_shows_every_part(typed: Typed) -> None:
 
 
 def test_writes_sum_to_the_whole(typed: Typed) -> None:
-    found = record(typed("trace", PROMPT, "--json"))
+    found = record(typed(*TRACE, "--json"))
     assert found["prediction"][0]["token"] == found["target"]["text"] == " Paris"
     assert closes((write["value"] for write in found["writes"]), found)
     assert not closes((write["value"] for write in found["writes"][1:-1]), found)
@@ -53,8 +56,8 @@ def test_writes_sum_to_the_whole(typed: Typed) -> None:
 
 def test_several_prompts_are_a_list_in_either_padding(typed: Typed) -> None:
     prompts = (PROMPT, "The opposite of hot is")
-    right, left = (record(typed("trace", *prompts, "-t", " cold", "--json", "--padding", side)) for side in ("right", "left"))
-    alone = [record(typed("trace", prompt, "-t", " cold", "--json")) for prompt in prompts]
+    right, left = (record(typed("trace", "--top", "2", *prompts, "-t", " cold", "--json", "--padding", side)) for side in ("right", "left"))
+    alone = [record(typed("trace", "--top", "2", prompt, "-t", " cold", "--json")) for prompt in prompts]
     assert [found["prompt"] for found in right] == list(prompts)
     for padded, other, single in zip(right, left, alone, strict=True):
         assert padded["whole"] == pytest.approx(single["whole"], abs=1e-4)
@@ -63,14 +66,14 @@ def test_several_prompts_are_a_list_in_either_padding(typed: Typed) -> None:
 
 def test_a_contrast_is_a_difference(typed: Typed) -> None:
     rivals = ("-t", " Paris"), ("-t", " Rome"), ("-t", " Paris", "--against", " Rome")
-    paris, rome, both = (record(typed("trace", PROMPT, "--json", *more))["whole"] for more in rivals)
+    paris, rome, both = (record(typed(*TRACE, "--json", *more))["whole"] for more in rivals)
     assert both == pytest.approx(paris - rome, abs=1e-4)
-    assert '" Paris" over " Rome"' in typed("trace", PROMPT, *rivals[2]).out
+    assert '" Paris" over " Rome"' in typed(*TRACE, *rivals[2]).out
 
 
 @pytest.mark.parametrize("label", ["L0.mlp", "L1.attn.H2", "L3.mlp.N217", "L1.resid_post"])
 def test_what_is_taken_out_is_out(typed: Typed, label: str) -> None:
-    found = record(typed("trace", PROMPT, "-t", " Paris", "--zero", label, "--json", "--level", "neuron"))
+    found = record(typed(*TRACE, "-t", " Paris", "--zero", label, "--json", "--level", "neuron"))
     values = {write["label"]: write["value"] for write in found["writes"]}
     assert values.get(label, 0.0) == 0.0
     assert closes(values.values(), found)
@@ -78,7 +81,7 @@ def test_what_is_taken_out_is_out(typed: Typed, label: str) -> None:
 
 
 def test_another_place_has_another_prediction(typed: Typed) -> None:
-    first, last = (record(typed("trace", PROMPT, "--position", at, "--json")) for at in (0, -1))
+    first, last = (record(typed(*TRACE, "--position", at, "--json")) for at in (0, -1))
     assert (first["position"], last["position"]) == (0, 4)
     assert first["prediction"][0]["token"] != " Paris"
 
@@ -86,7 +89,7 @@ def test_another_place_has_another_prediction(typed: Typed) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_tables_sum_to_the_whole(typed: Typed, tmp_path: Path, level: str) -> None:
     files = tmp_path / "x.parquet", tmp_path / "x.csv"
-    said = typed("trace", PROMPT, "--level", level, "--parquet", files[0], "--csv", files[1], "--json")
+    said = typed(*TRACE, "--level", level, "--parquet", files[0], "--csv", files[1], "--json")
     assert said.err.splitlines() == [f"wrote {path}" for path in files]
     found = json.loads(said.out)
     assert level == "write" or (len(found["parts"]) > len(found["writes"]) and closes(found["parts"].values(), found))
@@ -97,7 +100,7 @@ def test_tables_sum_to_the_whole(typed: Typed, tmp_path: Path, level: str) -> No
 
 def test_the_page_stands_alone(typed: Typed, tmp_path: Path) -> None:
     path = tmp_path / "trace.html"
-    assert typed("trace", PROMPT, "--html", path, "--json").err == f"wrote {path}\n"
+    assert typed(*TRACE, "--html", path, "--json").err == f"wrote {path}\n"
     assert "<!doctype html>" in path.read_text() and PROMPT in path.read_text()
 
 
@@ -158,21 +161,21 @@ def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: p
 @pytest.mark.parametrize("width", [60, 200])
 def test_no_line_is_wider_than_the_terminal(typed: Typed, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    for arguments in (["trace", PROMPT], ["lens", PROMPT], ["find"]):
+    for arguments in (TRACE, ["lens", PROMPT], ["find"]):
         said = typed(*arguments)
         assert said.code == 0
         assert max(map(len, said.out.splitlines())) <= width
 
 
 def test_markup_in_a_prompt_is_text(typed: Typed) -> None:
-    for command in ("trace", "lens"):
-        assert '"[red]hot[/red] \\n:smile: \\x1b[31m"' in typed(command, "[red]hot[/red] \n:smile: \x1b[31m").out
+    for command in (("trace", "--top", "1"), ("lens",)):
+        assert '"[red]hot[/red] \\n:smile: \\x1b[31m"' in typed(*command, "[red]hot[/red] \n:smile: \x1b[31m").out
 
 
 def test_colours_where_they_are_wanted(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert all("\x1b[" in typed(command, PROMPT).out for command in ("trace", "lens"))
-    assert "\x1b" not in typed("trace", PROMPT, "--json").out
+    assert "\x1b" not in typed(*TRACE, "--json").out
 
 
 def test_tokens_are_told_apart() -> None:

@@ -130,5 +130,6 @@ def test_parts_that_do_not_sum_are_refused():
 
 
 def test_a_component_beyond_the_last():
-    with pytest.raises(InputError, match="there is no component 26"):
-        parts().label(26)
+    for index in (26, -1):
+        with pytest.raises(InputError, match=f"there is no component {index}: there are 26"):
+            parts().label(index)

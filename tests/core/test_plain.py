@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stream._runs import mapped
 
 from mainstem.core import InputError, Key, Site, bound, error, from_plain, show, to_plain, whole_file
 from mainstem.find import StreamMap
+from stream._runs import mapped
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from stream._runs import main, passes, plant_biases
 from torch import Tensor, nn
 from torch.func import jvp
-from zoo import ZOO
 
 from mainstem.core import InputError, NotClosedError, Parts
 from mainstem.find import Patch
 from mainstem.find import run as rerun
 from mainstem.score import component, direct
 from mainstem.stream import Pass, take
+from stream._runs import main, passes, plant_biases
+from zoo import ZOO
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-12}
 PRE_NORM = ["gpt2", "gptj", "neox", "llama", "falcon", "granite", "mixtral", "mamba", "vit", "tabular_linear"]

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from stream._runs import built, main, mapped, passes, plant_biases, returned
 from torch import Tensor, nn
-from zoo import ZOO
 
 from mainstem.core import InputError
 from mainstem.score import Lens, lens
 from mainstem.stream import Pass, take
+from stream._runs import built, main, mapped, passes, plant_biases, returned
+from zoo import ZOO
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
 LOGITS = sorted(set(ZOO) - {"tabular", "tabular_linear", "second_path"})  # those have one output

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from stream import _hand
-from stream._runs import main, passes, plant_biases
 
 from mainstem.core import InputError
 from mainstem.score import component, words
+from stream import _hand
+from stream._runs import main, passes, plant_biases
 
 
 @pytest.mark.parametrize("label", ["L1.mlp.N7", "L0.attn.H2", "L1.attn.H0<-1", "L0.mlp", "L1.attn.bias", "entry.pos"])

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from zoo import ZOO, Built
 
 from mainstem.find import StreamMap, find
 from mainstem.stream import Pass, take
+from zoo import ZOO, Built
 
 Edit = Callable[[nn.Module], None]
 

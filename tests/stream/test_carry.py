@@ -3,14 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from stream._runs import main, passes, plant_biases
 from torch import Tensor, nn
-from zoo import ZOO
 
 from mainstem.core import InputError, Parts
 from mainstem.find import find
 from mainstem.score import component
 from mainstem.stream import Pass, carry, push, rows, take
+from stream._runs import main, passes, plant_biases
+from zoo import ZOO
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-13}
 

@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from nets import Tabular
 from torch import Tensor, nn
 from torch.nn.modules import module as global_hooks
 from transformers import GPT2Config, GPT2LMHeadModel
-from zoo import GPT, ids, rows
 
 import mainstem as ms
+from nets import Tabular
+from zoo import GPT, ids, rows
 
 GLOBAL = [name for name in vars(global_hooks) if name.startswith("_global_") and name.endswith("hooks")]
 

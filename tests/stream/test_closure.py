@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from stream._runs import main, passes, plant_biases, returned
 from torch import Tensor
-from zoo import ZOO
 
 from mainstem.core import NotClosedError, Parts
 from mainstem.score import direct
 from mainstem.stream import LEVELS, Pass, applies
+from stream._runs import main, passes, plant_biases, returned
+from zoo import ZOO
 
 EXACT = 1e-12  # of the sum of the parts' sizes, in float64
 BIASLESS = ("llama", "gemma2", "granite", "mixtral", "mamba", "t5")  # or biases only inside of what a write is a product of

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from stream._runs import cast
 from torch import Tensor, nn
-from zoo import ZOO
 
 import mainstem as ms
 from mainstem.stream import Edit
+from stream._runs import cast
+from zoo import ZOO
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from stream._runs import built, mapped
-from zoo import ZOO
 
 from mainstem.core import NotClosedError
 from mainstem.find import find
 from mainstem.score import direct
 from mainstem.stream import LEVELS, Pass, applies, carry, take
+from stream._runs import built, mapped
+from zoo import ZOO
 
 LOW = ["gpt2", "llama", "bert", "gemma2", "granite", "falcon", "bloom", "vit", "resnet", "cifar", "tabular", "mixtral", "mamba"]
 

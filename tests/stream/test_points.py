@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from stream._runs import built, main
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
-from zoo import ZOO
 
 from mainstem.core import InputError
 from mainstem.find import find
 from mainstem.stream import find_point, find_write, pre_point, take
+from stream._runs import built, main
+from zoo import ZOO
 
 AFTER_ADD = ("bert", "resnet", "resnet_basic", "resnet_inplace", "cifar")  # a norm, a ReLU or a projection between additions
 SCALED = ("gemma2", "granite")  # the embedding is multiplied before it is read

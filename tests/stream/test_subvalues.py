@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from nets import Experts
-from stream import _hand
-from stream._hand import Block
-from stream._runs import built, main, passes, plant_biases
 from torch import Tensor
 
 from mainstem.core import InputError
 from mainstem.find import find
 from mainstem.score import component, direct
 from mainstem.stream import Pass, find_write, pull, take
+from nets import Experts
+from stream import _hand
+from stream._hand import Block
+from stream._runs import main, passes, plant_biases
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-13}
 HAND = {"gpt2": _hand.gpt2, "llama": _hand.llama}

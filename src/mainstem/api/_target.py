@@ -73,6 +73,8 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, position
         ids, against = (torch.full(shape, i, device=output.device) for i in (one, two))
         return Aim(ids, against, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
     if isinstance(target, Tensor):
+        if target.shape not in ((), at.shape[:-1]):
+            raise InputError(f"target ids of shape {tuple(target.shape)}: give one id, or a target for each of {tuple(at.shape[:-1])}.")
         ids = target.to(output.device).long().expand(at.shape[:-1])
         if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
             raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")

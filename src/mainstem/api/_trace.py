@@ -145,15 +145,16 @@ class Trace:
         z = heads(self.run.lift(seen.at(source.site)), batch)
         return factors(source.attention, seen, z, batch, self.run.edited(source.site))[0], z
 
-    def carry(self, to: str = "logits") -> Result:
+    def carry(self, to: str = "logits", level: str = "write") -> Result:
         """Every part of the stream carried to a later point or to the logits, as vectors that sum to what is there.
 
-        Parameters: `to`, "logits" or a point's label. Raises `NotClosedError` where they do not sum.
+        Parameters: `to`, "logits" or a point's label; `level`, how far writes are taken apart. Raises `NotClosedError` where
+        they do not sum, `InputError` where a level's vectors would take gigabytes.
         """
         end = None if to == "logits" else find_point(self.stream, to)
         if end is None and to != "logits":
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
-        return Result(carry(self.run, end), self._loaded.name, f"the stream at {to}", self.tokens)
+        return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens)
 
     def lens(self, target: Target = None, norm: str = "own") -> LensResult:
         """The logit lens: the model's readout applied to every point, at every position.

@@ -77,12 +77,13 @@ class Parts:
 
     def label(self, index: int) -> str:
         """One component's label. Parameters: `index`, along the component axis."""
+        left = index
         for group in self.groups:
             n = math.prod(group.sizes)
-            if index < n:
-                return group.name(index)
-            index -= n
-        raise InputError(f"there is no component {index}")
+            if 0 <= left < n:
+                return group.name(left)
+            left -= n
+        raise InputError(f"there is no component {index}: there are {len(self)}, counted from 0.")
 
     def __getitem__(self, label: str) -> Tensor:
         """Values of one component, or of one write (one head) with the axes inside it. Parameters: `label`."""

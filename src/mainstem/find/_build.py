@@ -46,7 +46,8 @@ def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
     Parameters: `module_name`, shown to people; `graph`; `picked`, from `chosen`.
     """
     prefixes = _prefixes(graph, picked)
-    streams = tuple(_stream(graph, chain, prefix) for chain, prefix in zip(picked, prefixes, strict=True))
+    ends = [_readout(graph, chain, picked) for chain in picked]
+    streams = tuple(_stream(graph, *each) for each in zip(picked, prefixes, ends, strict=True))
     wanted = {key for s in streams for key in s.keys()}
     wanted |= {k for s in streams for w in s.writes if w.writer for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))}
     return StreamMap(module_name, streams, overwritten(graph) & wanted)
@@ -63,11 +64,11 @@ def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
     return [f"s{i}" for i in range(len(picked))]
 
 
-def _stream(graph: Graph, chain: Chain, prefix: str) -> Stream:
+def _stream(graph: Graph, chain: Chain, prefix: str, end: tuple[Carry | None, Site | None]) -> Stream:
     block_of, paths, kind = names.blocks(chain)
     dotted = f"{prefix}." if prefix else ""
     point_labels = [dotted + n for n in ("entry", *names.point_names(block_of))]
-    onward, output = _readout(graph, chain)
+    onward, output = end
     faces = _faces(graph, chain, onward)
     points = []
     for t, node in enumerate(chain.points):
@@ -143,21 +144,32 @@ def _labelled(points: list[Point], prefix: str) -> list[Point]:
     return result
 
 
-def _readout(graph: Graph, chain: Chain) -> tuple[Carry | None, Site | None]:
-    """The way from the last point to the first output that depends on it, or as near to that output as a vector can be carried."""
+def _readout(graph: Graph, chain: Chain, picked: list[Chain]) -> tuple[Carry | None, Site | None]:
+    """The way from the last point to the first output that depends on it, or as near to that output as a vector can be carried.
+
+    An output that no other stream leads to comes first: the end of an encoder before that of the decoder behind it.
+    """
     last = chain.points[-1]
-    ends = [n for _, n in graph.outputs if n.floating and n.shape and n.key and graph.before(last, n) and n is not last]
+    others = [c.points[-1] for c in picked if not graph.before(c.points[-1], last)]
+    ends = [n for _, n in graph.outputs if graph.before(last, n)]
+    ends.sort(key=lambda n: any(graph.before(other, n) for other in others))
     for node in ends:
-        way = carry(node, lambda n: n is last, LINEAR, last.index)
-        if way is not None and node.key is not None:
-            return way, Site(node.key, "out", node.output)
+        if (found := _led_to(node, last)) is not None:
+            return found
     for node in ends:
-        while node.floating and node.call is not None and node.shape and graph.before(last, node) and node is not last:
-            way = carry(node, lambda n: n is last, LINEAR, last.index)
-            if way is not None and node.key is not None:
-                return way, Site(node.key, "out", node.output)
+        while node is not last and node.operands:
             node = next(n for _, n in node.operands if graph.before(last, n))
+            if node is not last and (found := _led_to(node, last)) is not None:
+                return found
     return None, None
+
+
+def _led_to(node: Node, last: Node) -> tuple[Carry | None, Site] | None:
+    """The way from the last point to a node, if a vector can be carried there; the point itself needs none."""
+    if not node.floating or not node.shape or node.call is None or node.key is None:
+        return None
+    way = carry(node, lambda n: n is last, LINEAR, last.index)
+    return None if way is None else (way if way.live else None, Site(node.key, "out", node.output))
 
 
 def _faces(graph: Graph, chain: Chain, onward: Carry | None) -> list[Node]:

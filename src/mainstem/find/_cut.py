@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
-from mainstem.core import Site, show
+from mainstem.algebra import base_name
+from mainstem.core import InputError, Site, show
 
 from ._chain import Chain, parameters_of, upstream
 from ._record import Graph, Node
+from ._refuse import DRAWS
 
 _PIECES = frozenset("__getitem__ select unbind split chunk narrow index_select tensor_split".split())
 
@@ -27,6 +29,20 @@ def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]
         for path, operand in n.operands
         if n.key is not None and not n.leaf and operand.data and not above[operand.index] >> point.index & 1
     ]
+
+
+def refuse_draws(graph: Graph) -> None:
+    """Raises `InputError` where random numbers reach an output, as they may in eval mode too.
+
+    Parameters: `graph`.
+    """
+    for node in graph.nodes:
+        if node.call and base_name(node.op) in DRAWS and any(graph.before(node, out) for _, out in graph.outputs):
+            where = node.key[0] if node.key and node.key[0] else "the module"
+            raise InputError(
+                f"random numbers drawn in {where} reach the output: the stream of a random pass cannot be proved. "
+                "Hand them to the module as an input, or turn the draw off."
+            )
 
 
 def places(point: Node) -> list[Site]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mainstem.algebra import Call, rule, tensors
 
+_FILLS = frozenset(("tensor", "full", "scalar_tensor"))
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -20,6 +21,8 @@ def call_double(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwar
         return args[0].double()
     if name == "_grouped_mm":
         return _spelled_out(Call(name, func, args, kwargs, None))
+    if name in _FILLS and "dtype" not in kwargs and any(isinstance(a, float) for a in args):
+        kwargs = {**kwargs, "dtype": torch.float64}  # the lowest float64 does not fit into the default precision
     args = tuple([torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a for a in args])
     kwargs = {k: torch.float64 if isinstance(v, torch.dtype) and v in _LOW else v for k, v in kwargs.items()}
     out = func(*args, **kwargs)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from ._build import build, chosen
+from ._cut import refuse_draws
 from ._prove import prove
 from ._record import record
 from ._stream_map import StreamMap
@@ -23,9 +24,11 @@ def find(module: nn.Module, *args: Any, **kwargs: Any) -> StreamMap:
     Returns the map, the main stream first, with its proof: closure, continuity, cut, coverage and response, in float64
     where the module fits into memory a second time, else in float32.
 
-    Raises `NoStreamError` where the module has no stream, `NotClosedError` where a proof fails, `InputError` in train mode.
+    Raises `NoStreamError` where the module has no stream, `NotClosedError` where a proof fails, `InputError` in train mode
+    and where random numbers reach the output.
     """
     graph = record(module, args, kwargs)
+    refuse_draws(graph)
     chains = chosen(graph)
     found = build(type(module).__name__, graph, chains)
     return replace(found, proof=prove(module, chains, graph, args, kwargs))

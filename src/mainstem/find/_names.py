@@ -1,6 +1,7 @@
 """Labels of points and writes, and the blocks that tile a chain, read off the graph."""
 
 from collections import Counter
+from itertools import pairwise
 
 from mainstem.algebra import base_name
 
@@ -13,23 +14,33 @@ Call = tuple[str, int, str]
 def blocks(chain: Chain) -> tuple[list[int], tuple[str, ...], str]:
     """The block of every addition, the blocks' module paths, and their kind.
 
-    A block is a call of the smallest module class of which every addition of the chain has one around it, and which is
-    called more than once; where there is none, every addition is a block of its own.
+    A block is a call of the smallest module class that is called more than once and has as many of the chain's additions
+    inside as any; what it leaves out goes by the next such class (layers of two kinds in turn), and at last each by itself.
 
     Parameters: `chain`.
     """
     trails = [s.node.frames for s in chain.sums]
-    best: list[Call] | None = None
-    for kind in {frame[2] for trail in trails for frame in trail}:
-        around = [_innermost(trail, kind) for trail in trails]
-        if None in around or not _contiguous(around):
-            continue
-        if len(set(around)) > (1 if best is None else len(set(best))):
-            best = around  # type: ignore[assignment]
-    if best is None:
-        return list(range(len(trails))), tuple(trail[-1][0] for trail in trails), "addition"
-    order = list(dict.fromkeys(best))
-    return [order.index(frame) for frame in best], tuple(frame[0] for frame in order), best[0][2]
+    around: list[Call | None] = [None] * len(trails)
+    kinds = []
+    while (more := _tiling(trails, around)) is not None:
+        around = [frame or other for frame, other in zip(around, more, strict=True)]
+        kinds.append(next(frame[2] for frame in more if frame))
+    each = [frame or (trail[-1][0], -1 - i, "addition") for i, (frame, trail) in enumerate(zip(around, trails, strict=True))]
+    order = list(dict.fromkeys(each))
+    return [order.index(frame) for frame in each], tuple(frame[0] for frame in order), kinds[0] if kinds else "addition"
+
+
+def _tiling(trails: list[tuple[Call, ...]], taken: list[Call | None]) -> list[Call | None] | None:
+    """The calls of one class around the additions that are not taken yet; None where no class has two calls."""
+    free = [() if frame else trail for trail, frame in zip(trails, taken, strict=True)]
+    best, size = None, (0, 0)
+    for kind in dict.fromkeys(frame[2] for trail in free for frame in trail):
+        around = [_innermost(trail, kind) for trail in free]
+        calls = {frame for frame in around if frame}
+        found = (sum(frame is not None for frame in around), len(calls))
+        if len(calls) > 1 and found >= size and _contiguous([a or b or i for i, (a, b) in enumerate(zip(taken, around, strict=True))]):
+            best, size = around, found
+    return best
 
 
 def classes(chain: Chain, block_kind: str) -> tuple[str, ...]:
@@ -78,7 +89,7 @@ def _innermost(trail: tuple[Call, ...], kind: str) -> Call | None:
 
 
 def _contiguous(around: list) -> bool:
-    changes = sum(a != b for a, b in zip(around, around[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(around))
     return changes == len(set(around)) - 1
 
 

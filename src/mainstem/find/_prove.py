@@ -57,6 +57,9 @@ def prove(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwarg
 
 def examine(lab: Lab) -> Proof:
     """The five proofs in a prepared laboratory. Parameters: `lab`."""
+    if lost := [s for s in lab.map.streams if s.output is None]:
+        where = show(lost[0].points[-1].site.key)
+        raise NotClosedError(f"cut: from the last addition at {where} no output can be reached, so nothing can be cut there.")
     each = [(s, r) for s in lab.map.streams for r in lab.runs]
     for s, r in each:
         _finite(s, r)

@@ -9,10 +9,10 @@ from mainstem.algebra import base_name
 from mainstem.core import InputError, Key
 
 _DROPOUTS = frozenset("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout".split())
-_DRAWS = frozenset(
+DRAWS = frozenset(
     "rand randn rand_like randn_like randint randint_like randperm bernoulli normal uniform multinomial exponential".split()
 )
-_LOOKED_AT = _DROPOUTS | _DRAWS | {"batch_norm", "scaled_dot_product_attention"}
+_LOOKED_AT = _DROPOUTS | DRAWS | {"batch_norm", "scaled_dot_product_attention"}
 _bases: dict[str, str] = {}
 
 
@@ -57,7 +57,7 @@ class Guard:
         if name == "scaled_dot_product_attention":
             return "dropout is active" if _given(args, kwargs, 4, "dropout_p", 0.0) > 0 else None
         owner = self.modules.get(key[0])
-        return "numbers are drawn in train mode" if name in _DRAWS and owner is not None and owner.training else None
+        return "numbers are drawn in train mode" if name in DRAWS and owner is not None and owner.training else None
 
 
 def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, word: str, default: Any) -> Any:

@@ -146,6 +146,8 @@ def _projection(graph: Graph, s: Sum, residuals: dict[Node, Sum]) -> tuple[int, 
     linear = TRANSPORT - {"act"} | {"weight"}
     roots = [_linear_roots(t.node, residuals, linear) for t in s.terms]
     for i, other in ((0, 1), (1, 0)):
+        if graph.before(s.terms[i].node, s.terms[other].node):
+            continue  # x + f(x), and x is not carried from the stream: an activation spelled out behind a weight
         common = [n for n in roots[i] if graph.weights_between(n, s.terms[other].node) and n not in roots[other]]
         if common and not any(n in roots[other] for n in roots[i]):
             return i, max(common, key=lambda n: n.index)

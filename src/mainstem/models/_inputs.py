@@ -89,18 +89,23 @@ def _ids(loaded: Loaded, rows: Sequence[list[int]], padding: str, prompts: tuple
         elif not row:
             raise InputError("the prompt has no tokens: give at least one.")
     device = next((p.device for p in loaded.module.parameters()), torch.device("cpu"))
+    ids, mask = (t.to(device) for t in _filled(rows, loaded.codec.pad if loaded.codec else 0, padding == "left"))
+    given = more.get("attention_mask")
+    if isinstance(given, Tensor) and given.shape == mask.shape:
+        mask = given.to(mask)
+    known = None if bool(mask.all()) else mask
+    return Inputs((), _named(loaded.module, ids, known) | _decoder(loaded.module, ids, more), ids, known, prompts)
+
+
+def _filled(rows: Sequence[list[int]], pad: int, left: bool) -> tuple[Tensor, Tensor]:
+    """Rows made equally long, and which of their places are real."""
     width = max(map(len, rows))
-    if all(len(row) == width for row in rows):
-        ids = torch.tensor(rows, device=device)
-        return Inputs((), _named(loaded.module, ids, None, False) | _decoder(loaded.module, ids, more), ids, None, prompts)
-    pad, left = (loaded.codec.pad if loaded.codec else 0), padding == "left"
     filled = [[pad] * (width - len(r)) + r if left else r + [pad] * (width - len(r)) for r in rows]
     real = [[0] * (width - len(r)) + [1] * len(r) if left else [1] * len(r) + [0] * (width - len(r)) for r in rows]
-    ids, mask = torch.tensor(filled, device=device), torch.tensor(real, device=device)
-    return Inputs((), _named(loaded.module, ids, mask, left) | _decoder(loaded.module, ids, more), ids, mask, prompts)
+    return torch.tensor(filled), torch.tensor(real)
 
 
-def _named(module: nn.Module, ids: Tensor, mask: Tensor | None, left: bool) -> dict[str, Any]:
+def _named(module: nn.Module, ids: Tensor, mask: Tensor | None) -> dict[str, Any]:
     """By the names of the module's own parameters; positions are said where padding stands before the text."""
     known = inspect.signature(module.forward).parameters
     first = next(iter(known), "input_ids")
@@ -109,7 +114,7 @@ def _named(module: nn.Module, ids: Tensor, mask: Tensor | None, left: bool) -> d
         if "attention_mask" not in known:
             raise InputError("this module takes no attention_mask: prompts of different lengths can't be traced together. Trace them one by one.")
         named["attention_mask"] = mask
-        if left and "position_ids" in known:
+        if "position_ids" in known and not bool(mask[:, 0].all()):
             named["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
     return named
 

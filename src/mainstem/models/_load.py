@@ -38,7 +38,7 @@ def load(
     trust_remote_code: bool = False,
     pickles: bool = False,
 ) -> Loaded:
-    """Loads a model for reading: eval mode, gradients of weights off, weights checked to be finite.
+    """Loads a model for reading: eval mode, weights checked to be finite.
 
     Parameters: `source`, "default", a folder, a hub id or a module; `tokenizer` and `processor`, objects to use instead of the
     stored ones; `device`; `dtype`; `device_map`, as of accelerate; `revision`, of a hub id; `trust_remote_code`, run code that

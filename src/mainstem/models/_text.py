@@ -6,6 +6,8 @@ from typing import Any
 
 from mainstem.core import InputError
 
+_SPACES = ("\u2581", "\u0120")  # how stored pieces write the space they begin with
+
 
 class Codec:
     """A tokenizer seen from one side: encode, decode, show the pieces.
@@ -48,36 +50,47 @@ class Codec:
             raise InputError(f"token {max(ids)} is beyond the model's {self.size} embeddings: this tokenizer belongs to another model.")
 
     def piece(self, token: int) -> str:
-        """The text of one token, with its leading space. Parameters: `token`, an id."""
-        return str(self.tokenizer.decode([token], skip_special_tokens=False)) if self._plain else self._hf_piece(token)
-
-    def _hf_piece(self, token: int) -> str:
-        """transformers drops the space that a word piece begins with; the stored piece tells."""
-        stored = self.tokenizer.convert_ids_to_tokens(token)
-        text = self.tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        leading = isinstance(stored, str) and stored[:1] in ("\u2581", "\u0120")
+        """The text of one token, with its leading space, which decoders drop; the stored piece tells. Parameters: `token`, an id."""
+        stored = self.tokenizer.id_to_token(token) if self._plain else self.tokenizer.convert_ids_to_tokens(token)
+        options = {} if self._plain else {"clean_up_tokenization_spaces": False}
+        text = str(self.tokenizer.decode([token], skip_special_tokens=False, **options))
+        leading = isinstance(stored, str) and stored[:1] in _SPACES
         return f" {text}" if leading and not text.startswith(" ") else text
 
     def one(self, text: str) -> int:
         """The id of a text that is one token. Parameters: `text`. Raises `InputError` with the pieces where it is several."""
-        ids = self.pieces_of(text)
-        if len(ids) == 1:
+        ids = self._bare(text)
+        if len(ids) == 1 and self._known(text, ids):
             return ids[0]
+        if (stored := self._stored(text)) is not None:
+            return stored
+        ids = self.pieces_of(text)
         spaced = self.pieces_of(" " + text) if not text.startswith(" ") else ids
         hint = f" With a leading space it is one token: {' ' + text!r}." if len(spaced) == 1 else " Name one of them."
         shown = ", ".join(repr(self.piece(i)) for i in ids)
         raise InputError(f"the target {text!r} is {len(ids)} tokens here ({shown}), and this score is of one token.{hint}")
 
+    def _stored(self, text: str) -> int | None:
+        """The id of a piece that is written just so, though a text would not be cut there: the middle or end of a word."""
+        vocabulary = self.tokenizer.get_vocab()
+        return next((vocabulary[form] for s in (" ", *_SPACES) if (form := text.replace(" ", s)) in vocabulary), None)
+
     def pieces_of(self, text: str) -> list[int]:
         """The ids of a bare text, nothing added. Parameters: `text`. Raises `InputError` where the tokenizer cannot write it."""
+        ids = self._bare(text)
+        if not self._known(text, ids):
+            raise InputError(f"the target {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
+        return ids
+
+    def _bare(self, text: str) -> list[int]:
         if not text:
             raise InputError("the target is empty: name a token, such as ' Paris' with its leading space.")
         found: Any = self.tokenizer.encode(text, add_special_tokens=False)
-        ids = list(found.ids if self._plain else found)
+        return list(found.ids if self._plain else found)
+
+    def _known(self, text: str, ids: list[int]) -> bool:
         unknown = getattr(self.tokenizer, "unk_token_id", None)
-        if not ids or (unknown is not None and unknown in ids and text != self.piece(unknown)):
-            raise InputError(f"the target {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
-        return ids
+        return bool(ids) and (unknown is None or unknown not in ids or text == self.piece(unknown))
 
     @property
     def pad(self) -> int:

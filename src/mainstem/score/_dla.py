@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
-from mainstem.stream import LEVELS, Pass, Sweep, applies, graded, needed, pull, reduce, rows, subscores
+from mainstem.stream import LEVELS, Pass, Sweep, graded, needed, opened, pull, reduce, rows, subscores
 
 from ._estimate import announce, batches
 
@@ -53,18 +53,14 @@ def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: in
 
 
 def _expanded(run: Pass, sweep: Sweep, level: str, keep_pos: bool) -> dict[str, list[Group]]:
-    """The writes that the level takes apart, a few at a time, so that what is captured stays small.
-
-    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges.
-    """
+    """The writes that the level takes apart, a few at a time, so that what is captured stays small."""
     found = {}
-    edited = {patch.site for patch in run.patches}
     entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
-    for some in batches(run, [w for w in run.stream.writes if applies(w, level) and w.site not in edited]):
+    for some in batches(run, [w for w in run.stream.writes if opened(run, w, level)]):
         seen = run.again({key for w in some for key in needed(w)})
         for write in some:
-            inside = write.writer is not None and any(source.site in edited for source in write.writer.sources)
-            depth = "head" if inside and level == "edge" else level
+            depth = opened(run, write, level)
+            assert depth is not None
             found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, keep_pos)
     return found
 

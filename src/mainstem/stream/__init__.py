@@ -2,7 +2,7 @@
 
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
-from ._parts import LEVELS, applies, needed, reduce, subscores, subvector, writer_map
+from ._parts import LEVELS, applies, needed, opened, reduce, subscores, subvector, writer_map
 from ._pass import Pass, find_point, find_write, graded, pre_point, refit, take
 from ._readout import readout
 from ._sweep import Row, Sweep, carry, pull, push, rows, through, transport
@@ -21,6 +21,7 @@ __all__ = [
     "graded",
     "heads",
     "needed",
+    "opened",
     "patches",
     "pre_point",
     "pull",

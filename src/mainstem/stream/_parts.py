@@ -30,6 +30,18 @@ def applies(write: Write, level: str) -> bool:
     return attends if level in ("head", "edge", "dim") else not attends
 
 
+def opened(run: Pass, write: Write, level: str) -> str | None:
+    """The level to which a write of this run can be taken apart, None where it stays whole.
+
+    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges.
+
+    Parameters: `run`; `write`; `level`, the level asked for.
+    """
+    if not applies(write, level) or run.edited(write.site) or write.writer is None:
+        return None
+    return "head" if level == "edge" and any(run.edited(s.site) for s in write.writer.sources) else level
+
+
 def needed(write: Write) -> set[Key]:
     """The calls to capture for taking a write apart. Parameters: `write`."""
     if write.writer is None:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from mainstem.algebra import Affine, Call, Program, Step, Wire, dig, tensors
 from mainstem.core import Key, Path
 from mainstem.find import Tap

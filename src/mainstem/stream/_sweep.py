@@ -1,6 +1,6 @@
 """Carrying to the end and back: rows pushed forward through the frozen transports, directions pulled back to every point."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,8 @@ from mainstem.algebra import Affine
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Write
 
+from ._expand import subvectors
+from ._parts import LEVELS, needed, opened
 from ._pass import Pass, graded
 
 _AXES = {2: ("batch", "d_model"), 3: ("batch", "pos", "d_model"), 4: ("batch", "channel", "height", "width")}
@@ -145,30 +147,44 @@ def _miss(run: Pass, t: int) -> Tensor:
 
 
 @graded
-def carry(run: Pass, end: int | None = None) -> Parts:
+def carry(run: Pass, end: int | None = None, level: str = "write") -> Parts:
     """The stream at a point, or the output, as the sum of every part carried there through the frozen transports.
 
     x_u = sum over parts of (product of the transports between) part. Parameters: `run`; `end`, the point's index, None for
-    the output. The parts are vectors; the error is against the run's own value, in units of the stream.
+    the output; `level`, how far writes are taken apart. The parts are vectors; the error is against the run's own value, in
+    units of the stream. Raises `InputError` where the vectors of a level would take gigabytes.
     """
-    found = rows(run, end)
+    if level not in LEVELS:
+        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
     stop = len(run.stream.points) if end is None else end
-    groups = tuple(Group(r.label, r.kind, _onward(run, r, stop)) for r in found)
+    groups = tuple(_carried(run, row, group, stop) for row in rows(run, end) for group in _parts(run, row, level))
     whole = run.output() if end is None else run.point(end)
     zero = torch.zeros_like(whole)
-    size, total = sum((g.values.abs() for g in groups), zero), sum((g.values for g in groups), zero)
+    flat = [g.values.reshape(-1, *g.values.shape[len(g.axes) :]) for g in groups]
+    size, total = sum((f.abs().sum(0) for f in flat), zero), sum((f.sum(0) for f in flat), zero)
     axes = _AXES[whole.ndim] if end is not None else (*_AXES[whole.ndim][:-1], "vocab")
     if not groups:
         raise InputError("nothing enters the stream up to this point.")
-    return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), {"by": "carry", "frozen": "at this input"}).checked()
+    choices = {"by": "carry", "level": level, "frozen": "at this input"}
+    return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), choices).checked()
 
 
-def _onward(run: Pass, row: Row, stop: int) -> Tensor:
+def _parts(run: Pass, row: Row, level: str) -> list[Group]:
+    depth = opened(run, row.write, level) if row.write is not None else None
+    if depth is None or row.write is None:
+        return [Group(row.label, row.kind, row.vector)]
+    groups = subvectors(run, row.write, depth, run.again(needed(row.write)))
+    if run.low:
+        lost = row.vector - sum((g.flat().sum(0) for g in groups), torch.zeros_like(row.vector))
+        groups.append(Group(f"{row.label}.rounding", "rounding", lost))
+    return groups
+
+
+def _carried(run: Pass, row: Row, group: Group, stop: int) -> Group:
     """A constant or rounding enters behind its transport: as the next stream operand, or at the output itself."""
-    vector = row.vector
+    vectors = group.flat()
     if row.kind == "constant" and row.start < len(run.stream.points):
-        vector = run.stream.points[row.start].factor * vector
-    if row.start >= len(run.stream.points):
-        return vector
-    end = None if stop == len(run.stream.points) else stop
-    return push(run, vector[None], row.start, end)[0]
+        vectors = run.stream.points[row.start].factor * vectors
+    if row.start < len(run.stream.points):
+        vectors = push(run, vectors, row.start, None if stop == len(run.stream.points) else stop)
+    return replace(group, values=vectors.reshape(*group.sizes, *vectors.shape[1:]))

@@ -1,0 +1,162 @@
+"""What is scored and where: tokens by text and id, contrasts, one target per prompt or place, places from either end."""
+
+from functools import cache
+
+import pytest
+import torch
+import transformers
+
+import mainstem as ms
+from zoo import SMALL, ZOO, ids, pixels
+
+PROMPTS = ["The capital of France is", "The capital of Japan is"]
+
+
+@cache
+def trace() -> ms.Trace:
+    return ms.load("default").trace(PROMPTS)
+
+
+def last(token: int) -> torch.Tensor:
+    return trace().logits[:, -1, token]
+
+
+def test_a_token_by_text_and_by_id():
+    paris = trace().index(" Paris")
+    by_text, by_id = trace().scores(" Paris"), trace().scores(paris)
+    assert torch.equal(by_text.tensor, by_id.tensor)
+    torch.testing.assert_close(by_text.sum(), last(paris))
+    assert by_text.target == "logit of ' Paris'"
+    assert trace().word(paris) == " Paris"
+
+
+def test_a_contrast_is_the_difference():
+    paris, tokyo = trace().index(" Paris"), trace().index(" Tokyo")
+    found = trace().scores(ms.contrast(" Paris", " Tokyo"), "head")
+    torch.testing.assert_close(found.whole, last(paris) - last(tokyo))
+    torch.testing.assert_close(found.tensor, trace().scores(paris, "head").tensor - trace().scores(tokyo, "head").tensor, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.whole, trace().logits[:, -1].log_softmax(-1)[:, paris] - trace().logits[:, -1].log_softmax(-1)[:, tokyo], rtol=1e-4, atol=1e-4)
+    assert found.target == "logit of ' Paris' over ' Tokyo'"
+    assert float(trace().scores(ms.contrast(" Paris", " Paris")).tensor.abs().max()) == 0.0
+
+
+def test_the_prediction_is_the_default():
+    found = trace().scores()
+    assert [trace().word(int(i)) for i in trace().logits[:, -1].argmax(-1)] == [" Paris", " Tokyo"]
+    torch.testing.assert_close(found.whole, trace().logits[:, -1].amax(-1))
+    assert found.target == "logit of the predicted tokens"
+    assert trace().scores(positions=-1).target == "logit of the predicted tokens"
+
+
+def test_one_target_a_prompt_and_one_a_place():
+    both = torch.tensor([trace().index(" Paris"), trace().index(" Tokyo")])
+    torch.testing.assert_close(trace().scores(both).whole, trace().logits[[0, 1], -1, both])
+    places = trace().logits.shape[:2]
+    each = torch.arange(places.numel()).reshape(places)
+    found = trace().scores(each, "head", positions="all")
+    torch.testing.assert_close(found.whole, trace().logits.gather(-1, each[..., None])[..., 0])
+    torch.testing.assert_close(found.sum(), found.whole, rtol=1e-4, atol=1e-4)
+    for place in (0, 3):
+        torch.testing.assert_close(found.tensor[:, :, place], trace().scores(each[:, place], "head", positions=place).tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [0, 2, -1, -3])
+def test_places_from_either_end(place):
+    found = trace().scores(7, positions=place)
+    torch.testing.assert_close(found.sum(), trace().logits[:, place, 7], rtol=1e-4, atol=1e-5)
+    n = trace().logits.shape[1]
+    assert found.positions == (place % n, place % n)
+
+
+def test_a_mask_token_is_where_a_masked_model_is_read():
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+
+    made = Tokenizer(WordLevel({w: i for i, w in enumerate(["[PAD]", "[UNK]", "[MASK]", "a", "b", "c"])}, unk_token="[UNK]"))
+    made.pre_tokenizer = WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, mask_token="[MASK]", pad_token="[PAD]", unk_token="[UNK]")
+    torch.manual_seed(0)
+    bert = transformers.BertForMaskedLM(transformers.BertConfig(**SMALL)).eval()
+    found = ms.load(bert, tokenizer=tokenizer).trace(["a [MASK] c", "a b c a"])
+    scores = found.scores(" b".strip())
+    assert scores.positions == (1, 3)
+    torch.testing.assert_close(scores.whole, found.logits[[0, 1], [1, 3], found.index("b")])
+    assert found.scores(4, positions=0).positions == (0, 0)
+
+
+def test_classes_by_name_and_by_number():
+    module = ZOO["vit"]()[0]
+    module.config.id2label = {0: "tench, Tinca tinca", 1: "goldfish", 2: "great white shark"}
+    found = ms.load(module).trace(pixels(size=16))
+    assert found.index("tinca tinca") == found.index("Tench, Tinca tinca") == 0
+    assert found.index("Goldfish") == 1
+    torch.testing.assert_close(found.scores("goldfish").whole, found.logits[:, 1])
+    assert found.word(2) == "great white shark"
+    with pytest.raises(ms.InputError, match="no class 'cat' in this model: its 3 are 'tench, Tinca tinca', 'goldfish'"):
+        found.scores("cat")
+    with pytest.raises(ms.InputError, match="no positions to choose from"):
+        found.scores("goldfish", positions=2)
+
+
+def test_a_model_without_words_needs_a_number():
+    made = ms.load("default").loaded
+    bare = transformers.GPT2Model(transformers.GPT2Config(vocab_size=2560, n_embd=32, n_layer=2, n_head=4)).eval()
+    found = ms.load(bare, tokenizer=made.codec.tokenizer).trace("The capital of France is")
+    with pytest.raises(ms.InputError, match="this model has no vocabulary readout: its output has 32 features"):
+        found.scores()
+    torch.testing.assert_close(found.scores(5).sum(), found.logits[:, -1, 5], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (2560, "there is no target 2560: the output has 2560 entries"),
+        (-1, "there is no target -1"),
+        ("", "the target is empty"),
+        (" Paris Tokyo", r"the target ' Paris Tokyo' is 2 tokens here \(' Paris', ' Tokyo'\)"),
+        (torch.tensor([5, 9999]), "target ids go from 0 to 2559"),
+    ],
+)
+def test_targets_that_do_not_exist(target, said):
+    with pytest.raises(ms.InputError, match=said):
+        trace().scores(target)
+
+
+@pytest.mark.parametrize("target", [torch.tensor([1, 2, 3]), torch.zeros(2, 9, 9).long()])
+def test_targets_of_another_shape(target):
+    with pytest.raises(ms.InputError, match=r"a target for each of \(2,\)"):
+        trace().scores(target)
+
+
+@pytest.mark.parametrize(("positions", "said"), [(5, "there is no position 5"), (-6, "there is no position -6"), ("last", "positions is a number, None or 'all', not 'last'")])
+def test_places_that_do_not_exist(positions, said):
+    with pytest.raises(ms.InputError, match=said):
+        trace().scores(" Paris", positions=positions)
+
+
+def test_scores_and_lenses_that_do_not_exist():
+    with pytest.raises(ms.InputError, match="no score 'shap'; there is 'dla'"):
+        trace().scores(" Paris", by="shap")
+    with pytest.raises(ms.InputError, match="no level 'layer'"):
+        trace().scores(" Paris", "layer")
+    with pytest.raises(ms.InputError, match="the lens follows one token"):
+        trace().lens(ms.contrast(" Paris", " Tokyo"))
+    with pytest.raises(ms.InputError, match="no point 'L9.resid_post': carry to 'logits' or to a point such as"):
+        trace().carry("L9.resid_post")
+
+
+def test_the_lens_follows_the_prediction_or_a_target():
+    own = trace().lens()
+    assert torch.equal(own.values.target, trace().logits.argmax(-1))
+    assert int(own.values.rank[-1].max()) == 0
+    paris = trace().lens(" Paris")
+    assert bool((paris.values.target == trace().index(" Paris")).all())
+    torch.testing.assert_close(paris.values.logit[-1], trace().logits[..., trace().index(" Paris")], rtol=1e-4, atol=1e-4)
+
+
+def test_ids_without_a_tokenizer_are_their_own_words():
+    found = ms.load(ZOO["llama"]()[0]).trace(ids(1, 3))
+    assert found.tokens == (tuple(str(int(i)) for i in ids(1, 3)[0]),)
+    assert found.scores(7).target == "logit of '7'"
+    assert "GPT" not in repr(found)

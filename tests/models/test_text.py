@@ -1,0 +1,171 @@
+"""Tokenizers of every make seen from one side: pieces that join to the text, targets that are one token."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from mainstem.core import InputError
+from mainstem.models import Codec, load
+
+WORDS = ["the", "capital", "of", "France", "is", "Paris", "ing", "London"]
+
+
+def word_piece() -> Tokenizer:
+    vocab = {w: i for i, w in enumerate(["[UNK]", "[MASK]", *WORDS, "##ing", "##s", "."])}
+    made = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    return made
+
+
+def byte_level() -> Tokenizer:
+    vocab = {t: i for i, t in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the", "Ġt", "Ġth", "Ġthe"])}
+    made = Tokenizer(models.BPE(vocab, [("Ġ", "t"), ("Ġt", "h"), ("Ġth", "e"), ("t", "h"), ("th", "e")]))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return made
+
+
+def sentence_piece() -> Tokenizer:
+    """As Llama's: words begin with a lower bar, and decoding drops the first."""
+    pieces = ["<unk>", "▁", *[f"▁{w}" for w in WORDS if w != "ing"], *"abcdefghijklmnopqrstuvwxyz", "ing", "."]
+    made = Tokenizer(models.Unigram([(p, -float(i)) for i, p in enumerate(pieces)], unk_id=0))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Strip(content=" ", left=1)])
+    return made
+
+
+MAKES = {"wordpiece": word_piece, "bytes": byte_level, "sentencepiece": sentence_piece}
+UNKNOWN = {"wordpiece": "[UNK]", "sentencepiece": "<unk>"}
+TEXTS = {
+    "wordpiece": ("the capital of France", "thecapitalofFrance"),
+    "bytes": ("the théory\nthe", "the théory\nthe"),
+    "sentencepiece": ("the capital of France", " the capital of France"),
+}
+
+
+def codecs(make: str) -> list[Codec]:
+    """The same tokenizer by itself, and as transformers wraps it."""
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=MAKES[make](), unk_token=UNKNOWN.get(make))
+    return [Codec(MAKES[make]()), Codec(wrapped)]
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_pieces_join_to_the_text(make):
+    text, joined = TEXTS[make]
+    for codec in codecs(make):
+        pieces = [codec.piece(i) for i in codec.encode(text)]
+        if make == "bytes":  # a letter of two bytes is two pieces, neither of which is text
+            assert pieces[1:4] == [" th", "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"]
+            pieces[2:4] = "é"
+        assert "".join(pieces) == joined
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_both_ways_of_holding_a_tokenizer_agree(make):
+    plain, wrapped = codecs(make)
+    for i in range(plain.tokenizer.get_vocab_size()):
+        assert plain.piece(i) == wrapped.piece(i)
+    text = TEXTS[make][0]
+    assert plain.encode(text) == wrapped.encode(text)
+    assert plain.pieces_of(text) == wrapped.pieces_of(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "stored"),
+    [
+        ("bytes", " the", "Ġthe"),
+        ("bytes", "the", "the"),
+        ("bytes", " th", "Ġth"),
+        ("sentencepiece", "Paris", "▁Paris"),
+        ("sentencepiece", " Paris", "▁Paris"),
+        ("sentencepiece", "ing", "ing"),
+        ("wordpiece", "Paris", "Paris"),
+        ("wordpiece", " Paris", "Paris"),
+        ("wordpiece", "##ing", "##ing"),
+        ("wordpiece", "[MASK]", "[MASK]"),
+    ],
+)
+def test_a_target_that_is_one_token(make, text, stored):
+    for codec in codecs(make):
+        assert codec.one(text) == codec.tokenizer.get_vocab()[stored]
+
+
+def test_a_target_of_several_tokens_shows_them():
+    for codec in codecs("bytes"):
+        with pytest.raises(InputError, match=r"the target 'thethe' is 2 tokens here \('the', 'the'\).* Name one of them\."):
+            codec.one("thethe")
+    codec = Codec(load("default").codec.tokenizer)
+    with pytest.raises(InputError, match="With a leading space it is one token: ' Paris'"):
+        codec.one("Paris")
+
+
+@pytest.mark.parametrize("make", ["wordpiece", "sentencepiece"])
+def test_a_target_that_the_tokenizer_cannot_write(make):
+    with pytest.raises(InputError, match="is unknown to this tokenizer"):
+        codecs(make)[1].one("Ω")
+    assert codecs(make)[1].one(UNKNOWN[make]) == 0
+
+
+def test_prompts_that_cannot_be_read():
+    codec = Codec(byte_level(), limit=3, size=258)
+    with pytest.raises(InputError, match="the prompt is empty"):
+        codec.encode("")
+    with pytest.raises(InputError, match="the target is empty"):
+        codec.one("")
+    with pytest.raises(InputError, match="the prompt has 4 tokens, this model reads at most 3: shorten it by 1"):
+        codec.encode("xxxx")
+    with pytest.raises(InputError, match="token 260 is beyond the model's 258 embeddings: this tokenizer belongs to another model"):
+        codec.encode(" the")
+    with pytest.raises(InputError, match="the prompt has no tokens"):
+        codec.check([])
+    codec.check([0, 257])
+
+
+def test_what_the_models_own_prompts_begin_with():
+    made = byte_level()
+    made.post_processor = processors.TemplateProcessing(single="a $A", special_tokens=[("a", made.token_to_id("a"))])
+    codec = Codec(made)
+    assert codec.encode("the") == [made.token_to_id("a"), made.token_to_id("the")]
+    assert codec.encode("the", special=False) == codec.pieces_of("the") == [made.token_to_id("the")]
+
+
+def test_what_prompts_are_filled_up_with():
+    plain, wrapped = codecs("bytes")
+    assert plain.pad == wrapped.pad == 0
+    assert Codec(PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="the")).pad == byte_level().token_to_id("the")
+    assert Codec(PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="the", pad_token="th")).pad == byte_level().token_to_id("th")
+
+
+def real(folder: Path, text: str) -> tuple[Codec, list[int]]:
+    """The tokenizer that lies with a model."""
+    from transformers import AutoTokenizer
+
+    codec = Codec(AutoTokenizer.from_pretrained(folder))
+    return codec, codec.encode(text, special=False)
+
+
+def test_a_real_sentence_piece_tokenizer(shared):
+    text = "Once upon a time, there was a little girl."
+    codec, ids = real(shared / "models" / "tinystories-656k", text)
+    assert "".join(map(codec.piece, ids)) == f" {text}"
+    every = torch.arange(2048).tolist()
+    found = [i for i in every if codec.one(codec.piece(i)) == i]
+    assert len(found) > 1900  # byte pieces and the like have no text of their own
+
+
+@pytest.mark.slow
+def test_a_real_byte_level_tokenizer(real_models):
+    text = "The capital of France is Paris, isn't it? \n  Yes\té."
+    codec, ids = real(real_models / "smollm2", text)
+    assert "".join(map(codec.piece, ids)) == text
+    assert codec.piece(codec.one(" Paris")) == " Paris"
+
+
+@pytest.mark.slow
+def test_a_real_word_piece_tokenizer(real_models):
+    codec, ids = real(real_models / "minilm", "The capital of France is embeddings")
+    assert [codec.piece(i) for i in ids] == ["the", "capital", "of", "france", "is", "em", "##bed", "##ding", "##s"]
+    assert codec.piece(codec.one("##ding")) == "##ding"
+    assert codec.piece(codec.one("[MASK]")) == "[MASK]"
