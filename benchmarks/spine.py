@@ -83,7 +83,9 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], help="a model folder; may be given several times")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread, {PROMPT} tokens, median of {options.rounds} interleaved rounds; times in forward passes")
+    print(
+        f"torch {torch.__version__}, one thread, {PROMPT} tokens, median of {options.rounds} interleaved rounds; times in forward passes"
+    )
     print("| model | forward ms | hooks | trace | + writes | + heads | + neurons | + lens | neurons scored |")
     print("|---|---|---|---|---|---|---|---|---|")
     torch.manual_seed(0)

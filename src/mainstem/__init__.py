@@ -1,8 +1,8 @@
 """mainstem finds the residual stream of any PyTorch model, proves it, and takes it apart exactly.
 
-    import mainstem as ms
-    trace = ms.load("default").trace("The capital of France is")
-    print(trace.scores(" Paris"))
+import mainstem as ms
+trace = ms.load("default").trace("The capital of France is")
+print(trace.scores(" Paris"))
 """
 
 import sys

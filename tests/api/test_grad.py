@@ -107,7 +107,14 @@ def test_in_place_additions_keep_their_gradients_under_an_edit():
 def test_without_grad_nothing_is_recorded():
     made, data = model("gpt2")
     trace = made.trace(data)
-    tensors = [trace.logits, trace["L1.mlp"], trace.pattern(0), trace.scores(3, "neuron").tensor, trace.lens(3).values.kl, trace["L1.mlp.N3"]]
+    tensors = [
+        trace.logits,
+        trace["L1.mlp"],
+        trace.pattern(0),
+        trace.scores(3, "neuron").tensor,
+        trace.lens(3).values.kl,
+        trace["L1.mlp.N3"],
+    ]
     assert not any(t.requires_grad for t in tensors)
     assert torch.is_grad_enabled()
     with torch.no_grad():

@@ -21,7 +21,9 @@ MORE = {
     "multi_query": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL, num_key_value_heads=1)),
 }
 EAGER = ["gpt2", "gptj", "neox", "llama", "bloom", "gemma2", "granite", "bert", "mixtral", "vit", *MORE]
-FUSED = sorted(set(EAGER) - {"bloom", "gptj", "gemma2", "gemma2_window", "gpt_oss", "falcon"})  # the library has no sdpa for these
+FUSED = sorted(
+    set(EAGER) - {"bloom", "gptj", "gemma2", "gemma2_window", "gpt_oss", "falcon"}
+)  # the library has no sdpa for these
 ATTENTIONS = [(name, "eager") for name in EAGER] + [(name, "sdpa") for name in FUSED]
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -129,13 +131,17 @@ def test_writes_by_name_are_what_is_added(name):
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize(("name", "path"), [("gpt2", "transformer.h.{}.attn.c_proj"), ("llama", "model.layers.{}.self_attn.o_proj")])
+@pytest.mark.parametrize(
+    ("name", "path"), [("gpt2", "transformer.h.{}.attn.c_proj"), ("llama", "model.layers.{}.self_attn.o_proj")]
+)
 def test_z_is_what_the_output_projection_reads(name, path, attention):
     trace = traced(name, attention)
     module, data = made(name, attention)
     for layer in range(2):
         read = []
-        hook = module.get_submodule(path.format(layer)).register_forward_pre_hook(lambda m, a, read=read: read.append(a[0].clone()))
+        hook = module.get_submodule(path.format(layer)).register_forward_pre_hook(
+            lambda m, a, read=read: read.append(a[0].clone())
+        )
         with torch.no_grad():
             module(data)
         hook.remove()

@@ -13,7 +13,14 @@ from nets import Experts, Shared
 from zoo import SMALL, ZOO
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3]]
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 48, "vocab_size": 50, "word_embed_proj_dim": 32}
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "ffn_dim": 48,
+    "vocab_size": 50,
+    "word_embed_proj_dim": 32,
+}
 NAMES = ["gpt2", "gpt2_eager", "llama", "llama_eager", "mistral", "opt", "bert", "neox", "bloom", "falcon", "mixtral", "default"]
 SIDES = ["right", "left"]
 LEVELS = ["write", "head", "edge", "dim", "neuron"]
@@ -107,7 +114,9 @@ def test_scores_of_the_last_real_token(name, side, level):
 def test_scores_at_every_position(name, side):
     batch = together(name, side).scores(7, "head", positions="all")
     for row, one in enumerate(alone(name)):
-        torch.testing.assert_close(batch.tensor[:, row, real(side, row)], one.scores(7, "head", positions="all").tensor[:, 0], **CLOSE)
+        torch.testing.assert_close(
+            batch.tensor[:, row, real(side, row)], one.scores(7, "head", positions="all").tensor[:, 0], **CLOSE
+        )
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -118,7 +118,9 @@ def test_the_top_is_sorted_and_named():
     assert all(float(found[label]) == value for label, value in high + low)
 
 
-@pytest.mark.parametrize(("level", "axis"), [("head", "head"), ("edge", "key_pos"), ("edge", "head"), ("dim", "dim"), ("neuron", "neuron")])
+@pytest.mark.parametrize(
+    ("level", "axis"), [("head", "head"), ("edge", "key_pos"), ("edge", "head"), ("dim", "dim"), ("neuron", "neuron")]
+)
 def test_a_level_summed_is_the_level_above(level, axis):
     found = scores(level, 2).sum(axis)
     coarse = {"key_pos": scores("head", 2), "dim": scores("head", 2)}.get(axis)
@@ -166,7 +168,14 @@ def test_what_it_says_of_itself():
     assert "batch 2" in repr(scores("head", 2))
     assert "\n" not in repr(scores("head", 2))
     found = scores("edge")
-    assert found.choices == {"by": "dla", "level": "edge", "norm": "frozen at this input", "edits": 0, "target": "logit of ' Paris'", "model": "default"}
+    assert found.choices == {
+        "by": "dla",
+        "level": "edge",
+        "norm": "frozen at this input",
+        "edits": 0,
+        "target": "logit of ' Paris'",
+        "model": "default",
+    }
     assert found.error <= found.bound
 
 
@@ -184,7 +193,10 @@ def read_json(path: Path) -> tuple[list[float], dict[str, Any]]:
     stored = json.loads(path.read_text())
     assert stored["labels"] == list(scores("head", 2).labels)
     assert stored["axes"] == ["component", "batch"]
-    return torch.tensor(stored["values"]).flatten().tolist(), stored["choices"] | {"error": stored["error"], "bound": stored["bound"]}
+    return torch.tensor(stored["values"]).flatten().tolist(), stored["choices"] | {
+        "error": stored["error"],
+        "bound": stored["bound"],
+    }
 
 
 def read_safetensors(path: Path) -> tuple[list[float], dict[str, Any]]:
@@ -249,7 +261,10 @@ def test_places_where_nothing_can_be_saved(tmp_path):
         some(3).save(tmp_path / "b.csv")
 
 
-@pytest.mark.parametrize(("method", "package", "said"), [("to_xarray", "xarray", "pip install xarray"), ("chart", "altair", r"pip install 'mainstem\[view\]'")])
+@pytest.mark.parametrize(
+    ("method", "package", "said"),
+    [("to_xarray", "xarray", "pip install xarray"), ("chart", "altair", r"pip install 'mainstem\[view\]'")],
+)
 def test_what_an_absent_package_says(method, package, said, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(ms.InputError, match=said):

@@ -34,8 +34,15 @@ def test_a_contrast_is_the_difference():
     paris, tokyo = trace().index(" Paris"), trace().index(" Tokyo")
     found = trace().scores(ms.contrast(" Paris", " Tokyo"), "head")
     torch.testing.assert_close(found.whole, last(paris) - last(tokyo))
-    torch.testing.assert_close(found.tensor, trace().scores(paris, "head").tensor - trace().scores(tokyo, "head").tensor, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.whole, trace().logits[:, -1].log_softmax(-1)[:, paris] - trace().logits[:, -1].log_softmax(-1)[:, tokyo], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        found.tensor, trace().scores(paris, "head").tensor - trace().scores(tokyo, "head").tensor, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        found.whole,
+        trace().logits[:, -1].log_softmax(-1)[:, paris] - trace().logits[:, -1].log_softmax(-1)[:, tokyo],
+        rtol=1e-4,
+        atol=1e-4,
+    )
     assert found.target == "logit of ' Paris' over ' Tokyo'"
     assert float(trace().scores(ms.contrast(" Paris", " Paris")).tensor.abs().max()) == 0.0
 
@@ -57,7 +64,9 @@ def test_one_target_a_prompt_and_one_a_place():
     torch.testing.assert_close(found.whole, trace().logits.gather(-1, each[..., None])[..., 0])
     torch.testing.assert_close(found.sum(), found.whole, rtol=1e-4, atol=1e-4)
     for place in (0, 3):
-        torch.testing.assert_close(found.tensor[:, :, place], trace().scores(each[:, place], "head", positions=place).tensor, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            found.tensor[:, :, place], trace().scores(each[:, place], "head", positions=place).tensor, rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("place", [0, 2, -1, -3])
@@ -75,7 +84,9 @@ def test_a_mask_token_is_where_a_masked_model_is_read():
 
     made = Tokenizer(WordLevel({w: i for i, w in enumerate(["[PAD]", "[UNK]", "[MASK]", "a", "b", "c"])}, unk_token="[UNK]"))
     made.pre_tokenizer = WhitespaceSplit()
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, mask_token="[MASK]", pad_token="[PAD]", unk_token="[UNK]")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, mask_token="[MASK]", pad_token="[PAD]", unk_token="[UNK]"
+    )
     torch.manual_seed(0)
     bert = transformers.BertForMaskedLM(transformers.BertConfig(**SMALL)).eval()
     found = ms.load(bert, tokenizer=tokenizer).trace(["a [MASK] c", "a b c a"])
@@ -129,7 +140,14 @@ def test_targets_of_another_shape(target):
         trace().scores(target)
 
 
-@pytest.mark.parametrize(("positions", "said"), [(5, "there is no position 5"), (-6, "there is no position -6"), ("last", "positions is a number, None or 'all', not 'last'")])
+@pytest.mark.parametrize(
+    ("positions", "said"),
+    [
+        (5, "there is no position 5"),
+        (-6, "there is no position -6"),
+        ("last", "positions is a number, None or 'all', not 'last'"),
+    ],
+)
 def test_places_that_do_not_exist(positions, said):
     with pytest.raises(ms.InputError, match=said):
         trace().scores(" Paris", positions=positions)

@@ -116,7 +116,8 @@ def test_a_full_disk_leaves_no_file(typed: Typed, tmp_path: Path, command: str, 
     path = tmp_path / f"x{option.replace('--', '.')}"
     path.write_text("what was there before")
     with files_of_at_most(100):
-        said = typed(command, *([PROMPT] if command != "find" else []), option, path)
+        more = {"trace": [PROMPT, "--top", "1"], "lens": [PROMPT]}.get(command, [])
+        said = typed(command, *more, option, path)
     refusal(said, "too large", "Free some space")
     assert path.read_text() == "what was there before"
     assert left_behind(tmp_path) == [path.name]

@@ -56,8 +56,9 @@ def test_writes_sum_to_the_whole(typed: Typed) -> None:
 
 def test_several_prompts_are_a_list_in_either_padding(typed: Typed) -> None:
     prompts = (PROMPT, "The opposite of hot is")
-    right, left = (record(typed("trace", "--top", "2", *prompts, "-t", " cold", "--json", "--padding", side)) for side in ("right", "left"))
-    alone = [record(typed("trace", "--top", "2", prompt, "-t", " cold", "--json")) for prompt in prompts]
+    cold = ("trace", "--top", "1", "-t", " cold", "--json")
+    right, left = (record(typed(*cold, *prompts, "--padding", side)) for side in ("right", "left"))
+    alone = [record(typed(*cold, prompt)) for prompt in prompts]
     assert [found["prompt"] for found in right] == list(prompts)
     for padded, other, single in zip(right, left, alone, strict=True):
         assert padded["whole"] == pytest.approx(single["whole"], abs=1e-4)
@@ -143,19 +144,14 @@ def test_find_prints_and_stores_the_map(typed: Typed, tmp_path: Path) -> None:
 
 
 def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = typed("verify", small)
-    assert said.code == 0 and "verified  all" in said.out and "✗" not in said.out
-    assert record(typed("verify", "--json"))["ok"]
-    real = Model.verify
-
-    def spoiled(model: Model) -> Any:
-        found = real(model)
-        return type(found)(found.model, tuple({**row, "ok": row["check"] != "cut"} for row in found.rows))
-
-    monkeypatch.setattr(Model, "verify", spoiled)
-    said = typed("verify")
-    assert said.code == 1 and "not verified  1 of" in said.out and said.out.count("✗") == 1
-    assert typed("verify", "--json").code == 1
+    found = load(small).verify()
+    spoiled = type(found)(found.model, tuple({**row, "ok": row["check"] != "cut"} for row in found.rows))
+    for verdict, code, said in ((found, 0, "verified  all"), (spoiled, 1, "not verified  1 of")):
+        monkeypatch.setattr(Model, "verify", lambda model, verdict=verdict: verdict)
+        shown, printed = typed("verify", small), typed("verify", small, "--json")
+        assert (shown.code, shown.err, printed.code) == (code, "", code)
+        assert re.search(rf"^{said} ", shown.out, re.MULTILINE) and shown.out.count("✗") == code
+        assert json.loads(printed.out) == {"model": "small", "ok": code == 0, "rows": list(verdict.rows)}
 
 
 @pytest.mark.parametrize("width", [60, 200])

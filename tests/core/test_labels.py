@@ -16,7 +16,13 @@ PLACES = st.one_of(
     NUMBER.map(lambda n: (("neuron", n),)),
     st.tuples(NUMBER, NUMBER).map(lambda p: (("expert", p[0]), ("neuron", p[1]))),
 )
-WRITES = st.builds("{}L{}.{}{}".format, STREAM, NUMBER, st.sampled_from(["attn", "mlp", "cross", "mixer", "conv"]), st.sampled_from(["", ".bias", ".B1", "2"]))
+WRITES = st.builds(
+    "{}L{}.{}{}".format,
+    STREAM,
+    NUMBER,
+    st.sampled_from(["attn", "mlp", "cross", "mixer", "conv"]),
+    st.sampled_from(["", ".bias", ".B1", "2"]),
+)
 LABELS = st.builds(Label, WRITES, PLACES)
 
 

@@ -44,7 +44,9 @@ def test_rows_labels_and_values_are_in_one_order():
     assert torch.equal(found["L0H1<-0"], attn[1, 0])
 
 
-@pytest.mark.parametrize("label", ["L0.attn.H3", "L0.attn.H0<-4", "L0.mlp.N2", "L0.attn.D1", "L1.attn", "L0.att", "entry.embed.N0", "L0.mlp.E2.N0"])
+@pytest.mark.parametrize(
+    "label", ["L0.attn.H3", "L0.attn.H0<-4", "L0.mlp.N2", "L0.attn.D1", "L1.attn", "L0.att", "entry.embed.N0", "L0.mlp.E2.N0"]
+)
 def test_components_that_are_not_there(label):
     with pytest.raises(InputError, match="no component .* here; there are entry.embed, L0.attn.H0<-0"):
         parts()[label]

@@ -340,7 +340,7 @@ class Spelled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         left, right = (x @ self.weight).chunk(2, -1)
         y = torch.add(x, other=torch.cat([right, left], -1), alpha=2)
-        y += torch.tanh(y)
+        y.add_(torch.tanh(y))  # the result is thrown away: an edit of it has to be written into y
         return F.relu(y, inplace=True)
 
 
@@ -366,6 +366,7 @@ PLACES = {
     "joined": Site(("", 0, "cat", 0), "out", ()),
     "keyword": Site(("", 0, "add", 0), "arg", ("other",)),
     "sum": Site(("", 0, "add", 0), "out", ()),
+    "first": Site(("", 0, "add_", 0), "arg", (0,)),
     "second": Site(("", 0, "add_", 0), "arg", (1,)),
     "total": Site(("", 0, "add_", 0), "out", ()),
     "before": Site(("", 0, "relu", 0), "arg", (0,)),

@@ -233,3 +233,35 @@ def test_refusals_are_of_one_tree(name):
 def test_an_image_of_one_colour_will_do():
     module = ZOO["cifar"]()[0]
     assert find(module, torch.full_like(pixels(), 0.5)).proof.closed
+
+
+def test_a_draw_that_reaches_the_output_is_refused_in_eval_mode_too():
+    class Noisy(nets.Tabular):
+        scale = 0.1
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x + torch.randn_like(x) * self.scale)
+
+    class Idle(nets.Tabular):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skip = torch.rand([]) > 2.0
+            return x if skip else super().forward(x)
+
+    with pytest.raises(InputError, match="random numbers drawn in the module reach the output"):
+        find(Noisy().eval(), rows(6, 16))
+    assert find(Idle().eval(), rows(6, 16)).proof.closed
+
+
+def test_a_stream_that_leads_nowhere_is_refused():
+    """The additions are there, but the way from the last of them to the output is not one that a vector can be carried on."""
+
+    class Lost(nets.Tabular):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = torch.zeros(len(x), 16)
+            for block in self.blocks:
+                x = block(x)
+            out[:, :] = x
+            return out.sort(-1).values
+
+    with pytest.raises(NotClosedError, match=r"from the last addition at blocks\.2/add no output can be reached"):
+        find(Lost().eval(), rows(6, 16))

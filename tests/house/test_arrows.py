@@ -53,9 +53,7 @@ def named(node: ast.AST, path: Path, package: Path) -> Iterator[tuple[str, list[
             yield from ((alias.name, []) for alias in names)
         case ast.ImportFrom(module=module, names=names, level=level):
             yield absolute(module or "", level, path, package), [alias.name for alias in names]
-        case ast.Call(
-            func=ast.Name("import_module") | ast.Attribute(attr="import_module"), args=[ast.Constant(str(name))]
-        ):
+        case ast.Call(func=ast.Name("import_module") | ast.Attribute(attr="import_module"), args=[ast.Constant(str(name))]):
             yield name, []
 
 

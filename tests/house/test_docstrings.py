@@ -57,7 +57,7 @@ def test_the_public_face_is_documented_and_typed():
     assert not found, "\n" + "\n".join(found)
 
 
-FACE = '''
+FACE = """
 from dataclasses import dataclass
 __all__ = ["fine", "bare", "vague", "untyped", "Box", "Data", "Fault"]
 
@@ -86,7 +86,7 @@ class Data:
 
 class Fault(ValueError):
     "Inherits its constructor."
-'''
+"""
 
 
 def test_planted_faults_are_caught(tmp_path):

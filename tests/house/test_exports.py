@@ -45,7 +45,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
     assert not hasattr(mainstem, "no_such_name")
 
 
-DOOR = '''
+DOOR = """
 __all__ = ["good", "bare", "gone", "hidden", "Plain"]
 
 def good(): "Documented."
@@ -58,7 +58,7 @@ class Plain:
     x: int
 
 def __dir__(): return ["good", "bare", "gone", "Plain"]
-'''
+"""
 
 
 def test_planted_faults_are_caught(tmp_path):

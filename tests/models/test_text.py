@@ -116,7 +116,9 @@ def test_prompts_that_cannot_be_read():
         codec.one("")
     with pytest.raises(InputError, match="the prompt has 4 tokens, this model reads at most 3: shorten it by 1"):
         codec.encode("xxxx")
-    with pytest.raises(InputError, match="token 260 is beyond the model's 258 embeddings: this tokenizer belongs to another model"):
+    with pytest.raises(
+        InputError, match="token 260 is beyond the model's 258 embeddings: this tokenizer belongs to another model"
+    ):
         codec.encode(" the")
     with pytest.raises(InputError, match="the prompt has no tokens"):
         codec.check([])
@@ -135,7 +137,9 @@ def test_what_prompts_are_filled_up_with():
     plain, wrapped = codecs("bytes")
     assert plain.pad == wrapped.pad == 0
     assert Codec(PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="the")).pad == byte_level().token_to_id("the")
-    assert Codec(PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="the", pad_token="th")).pad == byte_level().token_to_id("th")
+    assert Codec(
+        PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="the", pad_token="th")
+    ).pad == byte_level().token_to_id("th")
 
 
 def real(folder: Path, text: str) -> tuple[Codec, list[int]]:

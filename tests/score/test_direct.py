@@ -121,7 +121,10 @@ def frozen_gemma2(run: Pass):
 
 def frozen_bert(run: Pass):
     m = run.module
-    norms = [m.bert.embeddings.LayerNorm, *(n for layer in m.bert.encoder.layer for n in (layer.attention.output.LayerNorm, layer.output.LayerNorm))]
+    norms = [
+        m.bert.embeddings.LayerNorm,
+        *(n for layer in m.bert.encoder.layer for n in (layer.attention.output.LayerNorm, layer.output.LayerNorm)),
+    ]
 
     def readout(t: int, v: Tensor) -> Tensor:
         for u in range(t, 5):
@@ -160,7 +163,15 @@ def test_response_the_last_write_gone_the_frozen_logit_changes_by_its_row(name):
     g = torch.randn_like(run.output())
     last = len(run.stream.points) - 1
     (*_, write) = run.stream.points[last].writes
-    seen = rerun(run.module, run.args, run.kwargs, {run.stream.points[last].site.key}, [Patch(write.site, torch.zeros_like)], run.map.volatile, True)
+    seen = rerun(
+        run.module,
+        run.args,
+        run.kwargs,
+        {run.stream.points[last].site.key},
+        [Patch(write.site, torch.zeros_like)],
+        run.map.volatile,
+        True,
+    )
     x = seen.at(run.stream.points[last].site)
     frozen = run.affine(run.stream.points[last].onward)(x)
     close((g * (run.output() - frozen)).flatten(1).sum(1), direct(run, g)[write.label])

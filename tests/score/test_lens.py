@@ -39,7 +39,9 @@ def holds(found: Lens, logits: Tensor, final: Tensor, target: Tensor, point: int
         "rank": (logits > logits.gather(-1, at)).sum(-1),
     }
     for what, value in wanted.items():
-        torch.testing.assert_close(getattr(found, what)[point], value, **(TIGHT if value.is_floating_point() else {"rtol": 0, "atol": 0}))
+        torch.testing.assert_close(
+            getattr(found, what)[point], value, **(TIGHT if value.is_floating_point() else {"rtol": 0, "atol": 0})
+        )
     assert torch.equal(found.tokens[point], logits.argmax(-1))
 
 

@@ -29,7 +29,10 @@ def test_the_sign_of_the_neuron_flips_the_words():
     run = passes("llama", change=plant_biases)[0]
     with torch.no_grad():
         neurons = _hand.llama(run.module, run.args[0])[0][1].neurons[0]
-    rows = run.module.lm_head.weight.detach() @ (run.module.model.norm.weight.detach() * run.module.model.layers[1].mlp.down_proj.weight.detach().T)[..., None]
+    rows = (
+        run.module.lm_head.weight.detach()
+        @ (run.module.model.norm.weight.detach() * run.module.model.layers[1].mlp.down_proj.weight.detach().T)[..., None]
+    )
     for k in (0, 1, 2, 3):
         order = rows[k, :, 0].argsort(descending=True).tolist()
         for place in range(7):

@@ -51,7 +51,10 @@ def test_carrying_goes_by_way_of_every_point_between(name):
             vector = row.vector.expand_as(run.point(row.start))[None]
             last = len(run.stream.points) - 1
             close(push(run, push(run, vector, row.start, row.start + 1), row.start + 1, last), push(run, vector, row.start, last))
-            close(push(run, 2 * vector - 3 * vector.flip(-1), row.start, last), 2 * push(run, vector, row.start, last) - 3 * push(run, vector.flip(-1), row.start, last))
+            close(
+                push(run, 2 * vector - 3 * vector.flip(-1), row.start, last),
+                2 * push(run, vector, row.start, last) - 3 * push(run, vector.flip(-1), row.start, last),
+            )
 
 
 def frozen_norm(norm: nn.LayerNorm, x: Tensor, v: Tensor) -> Tensor:
@@ -62,7 +65,10 @@ def frozen_norm(norm: nn.LayerNorm, x: Tensor, v: Tensor) -> Tensor:
 def test_bert_norms_after_additions_by_hand():
     run = passes("bert", change=plant_biases)[0]
     module, layers = run.module.requires_grad_(False), run.module.bert.encoder.layer
-    norms = [module.bert.embeddings.LayerNorm, *(n for layer in layers for n in (layer.attention.output.LayerNorm, layer.output.LayerNorm))]
+    norms = [
+        module.bert.embeddings.LayerNorm,
+        *(n for layer in layers for n in (layer.attention.output.LayerNorm, layer.output.LayerNorm)),
+    ]
     v, at_end = component(run, "L0.attn"), carry(run, 4)
     for t in (1, 2, 3):
         v = frozen_norm(norms[t], run.point(t), v)
@@ -92,7 +98,9 @@ def test_resnet_relu_projection_and_pooling_by_hand():
     v = v * (run.point(3) > 0) * (run.point(4) > 0)
     close(carry(run)["L0.conv"], v.mean((2, 3)) @ module.classifier[1].weight.T)
     norm = shortcut.normalization
-    shift = (norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None].expand_as(run.point(3))
+    shift = (norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None].expand_as(
+        run.point(3)
+    )
     close(carry(run, 3)["L1.resid_post.bias"], shift)
     close(carry(run)["readout.bias"], module.classifier[1].bias.expand(2, 5))
     assert float(carry(run)["L1.resid_post.bias"].abs().max()) > 0.1
@@ -103,7 +111,9 @@ def test_cifar_shortcut_without_parameters_by_hand():
     v = component(run, "L2.conv") * (run.point(3) > 0)
     v = F.pad(v[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
     close(carry(run, 4)["L2.conv"], v)
-    close(carry(run)["L8.conv"], (component(run, "L8.conv") * (run.point(9) > 0)).mean((2, 3)) @ run.module.linear.weight.detach().T)
+    close(
+        carry(run)["L8.conv"], (component(run, "L8.conv") * (run.point(9) > 0)).mean((2, 3)) @ run.module.linear.weight.detach().T
+    )
 
 
 def read_by(run: Pass, path: str) -> Tensor:

@@ -24,9 +24,16 @@ GLOBAL = [name for name in vars(global_hooks) if name.startswith("_global_") and
 def state(module: nn.Module) -> dict[str, Any]:
     """All that could be left on a module, and on torch: attributes by identity, hooks, weights bit by bit, modes."""
     parts = {path: dict(vars(m)) for path, m in module.named_modules()}
-    hooks = {(path, name): dict(held) for path, vs in parts.items() for name, held in vs.items() if "hook" in name and isinstance(held, dict)}
+    hooks = {
+        (path, name): dict(held)
+        for path, vs in parts.items()
+        for name, held in vs.items()
+        if "hook" in name and isinstance(held, dict)
+    }
     return {
-        "attributes": {path: {name: id(v) for name, v in vs.items() if not isinstance(v, bool | int)} for path, vs in parts.items()},
+        "attributes": {
+            path: {name: id(v) for name, v in vs.items() if not isinstance(v, bool | int)} for path, vs in parts.items()
+        },
         "classes": {path: type(m) for path, m in module.named_modules()},
         "forwards": {path: type(m).forward for path, m in module.named_modules()},
         "hooks": hooks,
@@ -183,7 +190,12 @@ def test_two_threads_at_once(module):
 
     def work(job: tuple[Tensor, Any]) -> list[Tensor]:
         trace = model.trace(job[0], edits=job[1])
-        return [trace.logits, trace["L1.attn"], trace.pattern(0), *(trace.scores(3, level).tensor for level in ("edge", "neuron"))]
+        return [
+            trace.logits,
+            trace["L1.attn"],
+            trace.pattern(0),
+            *(trace.scores(3, level).tensor for level in ("edge", "neuron")),
+        ]
 
     serial = [work(job) for job in jobs]
     together = in_threads(work, jobs)

@@ -77,7 +77,16 @@ MIXTRAL: dict[str, Callable[[nn.Module], None]] = {
 MAMBA: dict[str, Callable[[nn.Module], None]] = {
     "L0.mixer.N60": lambda m: fill(m.backbone.layers[0].mixer.out_proj.weight[:, 60]),
 }
-MODELS = {"gpt2": GPT2, "llama": LLAMA, "falcon": FALCON, "bert": BERT, "resnet_inplace": INPLACE, "resnet": RESNET, "mixtral": MIXTRAL, "mamba": MAMBA}
+MODELS = {
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "falcon": FALCON,
+    "bert": BERT,
+    "resnet_inplace": INPLACE,
+    "resnet": RESNET,
+    "mixtral": MIXTRAL,
+    "mamba": MAMBA,
+}
 CASES = [(name, label, change) for name, edits in MODELS.items() for label, change in edits.items()]
 
 
@@ -90,7 +99,10 @@ def test_zeroing_is_a_model_without_those_weights(name, label, change):
     assert torch.equal(made.trace(data).logits, plain)
 
 
-@pytest.mark.parametrize(("name", "label"), [("gpt2", "L0.resid_post"), ("falcon", "L0.resid_post"), ("llama", "L0.resid_mid"), ("bert", "L0.resid_mid")])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("gpt2", "L0.resid_post"), ("falcon", "L0.resid_post"), ("llama", "L0.resid_mid"), ("bert", "L0.resid_mid")],
+)
 def test_a_zeroed_point_holds_nothing_of_what_came_before(name, label):
     made, data = model(name)
     edited = made.trace(data, edits=ms.zero(label))
@@ -223,5 +235,8 @@ def test_an_edit_of_a_stream_by_its_name():
     ids, more = kwargs["input_ids"], {"decoder_input_ids": kwargs["decoder_input_ids"]}
     edited = made.trace(ids, edits=ms.zero("enc.L0.attn", "dec.L1.cross.H2"), **more).logits
     with torch.no_grad():
-        fill(module.encoder.block[0].layer[0].SelfAttention.o.weight, module.decoder.block[1].layer[1].EncDecAttention.o.weight[:, 16:24])
+        fill(
+            module.encoder.block[0].layer[0].SelfAttention.o.weight,
+            module.decoder.block[1].layer[1].EncDecAttention.o.weight[:, 16:24],
+        )
     torch.testing.assert_close(edited, made.trace(ids, **more).logits, rtol=1e-5, atol=1e-6)

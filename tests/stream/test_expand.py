@@ -20,7 +20,9 @@ def test_subvalues_carried_to_the_end_sum_to_what_is_there(name, level):
         assert float((total - run.output()).abs().max()) <= 1e-12 * float(size)
 
 
-@pytest.mark.parametrize(("name", "level"), [("gpt2", "edge"), ("llama", "head"), ("bloom", "dim"), ("mixtral", "neuron"), ("resnet", "neuron")])
+@pytest.mark.parametrize(
+    ("name", "level"), [("gpt2", "edge"), ("llama", "head"), ("bloom", "dim"), ("mixtral", "neuron"), ("resnet", "neuron")]
+)
 def test_each_vector_is_what_its_label_alone_gives(name, level):
     run = passes(name)[0]
     last = len(run.stream.points) - 1

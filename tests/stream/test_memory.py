@@ -50,7 +50,13 @@ def wide(batch: int = 1) -> Pass:
 
 def experts() -> Pass:
     """The same with experts."""
-    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB}
+    sizes = {
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": VOCAB,
+    }
     module = MixtralForCausalLM(MixtralConfig(**sizes, intermediate_size=NEURONS, num_local_experts=4)).eval()
     ids = torch.arange(LENGTH)[None]
     return take(module, find(module, ids), (ids,), {})

@@ -203,7 +203,9 @@ def components(run: Pass, write: str) -> Iterator[str]:
     return (label for label in direct(run, torch.ones_like(run.output()), level).labels() if label.startswith(f"{write}."))
 
 
-@pytest.mark.parametrize(("name", "write"), [("neox", "L1.mlp"), ("gemma2", "L1.attn"), ("granite", "L1.attn"), ("vit", "L0.attn")])
+@pytest.mark.parametrize(
+    ("name", "write"), [("neox", "L1.mlp"), ("gemma2", "L1.attn"), ("granite", "L1.attn"), ("vit", "L0.attn")]
+)
 def test_vectors_of_a_write_sum_to_it(name, write):
     run = main(name)
     close(sum(component(run, label) for label in components(run, write)), component(run, write))

@@ -14,15 +14,17 @@ _COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
 Tokens = tuple[tuple[str, ...], ...]
 
 
-def tidy(parts: Parts, model: str, target: str, tokens: Tokens, positions: tuple[int, ...] | None) -> Any:
-    """One row a value, coordinates as columns.
+def tidy(
+    parts: Parts, model: str, target: str, tokens: Tokens, positions: tuple[int, ...] | None, mask: torch.Tensor | None
+) -> Any:
+    """One row a value at a real token, coordinates as columns.
 
     Parameters: `parts`; `model` and `target`, written on every row; `tokens`, the prompts' pieces; `positions`, the scored
-    place of every prompt, None where all are kept.
+    place of every prompt, None where all are kept; `mask`, one at real tokens, None where all are.
     """
     frames = [_group(group, parts.rest, tokens, positions) for group in parts.groups]
     about = [pl.lit(model).alias("model"), pl.lit(target).alias("target")]
-    return pl.concat(frames).with_columns(about).select("model", "target", pl.exclude("model", "target"))
+    return unpadded(pl.concat(frames).with_columns(about).select("model", "target", pl.exclude("model", "target")), mask)
 
 
 def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple[int, ...] | None) -> pl.DataFrame:
@@ -71,8 +73,11 @@ def _layer(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def lens_frame(lens: Lens, word: Callable[[int], str]) -> Any:
-    """One row a point, prompt and position. Parameters: `lens`; `word`, names a place on the output."""
+def lens_frame(lens: Lens, word: Callable[[int], str], mask: torch.Tensor | None) -> Any:
+    """One row a point, prompt and position of a real token.
+
+    Parameters: `lens`; `word`, names a place on the output; `mask`, one at real tokens, None where all are.
+    """
     names = ("point", "prompt", "position")[: lens.tokens.ndim]
     index = {name: grid.flatten().tolist() for name, grid in zip(names, _grids(lens.tokens.shape), strict=True)}
     columns: dict[str, Any] = {"point": [lens.points[i] for i in index.pop("point")], **index}
@@ -81,4 +86,12 @@ def lens_frame(lens: Lens, word: Callable[[int], str]) -> Any:
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}
     values |= {"entropy": lens.entropy, "kl": lens.kl}
     frame = pl.DataFrame(columns | {name: value.detach().double().flatten().cpu().numpy() for name, value in values.items()})
-    return frame.with_columns(pl.col("rank").cast(pl.Int64))
+    return unpadded(frame.with_columns(pl.col("rank").cast(pl.Int64)), mask)
+
+
+def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
+    """The rows at real tokens. Parameters: `frame`, with prompt and position; `mask`, one at real tokens."""
+    if mask is None or frame["position"].null_count() == len(frame):
+        return frame
+    real = mask.bool().cpu()
+    return frame.filter(pl.Series([bool(real[b, t]) for b, t in frame.select("prompt", "position").iter_rows()]))

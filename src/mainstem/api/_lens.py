@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mainstem.models import Loaded
@@ -15,11 +16,14 @@ from ._target import name_of
 class LensResult:
     """What every point of the stream says, tensors of [point, batch, pos].
 
-    Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output.
+    Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output;
+    `mask`, one at real tokens, None where all are: padding stays in the tensors and is left out of tables.
     """
 
-    def __init__(self, lens: Lens, loaded: Loaded, tokens: tuple[tuple[str, ...], ...], output: Tensor) -> None:
-        self.values, self._loaded, self.tokens, self._output = lens, loaded, tokens, output
+    def __init__(
+        self, lens: Lens, loaded: Loaded, tokens: tuple[tuple[str, ...], ...], output: Tensor, mask: Tensor | None
+    ) -> None:
+        self.values, self._loaded, self.tokens, self._output, self.mask = lens, loaded, tokens, output, mask
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -46,21 +50,32 @@ class LensResult:
         """A tidy polars frame: point, prompt, position, token, top, logprob, rank, entropy, kl."""
         from ._frame import lens_frame
 
-        return lens_frame(self.values, self.word)
+        return lens_frame(self.values, self.word, self.mask)
 
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
-        """One prompt's lens as plain JSON types, a row of all positions for every point. Parameters: `prompt`."""
-        lens = self.values
-        numbers = {name: getattr(lens, name) for name in ("top_logprob", "logprob", "rank", "entropy", "kl")}
+        """One prompt's lens as plain JSON types, a row of all real positions for every point. Parameters: `prompt`."""
+        lens, real = self.values, self._real(prompt)
+        numbers = {
+            "top_logprob": lens.top_logprob,
+            "logprob": lens.logprob,
+            "rank": lens.rank,
+            "entropy": lens.entropy,
+            "kl": lens.kl,
+        }
         return {
             "model": self._loaded.name,
             "norm": lens.norm,
-            "tokens": list(self.tokens[prompt]) if self.tokens else [],
+            "tokens": [piece for piece, kept in zip(self.tokens[prompt], real, strict=True) if kept] if self.tokens else [],
             "points": list(self.points),
-            "target": [self.word(int(i)) for i in lens.target[prompt].flatten()],
-            "top": [[self.word(int(i)) for i in row[prompt].flatten()] for row in lens.tokens],
-            **{name: value[:, prompt].reshape(len(self.points), -1).tolist() for name, value in numbers.items()},
+            "target": [self.word(int(i)) for i in lens.target[prompt].flatten()[real]],
+            "top": [[self.word(int(i)) for i in row[prompt].flatten()[real]] for row in lens.tokens],
+            **{name: value[:, prompt].reshape(len(self.points), -1)[:, real].tolist() for name, value in numbers.items()},
         }
+
+    def _real(self, prompt: int) -> Tensor:
+        """Which positions of a prompt are tokens of its own."""
+        every = torch.ones(self.values.tokens[0][prompt].numel(), dtype=torch.bool)
+        return every if self.mask is None else self.mask[prompt].bool().cpu()
 
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame. Parameters: `path`, ending in `.parquet` or `.csv`. Nothing half-written is left behind."""

@@ -99,7 +99,7 @@ class Model:
             if form not in self._maps:
                 made = self._example()  # rather than the input itself, since a prompt can be too short to map with
                 like = made if made is not None and _form(made.args, made.kwargs) == form else ready
-                self._maps[form] = find(self.module, *like.args, **like.kwargs)
+                self._maps[form] = self._found(like)
                 self._map = self._maps[form] if made is None and self._map is None else self._map
             return self._maps[form]
 
@@ -109,9 +109,19 @@ class Model:
         except InputError:
             return None
 
+    def _found(self, ready: Inputs) -> StreamMap:
+        with self._readable(ready):
+            return find(self.module, *ready.args, **ready.kwargs)
+
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, stream: str | None, grad: bool) -> Pass:
-        try:
+        with self._readable(ready):
             return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), stream, grad)
+
+    @contextmanager
+    def _readable(self, ready: Inputs) -> Iterator[None]:
+        """What a module says of an input it cannot run, as an error of ours."""
+        try:
+            yield
         except (ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, InputError):
                 raise

@@ -19,7 +19,8 @@ class Result:
     """Values of components with named axes, the choices they were made with, and how nearly they sum to the whole.
 
     Parameters: `parts`, the values; `model`, its name; `target`, what was scored, in words; `tokens`, the pieces of every
-    prompt; `positions`, the scored place in every prompt, None where all are kept.
+    prompt; `positions`, the scored place in every prompt, None where all are kept; `mask`, one at real tokens, None where all
+    are: padding stays in the tensors and is left out of tables.
     """
 
     parts: Parts
@@ -27,6 +28,7 @@ class Result:
     target: str
     tokens: tuple[tuple[str, ...], ...] = ()
     positions: tuple[int, ...] | None = None
+    mask: Tensor | None = None
 
     @property
     def tensor(self) -> Tensor:
@@ -100,7 +102,8 @@ class Result:
         places = None if self.positions is None else self.positions[index : index + 1]
         groups = tuple(replace(g, values=g.values.narrow(len(g.axes), index, 1)) for g in self.parts.groups)
         parts = replace(self.parts, groups=groups, whole=self.parts.whole[index : index + 1])
-        return replace(self, parts=parts, tokens=self.tokens[index : index + 1], positions=places)
+        mask = None if self.mask is None else self.mask[index : index + 1]
+        return replace(self, parts=parts, tokens=self.tokens[index : index + 1], positions=places, mask=mask)
 
     def frame(self, limit: int = 5_000_000) -> Any:
         """A tidy polars frame: model, target, prompt, position, token, component, write, kind, layer, head, key_pos, neuron, value.
@@ -112,7 +115,7 @@ class Result:
         rows = self.tensor.numel()
         if rows > limit:
             raise InputError(f"a frame of this would have {rows:,} rows: take top() or sum() first, or pass frame(limit={rows}).")
-        return tidy(self.parts, self.model, self.target, self.tokens, self.positions)
+        return tidy(self.parts, self.model, self.target, self.tokens, self.positions, self.mask)
 
     def to_xarray(self) -> Any:
         """An xarray DataArray with labelled components; needs xarray installed."""
@@ -164,4 +167,6 @@ def _safetensors(result: Result, path: Path) -> None:
     from safetensors.torch import save_file
 
     about = {"choices": json.dumps(result.choices), "labels": json.dumps(list(result.labels)), "axes": json.dumps(result.axes)}
-    save_file({"values": result.tensor.detach().contiguous(), "whole": torch.as_tensor(result.whole).detach().contiguous()}, path, about)
+    save_file(
+        {"values": result.tensor.detach().contiguous(), "whole": torch.as_tensor(result.whole).detach().contiguous()}, path, about
+    )

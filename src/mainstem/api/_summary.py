@@ -24,11 +24,15 @@ class Traced(Protocol):
     @property
     def logits(self) -> Tensor: ...
 
-    def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result: ...
+    def scores(
+        self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None
+    ) -> Result: ...
 
     def lens(self, target: Target = None) -> LensResult: ...
 
-    def words(self, label: str, top: int = 10, prompt: int = 0, position: int | None = None) -> dict[str, list[tuple[str, float]]]: ...
+    def words(
+        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
+    ) -> dict[str, list[tuple[str, float]]]: ...
 
     def word(self, index: int) -> str: ...
 
@@ -91,7 +95,12 @@ def _prediction(trace: Traced, prompt: int, at: int | None, k: int = 5) -> list[
 def _write(group: Any) -> dict[str, Any]:
     head = group.label.split(".")
     layer = next((int(part[1:]) for part in head if part[:1] == "L" and part[1:].isdigit()), None)
-    return {"label": group.label, "kind": group.kind, "layer": -1 if group.kind == "entry" else layer, "value": float(group.values)}
+    return {
+        "label": group.label,
+        "kind": group.kind,
+        "layer": -1 if group.kind == "entry" else layer,
+        "value": float(group.values),
+    }
 
 
 def _lens(trace: Traced, goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:

@@ -69,19 +69,25 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, position
     at = output if places is None else output[torch.arange(output.shape[0], device=output.device), places]
     if isinstance(target, Contrast):
         one, two = (_one(loaded, t, output) for t in (target.token, target.against))
+        if one == two:
+            raise InputError(f"a contrast is of two different tokens; both are {name_of(loaded, one, output)!r}.")
         shape = at.shape[:-1]
         ids, against = (torch.full(shape, i, device=output.device) for i in (one, two))
         return Aim(ids, against, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
     if isinstance(target, Tensor):
         if target.shape not in ((), at.shape[:-1]):
-            raise InputError(f"target ids of shape {tuple(target.shape)}: give one id, or a target for each of {tuple(at.shape[:-1])}.")
+            raise InputError(
+                f"target ids of shape {tuple(target.shape)}: give one id, or a target for each of {tuple(at.shape[:-1])}."
+            )
         ids = target.to(output.device).long().expand(at.shape[:-1])
         if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
             raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")
         return Aim(ids, None, places, "given tokens")
     if target is None:
         if loaded.codec is not None and not has_words(loaded, output):
-            raise InputError(f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0 (--target 0).")
+            raise InputError(
+                f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0 (--target 0)."
+            )
         ids = at.argmax(-1)
         words = {name_of(loaded, int(i), output) for i in ids.flatten()[:8]}
         return Aim(ids, None, places, f"{words.pop()!r}" if len(words) == 1 else "the predicted tokens")
@@ -105,6 +111,8 @@ def name_of(loaded: Loaded, index: int, output: Tensor) -> str:
 def _one(loaded: Loaded, target: str | int, output: Tensor) -> int:
     if isinstance(target, str):
         target = _named(loaded, target, output)
+    if not isinstance(target, int):
+        raise InputError(f"a target is a token's text or id, a contrast of two, or a tensor of ids, not {target!r}.")
     if not 0 <= target < output.shape[-1]:
         raise InputError(f"there is no target {target}: the output has {output.shape[-1]} entries, counted from 0.")
     return target
@@ -132,12 +140,14 @@ def _places(loaded: Loaded, inputs: Inputs, output: Tensor, positions: int | str
     lengths = _lengths(inputs, output)
     if positions is None:
         return _default_places(loaded, inputs, lengths)
-    if isinstance(positions, str):
+    if not isinstance(positions, int):
         raise InputError(f"positions is a number, None or 'all', not {positions!r}.")
     first = _first(inputs, output)
     found = torch.where(torch.tensor(positions, device=output.device) < 0, first + lengths + positions, first + positions)
     if bool(((found < first) | (found >= first + lengths)).any()):
-        raise InputError(f"there is no position {positions}: the shortest prompt has {int(lengths.min())} tokens, counted from 0 (or back from -1).")
+        raise InputError(
+            f"there is no position {positions}: the shortest prompt has {int(lengths.min())} tokens, counted from 0 (or back from -1)."
+        )
     return found
 
 

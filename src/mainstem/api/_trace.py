@@ -92,6 +92,10 @@ class Trace:
         """
         if isinstance(name, tuple):
             return self._by_layer(*name)
+        if not isinstance(name, str):
+            raise InputError(
+                'name a tensor by its label, such as trace["L3.attn"], or by name and layer: trace["resid_post", 3].'
+            )
         return self.point(name) if find_point(self.stream, name) is not None else component(self.run, name)
 
     def _by_layer(self, name: str, layer: int) -> Tensor:
@@ -167,12 +171,10 @@ class Trace:
         found = aim(self._loaded, self._inputs, self.logits, target, "all")
         if found.against is not None:
             raise InputError("the lens follows one token; score a contrast with scores().")
-        return LensResult(lens(self.run, found.ids, norm), self._loaded, self.tokens, self.logits)
+        return LensResult(lens(self.run, found.ids, norm), self._loaded, self.tokens, self.logits, self._inputs.mask)
 
     @_fitted
-    def scores(
-        self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None
-    ) -> Result:
+    def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
         """What every part of the stream gives a logit, constants included; the parts sum to it within the bound.
 
         score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v, frozen at this input.
@@ -190,9 +192,11 @@ class Trace:
         every = self.logits.ndim == 3 and found.places is None
         parts = direct(self.run, direction, level, every)
         places = None if found.places is None else tuple(map(int, found.places))
-        return Result(parts, self._loaded.name, f"logit of {found.text}", self.tokens, places)
+        return Result(parts, self._loaded.name, f"logit of {found.text}", self.tokens, places, self._inputs.mask)
 
-    def words(self, label: str, top: int = 10, prompt: int = 0, position: int | None = None) -> dict[str, list[tuple[str, float]]]:
+    def words(
+        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
+    ) -> dict[str, list[tuple[str, float]]]:
         """The words that a component raises most ("first") and lowers most ("last") at one place, with their logits' change.
 
         Parameters: `label`, such as "L3.mlp.N120" or "L2.attn.H1"; `top`, how many at each end; `prompt`; `position`, the

@@ -36,7 +36,11 @@ class Verification:
     def __str__(self) -> str:
         lines = [f"{self.model}: {'verified' if self.ok else 'NOT verified'}"]
         for row in self.rows:
-            numbers = "" if row["value"] is None else f"{row['value']:.1e}" + ("" if row["bound"] is None else f" (bound {row['bound']:.1e})")
+            numbers = (
+                ""
+                if row["value"] is None
+                else f"{row['value']:.1e}" + ("" if row["bound"] is None else f" (bound {row['bound']:.1e})")
+            )
             lines.append(f"  {'ok  ' if row['ok'] else 'FAIL'} {row['check']:<22} {numbers:<28} {row['note']}".rstrip())
         return "\n".join(lines)
 
@@ -65,15 +69,35 @@ def _row(check: str, value: float | None, bound: float | None, ok: bool, note: s
 
 def _proofs(found: StreamMap, proof: Proof) -> Iterator[dict[str, Any]]:
     main = found.main
-    yield _row("streams", None, None, True, ", ".join(f"{s.name or 'main'}: {len(s.blocks)} blocks, {len(s.points) - 1} additions" for s in found.streams))
-    yield _row(f"closure {proof.dtype}", proof.max_error, proof.bound, proof.closed, "points rebuilt from entry, writes and transports")
+    yield _row(
+        "streams",
+        None,
+        None,
+        True,
+        ", ".join(f"{s.name or 'main'}: {len(s.blocks)} blocks, {len(s.points) - 1} additions" for s in found.streams),
+    )
+    yield _row(
+        f"closure {proof.dtype}", proof.max_error, proof.bound, proof.closed, "points rebuilt from entry, writes and transports"
+    )
     yield _row("continuity", proof.continuity, None, True, "transports lead from each point to the next")
     yield _row("cut", proof.cut, None, True, f"{proof.cut_points} points swapped for another input's")
     yield _row("bypass", None, None, True, ", ".join(proof.bypass) or "nothing passes the stream by")
-    yield _row("coverage", None, None, not proof.uncovered, ", ".join(proof.uncovered[:4]) or "no weights reach the output around the stream")
+    yield _row(
+        "coverage",
+        None,
+        None,
+        not proof.uncovered,
+        ", ".join(proof.uncovered[:4]) or "no weights reach the output around the stream",
+    )
     yield _row("response", proof.response, None, True, "one write removed: the end changes as carried")
     taken = sum(w.writer is not None for w in main.writes)
-    yield _row("writers", None, None, taken == len([w for w in main.writes if w.kind != "skip"]), f"{taken} of {len(main.writes)} writes traced to their last linear operation")
+    yield _row(
+        "writers",
+        None,
+        None,
+        taken == len([w for w in main.writes if w.kind != "skip"]),
+        f"{taken} of {len(main.writes)} writes traced to their last linear operation",
+    )
 
 
 def _closures(run: Pass, name: str) -> Iterator[dict[str, Any]]:

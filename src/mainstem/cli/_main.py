@@ -8,7 +8,9 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a token shows "?"
+    if arguments is None and threading.current_thread() is threading.main_thread():
+        # An interrupt that is raised as an exception inside torch's C++ would end in an abort.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     try:
         with _quiet(debug):
             code = app(arguments, prog_name="mainstem", standalone_mode=False)

@@ -29,7 +29,7 @@ HELP = explained(
     """,
 )
 
-Top = Annotated[int, typer.Option(min=1, metavar="K", help="How many heads and neurons to show.")]
+Top = Annotated[int, typer.Option(min=1, max=100, metavar="K", help="How many heads and neurons to show, up to 100.")]
 LevelOption = Annotated[
     opt.Level, typer.Option(help="How far --json, --parquet and --csv take writes apart (edge: head and source token).")
 ]

@@ -1,11 +1,11 @@
 """The errors that users meet.
 
-    MainstemError
-    ├── NoStreamError      the module has no residual stream; the message says what was looked for and seen
-    ├── NotClosedError     a decomposition or a proof does not hold; the message says where it stopped holding
-    ├── MapError           a run does not fit the map that was made of the module
-    ├── LoadError          a model cannot be loaded
-    └── InputError         a prompt, a token, a label or an option is not usable (also a ValueError)
+MainstemError
+├── NoStreamError      the module has no residual stream; the message says what was looked for and seen
+├── NotClosedError     a decomposition or a proof does not hold; the message says where it stopped holding
+├── MapError           a run does not fit the map that was made of the module
+├── LoadError          a model cannot be loaded
+└── InputError         a prompt, a token, a label or an option is not usable (also a ValueError)
 """
 
 

@@ -36,7 +36,9 @@ def parse_label(text: str) -> Label:
         kind = "attn.H" if short["kind"] == "H" else "mlp.N"
         text = f"{short['stream']}L{short['block']}.{kind}{short['rest']}"
     if not text or not re.match(r"^[A-Za-z]", text):
-        raise InputError(f"{text!r} is not a component's label. Labels look like L3.attn, L3.attn.H7, L3.mlp.N120, L3.resid_post, entry.embed.")
+        raise InputError(
+            f"{text!r} is not a component's label. Labels look like L3.attn, L3.attn.H7, L3.mlp.N120, L3.resid_post, entry.embed."
+        )
     tail = _TAIL.search(text)
     if tail is None:
         return Label(text)

@@ -104,7 +104,9 @@ class Parts:
             groups = tuple(replace(g, values=g.values.sum(at)) for g in self.groups)
             return replace(self, groups=groups, whole=self.whole.sum(at), rest=tuple(a for a in self.rest if a != axis))
         if not any(axis in g.axes for g in self.groups):
-            raise InputError(f"no axis {axis!r}; there are {', '.join(dict.fromkeys(a for g in self.groups for a in g.axes))}, {', '.join(self.rest)}.")
+            raise InputError(
+                f"no axis {axis!r}; there are {', '.join(dict.fromkeys(a for g in self.groups for a in g.axes))}, {', '.join(self.rest)}."
+            )
         return replace(self, groups=tuple(_summed(g, axis) for g in self.groups))
 
     def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
@@ -112,9 +114,13 @@ class Parts:
 
         Parameters: `k`; `largest`, the highest if true, else the lowest.
         """
+        if k < 1:
+            raise InputError(f"top() takes 1 or more, not {k}.")
         values = self.tensor
         if values.numel() != values.shape[0]:
-            raise InputError(f"top() ranks one prompt and position; here are {self.rest} of {tuple(values.shape[1:])}: select one first.")
+            raise InputError(
+                f"top() ranks one prompt and position; here are {self.rest} of {tuple(values.shape[1:])}: select one first."
+            )
         found, index = values.flatten().topk(min(k, len(self)), largest=largest)
         return [(self.label(int(i)), float(v)) for v, i in zip(found, index, strict=True)]
 
@@ -133,7 +139,9 @@ class Parts:
         """Itself, or `NotClosedError` where the parts miss the whole by more than the bound."""
         if not self.error <= self.bound:
             what = self.choices.get("by", "the decomposition")
-            raise NotClosedError(f"{what}: the parts miss the whole by {self.error:.3g}, the bound is {self.bound:.3g}. {_nan(self.whole)}")
+            raise NotClosedError(
+                f"{what}: the parts miss the whole by {self.error:.3g}, the bound is {self.bound:.3g}. {_nan(self.whole)}"
+            )
         return self
 
 

@@ -49,7 +49,13 @@ def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
     ends = [_readout(graph, chain, picked) for chain in picked]
     streams = tuple(_stream(graph, *each) for each in zip(picked, prefixes, ends, strict=True))
     wanted = {key for s in streams for key in s.keys()}
-    wanted |= {k for s in streams for w in s.writes if w.writer for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))}
+    wanted |= {
+        k
+        for s in streams
+        for w in s.writes
+        if w.writer
+        for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))
+    }
     return StreamMap(module_name, streams, overwritten(graph) & wanted)
 
 
@@ -89,14 +95,36 @@ def _to_face(way: Carry | None, node: Node, face: Node) -> Program:
 def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, face: Program, onward: Program) -> Point:
     node = chain.points[t]
     if t == 0:
-        return Point(_entry_site(chain), None, 1.0, tuple(_entry_writes(chain)), face, onward, -1, name, _inner(chain.entry_sum), tuple(node.shape))
+        return Point(
+            _entry_site(chain),
+            None,
+            1.0,
+            tuple(_entry_writes(chain)),
+            face,
+            onward,
+            -1,
+            name,
+            _inner(chain.entry_sum),
+            tuple(node.shape),
+        )
     s = chain.sums[t - 1]
     assert s.stream is not None and node.key is not None
     block = block_of[t - 1]
     others = sorted((i for i in range(len(s.terms)) if i != s.stream), key=lambda i: s.terms[i].node.index)
     writes = tuple(_write(graph, chain, t, i, block) for i in others)
     term = s.terms[s.stream]
-    return Point(Site(node.key, "out", node.output), term.site, term.factor, writes, face, onward, block, name, _inner(s), tuple(node.shape))
+    return Point(
+        Site(node.key, "out", node.output),
+        term.site,
+        term.factor,
+        writes,
+        face,
+        onward,
+        block,
+        name,
+        _inner(s),
+        tuple(node.shape),
+    )
 
 
 def _inner(s: Sum | None) -> tuple:
@@ -116,7 +144,9 @@ def _entry_site(chain: Chain) -> Site:
 
 def _entry_writes(chain: Chain) -> list[Write]:
     if chain.entry_sum is None:
-        return [Write(f"entry.{names.entry_names([chain.entry])[0]}", "entry", -1, _entry_site(chain), module=_module(chain.entry))]
+        return [
+            Write(f"entry.{names.entry_names([chain.entry])[0]}", "entry", -1, _entry_site(chain), module=_module(chain.entry))
+        ]
     terms = chain.entry_sum.terms
     labels = names.entry_names([t.node for t in terms])
     return [Write(f"entry.{n}", "entry", -1, t.site, t.factor, _module(t.node)) for n, t in zip(labels, terms, strict=True)]

@@ -102,7 +102,9 @@ def _piece(node: Node) -> Node | None:
 
 def describe(node: Node) -> str:
     """A crossing tensor as people read it. Parameters: `node`."""
-    return f"input {node.name.partition('.')[2]}" if node.leaf == "input" else show(node.key) if node.key else node.name or node.leaf
+    return (
+        f"input {node.name.partition('.')[2]}" if node.leaf == "input" else show(node.key) if node.key else node.name or node.leaf
+    )
 
 
 def uncovered(graph: Graph, chain: Chain, output: Node) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from ._build import build, chosen
 from ._cut import refuse_draws
 from ._prove import prove
 from ._record import record
+from ._refuse import refuse_form
 from ._stream_map import StreamMap
 
 
@@ -24,9 +25,10 @@ def find(module: nn.Module, *args: Any, **kwargs: Any) -> StreamMap:
     Returns the map, the main stream first, with its proof: closure, continuity, cut, coverage and response, in float64
     where the module fits into memory a second time, else in float32.
 
-    Raises `NoStreamError` where the module has no stream, `NotClosedError` where a proof fails, `InputError` in train mode
-    and where random numbers reach the output.
+    Raises `NoStreamError` where the module has no stream, `NotClosedError` where a proof fails, `InputError` in train mode,
+    for compiled and scripted modules, and where random numbers reach the output.
     """
+    refuse_form(module)
     graph = record(module, args, kwargs)
     refuse_draws(graph)
     chains = chosen(graph)

@@ -38,7 +38,11 @@ def _tiling(trails: list[tuple[Call, ...]], taken: list[Call | None]) -> list[Ca
         around = [_innermost(trail, kind) for trail in free]
         calls = {frame for frame in around if frame}
         found = (sum(frame is not None for frame in around), len(calls))
-        if len(calls) > 1 and found >= size and _contiguous([a or b or i for i, (a, b) in enumerate(zip(taken, around, strict=True))]):
+        if (
+            len(calls) > 1
+            and found >= size
+            and _contiguous([a or b or i for i, (a, b) in enumerate(zip(taken, around, strict=True))])
+        ):
             best, size = around, found
     return best
 

@@ -91,7 +91,9 @@ def _whole(module: nn.Module) -> None:
     """Some kernels give zeros where weights are not numbers, so that the stream alone does not show them."""
     for name, weight in module.named_parameters():
         if weight.is_floating_point() and weight.dtype.itemsize > 1 and bool(weight.isnan().any()):
-            raise NotClosedError(f"weight {name} holds numbers that are not finite (NaN). Nothing can be proved of it; load it again.")
+            raise NotClosedError(
+                f"weight {name} holds numbers that are not finite (NaN). Nothing can be proved of it; load it again."
+            )
 
 
 def _finite(stream: Stream, seen: Captured) -> None:
@@ -112,7 +114,9 @@ def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs:
     lifted, dtype, inputs, seen = _lifted(module, both)
     found = chosen(seen)
     same_additions(chains, found, f"the module's own precision and {str(dtype).removeprefix('torch.')}")
-    same_additions(found, _chosen(_recorded(lifted, inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data")
+    same_additions(
+        found, _chosen(_recorded(lifted, inputs[1], dtype == torch.float64)), "two inputs: control flow depends on data"
+    )
     ready = Lab(lifted, dtype, inputs, seen, found, build(type(module).__name__, seen, found), overwritten(seen))
     return replace(ready, runs=(ready.run(0), ready.run(1)))
 
@@ -205,7 +209,9 @@ def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple
             misses.append(_swap(lab, stream, t, [site for site, _ in sites] + places(chain.points[t])))
     worst, limit = _largest(misses), _AMPLIFIED * torch.finfo(lab.dtype).eps
     if not worst <= limit:
-        raise NotClosedError(f"cut: with a point replaced by another input's, what follows differs from that input's by {worst:.3g} of its size.")
+        raise NotClosedError(
+            f"cut: with a point replaced by another input's, what follows differs from that input's by {worst:.3g} of its size."
+        )
     return worst, len(misses), tuple(dict.fromkeys(describe(n) for n in bypass))
 
 
@@ -255,7 +261,9 @@ def _response(lab: Lab, stream: Stream) -> float:
     live = current[len(stream.points) - 1] - seen.at(stream.points[-1].site)
     found = error(live, change) / (float(seen.at(stream.points[-1].site).abs().max()) or 1.0)
     if not found <= _AMPLIFIED * torch.finfo(lab.dtype).eps:
-        raise NotClosedError(f"response: removing {write.label} changes the end by {found:.3g} of its size more than was carried there.")
+        raise NotClosedError(
+            f"response: removing {write.label} changes the end by {found:.3g} of its size more than was carried there."
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mainstem.algebra import base_name
@@ -14,6 +15,22 @@ DRAWS = frozenset(
 )
 _LOOKED_AT = _DROPOUTS | DRAWS | {"batch_norm", "scaled_dot_product_attention"}
 _bases: dict[str, str] = {}
+
+
+def refuse_form(module: object) -> None:
+    """Raises `InputError` for what cannot be looked into: no module, a compiled or a scripted one. Parameters: `module`."""
+    if not isinstance(module, nn.Module):
+        raise InputError(f"find() takes a torch.nn.Module, not {type(module).__name__}.")
+    for path, part in module.named_modules():
+        where = path or "the module"
+        if isinstance(part, torch.jit.ScriptModule):
+            raise InputError(f"{where} is scripted or traced by TorchScript, which hides its operations: map the plain module.")
+        if hasattr(part, "_orig_mod") and hasattr(part, "dynamo_ctx"):
+            raise InputError(f"{where} is compiled, which hides its operations: map the plain module, {_dotted(path)}_orig_mod.")
+
+
+def _dotted(path: str) -> str:
+    return f"module.{path}." if path else "module."
 
 
 class Guard:

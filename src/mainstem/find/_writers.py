@@ -9,7 +9,9 @@ from mainstem.core import Key, Path, Site
 from ._carry import TRANSPORT, Carry, carriers, carry
 from ._record import Graph, Node
 
-_MIXING = frozenset("conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll lstm gru rnn_tanh rnn_relu fft rfft fft_rfft fft_fft fft_fft2".split())
+_MIXING = frozenset(
+    "conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll lstm gru rnn_tanh rnn_relu fft rfft fft_rfft fft_fft fft_fft2".split()
+)
 _GATES = TRANSPORT - {"sum", "pool"}
 
 

@@ -65,6 +65,10 @@ def prepare(loaded: Loaded, data: Any, padding: str = "right", **more: Any) -> I
 def _unread(loaded: Loaded, item: Any) -> str:
     if isinstance(item, Path) and loaded.codec is not None:
         return f"{loaded.name} reads text, not images: give it a prompt."
+    if isinstance(item, Path) and not item.is_file():
+        return f"there is no image {item}."
+    if isinstance(item, str) and hasattr(getattr(loaded.module, "config", None), "num_channels"):
+        return f"{loaded.name} reads images, not text: give it an image (--image FILE)."
     if isinstance(item, Path):
         return f"images need a processor: put preprocessor_config.json into the folder of {loaded.name}, or pass processor=... to load."
     if isinstance(item, str):
@@ -76,6 +80,8 @@ def _tensor(loaded: Loaded, data: Tensor, padding: str, more: dict[str, Any]) ->
     if data.is_floating_point():
         if not bool(data.isfinite().all()):
             raise InputError("the input holds NaN or inf.")
+        if data.ndim < 2 or not data.numel():
+            raise InputError(f"the input has shape {tuple(data.shape)}: give [batch, ...] with at least one row.")
         weight = next((p for p in loaded.module.parameters() if p.is_floating_point()), data)
         return Inputs((data.to(weight),), more, sizes=tuple(data.shape))
     rows = data.unsqueeze(0) if data.ndim == 1 else data
@@ -112,7 +118,9 @@ def _named(module: nn.Module, ids: Tensor, mask: Tensor | None) -> dict[str, Any
     named: dict[str, Any] = {"input_ids" if "input_ids" in known else first: ids}
     if mask is not None:
         if "attention_mask" not in known:
-            raise InputError("this module takes no attention_mask: prompts of different lengths can't be traced together. Trace them one by one.")
+            raise InputError(
+                "this module takes no attention_mask: prompts of different lengths can't be traced together. Trace them one by one."
+            )
         named["attention_mask"] = mask
         if "position_ids" in known and not bool(mask[:, 0].all()):
             named["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
@@ -164,4 +172,6 @@ def example(loaded: Loaded) -> Inputs:
         height, width = size if isinstance(size, (list, tuple)) else (size, size)
         generator = torch.Generator().manual_seed(0)
         return prepare(loaded, torch.randn(2, config.num_channels, height, width, generator=generator))
-    raise InputError(f"the form of {type(module).__name__}'s input is not known: map it with one of your own, model.map_with(*inputs), or trace one.")
+    raise InputError(
+        f"the form of {type(module).__name__}'s input is not known: map it with one of your own, model.map_with(*inputs), or trace one."
+    )

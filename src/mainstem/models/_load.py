@@ -46,6 +46,8 @@ def load(
 
     Raises `LoadError` with the fix for a missing folder, broken or missing weights, a tokenizer of another model, NaN.
     """
+    if not isinstance(source, (str, Path, nn.Module)):
+        raise LoadError(f"cannot load {type(source).__name__}: give 'default', a folder, a hub id or a torch.nn.Module.")
     if isinstance(source, nn.Module):
         found = Loaded(source, type(source).__name__, _codec(tokenizer, source), processor)
     elif str(source) == "default":
@@ -80,7 +82,9 @@ def _default() -> Loaded:
     return Loaded(module, "default", codec)
 
 
-def _pretrained(source: str, tokenizer: Any, processor: Any, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool) -> Loaded:
+def _pretrained(
+    source: str, tokenizer: Any, processor: Any, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool
+) -> Loaded:
     folder = Path(source)
     if folder.is_dir():
         _check_folder(folder, pickles)
@@ -194,7 +198,9 @@ def _stored(source: str, kind: str, options: dict[str, Any]) -> Any:
     """The tokenizer or image processor that lies beside the weights, or None."""
     import transformers
 
-    names = {"AutoTokenizer": ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")}
+    names = {
+        "AutoTokenizer": ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+    }
     folder = Path(source)
     wanted = names.get(kind, ("preprocessor_config.json",))
     if folder.is_dir() and not any((folder / name).is_file() for name in wanted):
@@ -251,4 +257,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _offline_hint(source: str) -> str:
-    return "" if Path(source).is_dir() else "Is the name right, and the hub reachable? A local folder needs its path, such as ./model."
+    return (
+        ""
+        if Path(source).is_dir()
+        else "Is the name right, and the hub reachable? A local folder needs its path, such as ./model."
+    )

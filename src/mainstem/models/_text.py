@@ -35,6 +35,8 @@ class Codec:
         """
         if not text:
             raise InputError("the prompt is empty: give at least one token of text.")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise InputError("the prompt holds bytes that are no text: type it in UTF-8, for example under LC_ALL=C.UTF-8.")
         ids = self.tokenizer.encode(text, add_special_tokens=special)
         ids = list(ids.ids if self._plain else ids)
         self.check(ids)
@@ -45,9 +47,13 @@ class Codec:
         if not ids:
             raise InputError("the prompt has no tokens: give at least one.")
         if self.limit is not None and len(ids) > self.limit:
-            raise InputError(f"the prompt has {len(ids)} tokens, this model reads at most {self.limit}: shorten it by {len(ids) - self.limit}.")
+            raise InputError(
+                f"the prompt has {len(ids)} tokens, this model reads at most {self.limit}: shorten it by {len(ids) - self.limit}."
+            )
         if self.size is not None and max(ids) >= self.size:
-            raise InputError(f"token {max(ids)} is beyond the model's {self.size} embeddings: this tokenizer belongs to another model.")
+            raise InputError(
+                f"token {max(ids)} is beyond the model's {self.size} embeddings: this tokenizer belongs to another model."
+            )
 
     def piece(self, token: int) -> str:
         """The text of one token, with its leading space, which decoders drop; the stored piece tells. Parameters: `token`, an id."""

@@ -71,4 +71,3 @@ def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep
         total = sum(group.flat().sum(0) for group in groups)
         groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), keep_pos) - total))
     return groups
-

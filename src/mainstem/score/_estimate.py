@@ -17,7 +17,9 @@ def announce(run: Pass, level: str, keep_pos: bool) -> None:
     taken = size(run, level, keep_pos)
     if taken > _LARGE:
         what = f"scores at level {level!r}" + (" of every position" if keep_pos else "")
-        _LOG.warning("%s will take about %.1f GB; score one position, or a coarser level, and open the top ones.", what, taken / 2**30)
+        _LOG.warning(
+            "%s will take about %.1f GB; score one position, or a coarser level, and open the top ones.", what, taken / 2**30
+        )
 
 
 def size(run: Pass, level: str, keep_pos: bool) -> int:

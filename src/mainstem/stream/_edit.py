@@ -68,7 +68,9 @@ def _patch(found: StreamMap, label: str) -> Patch:
     if label == write.label:
         return Patch(write.site, torch.zeros_like)
     if not parsed.at:
-        raise InputError(f"{label} cannot be edited: no tensor of the forward pass is it alone. The whole write is {write.label}.")
+        raise InputError(
+            f"{label} cannot be edited: no tensor of the forward pass is it alone. The whole write is {write.label}."
+        )
     if write.writer is None or len(write.writer.sources) != 1:
         raise InputError(f"{write.label} has no single set of coordinates to edit; zero the whole write instead.")
     source = write.writer.sources[0]
@@ -83,7 +85,9 @@ def _stream_of(found: StreamMap, label: str) -> Stream:
 def _masker(source: Source, label: Label) -> Callable[[Tensor], Tensor]:
     at = dict(label.at)
     if "key_pos" in at or "expert" in at or "dim" in at:
-        raise InputError(f"{label}: heads, neurons and writes can be zeroed; a single key position, dim or expert's neuron can't.")
+        raise InputError(
+            f"{label}: heads, neurons and writes can be zeroed; a single key position, dim or expert's neuron can't."
+        )
     if source.attention is not None and "head" in at:
         return lambda h: _without_head(h, at["head"], str(label))
     if source.attention is None and "neuron" in at:

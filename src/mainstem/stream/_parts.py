@@ -90,7 +90,9 @@ def reduce(values: Tensor, keep_pos: bool) -> Tensor:
     return values.sum(-1) if keep_pos else values.flatten(1).sum(1)
 
 
-def _group(label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor) -> Group:
+def _group(
+    label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor
+) -> Group:
     if source.attention is not None and level != "neuron":
         return _heads(label, kind, source, level, h, pull(g), seen, g.shape[0], keep_pos)
     if source.groups is not None:
@@ -98,7 +100,9 @@ def _group(label: str, kind: str, source: Source, level: str, h: Tensor, seen: C
     return Group(label, kind, _neurons(source, h, keep_pos, pull, g), ("neuron",))
 
 
-def _heads(label: str, kind: str, source: Source, level: str, h: Tensor, a: Tensor, seen: Captured, batch: int, keep_pos: bool) -> Group:
+def _heads(
+    label: str, kind: str, source: Source, level: str, h: Tensor, a: Tensor, seen: Captured, batch: int, keep_pos: bool
+) -> Group:
     assert source.attention is not None
     z, pull = heads(h, batch), heads(a, batch)
     if level == "edge":
@@ -136,7 +140,11 @@ def _aligned(source: Source, a: Tensor, places: torch.Size, pull: Pull, g: Tenso
     weights = 1 + torch.arange(n, dtype=g.dtype, device=g.device) * 0.6180339887 % 1
     back = pull(g * weights.reshape(*places, *[1] * (g.ndim - len(places))))
     there = a.movedim(source.axis, 0).reshape(a.shape[source.axis], n, -1) * weights[:, None]
-    return bool(torch.allclose(back.movedim(source.axis, 0).reshape_as(there), there, rtol=1e-3, atol=1e-3 * float(a.detach().abs().max())))
+    return bool(
+        torch.allclose(
+            back.movedim(source.axis, 0).reshape_as(there), there, rtol=1e-3, atol=1e-3 * float(a.detach().abs().max())
+        )
+    )
 
 
 def _one_by_one(places: torch.Size, pull: Pull, g: Tensor) -> Iterable[Tensor]:

@@ -201,4 +201,3 @@ def pre_point(stream: Stream, block: int) -> int | None:
 def _range(stream: Stream) -> str:
     labels = [w.label for w in (*stream.entry, *stream.writes)]
     return ", ".join(labels) if len(labels) < 9 else f"{', '.join(labels[:6])} ... {', '.join(labels[-2:])}"
-

@@ -31,7 +31,9 @@ class _Trail(Tap):
     def __init__(self, run: Pass) -> None:
         super().__init__(run.module, (), run.patches, run.map.volatile, run.double)
         last = run.stream.points[-1]
-        self.start: tuple[Key, Path] = (last.face.steps[-1].key, last.face.output) if last.face.steps else (last.site.key, last.site.path)
+        self.start: tuple[Key, Path] = (
+            (last.face.steps[-1].key, last.face.output) if last.face.steps else (last.site.key, last.site.path)
+        )
         self.steps: list[Step] = []
         self.calls: list[Call] = []
         self.made: dict[int, tuple[int, Path]] = {}
