@@ -137,6 +137,7 @@ def test_find_prints_and_stores_the_map(typed: Typed, tmp_path: Path) -> None:
     path = tmp_path / "stream.svg"
     said = typed("find", "--svg", path)
     assert "one residual stream" in said.out and "✗" not in said.out
+    assert "GPT2 > Transformer > Block" in said.out
     labels = [write.label for write in load("default").map.main.writes]
     assert [re.search(rf"{label}\s", said.out) is not None for label in labels] == [True] * 8
     assert ElementTree.parse(path).getroot().tag.endswith("svg")

@@ -354,8 +354,8 @@ def by_hand(x: Tensor, weight: Tensor, where: str, f: Callable[[Tensor], Tensor]
     left, right = at("left", left), at("right", right)
     joined = at("joined", torch.cat([at("listed", right), left], -1))
     y = at("sum", x + 2 * at("keyword", joined))
-    y = at("first", y)
-    y = at("total", y + at("second", torch.tanh(y)))
+    second = at("second", torch.tanh(y))
+    y = at("total", at("first", y) + second)
     return at("relu", at("before", y).relu())
 
 

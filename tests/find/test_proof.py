@@ -279,3 +279,13 @@ def test_the_map_that_is_handed_out_is_the_one_that_was_proved(name):
     ready, found = prepared(name), charted(name)[1]
     assert isinstance(ready.map, StreamMap)
     assert ready.map.streams == found.streams
+
+
+def test_what_a_traceback_prints_is_short():
+    """A graph in full would be printed by way of every path through it, which takes for ever."""
+    module, args, kwargs = ZOO["gpt2"]()
+    graph = record(module, args, kwargs)
+    (chain,) = chosen(graph)
+    assert repr(graph) == f"Graph({len(graph.nodes)} nodes)"
+    assert repr(graph.nodes[-1]).startswith(f"Node({len(graph.nodes) - 1}, linear, (2, 7, 50)")
+    assert len(repr(chain)) < 20_000

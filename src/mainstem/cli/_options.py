@@ -45,7 +45,7 @@ class Dtype(StrEnum):
 
 _MODEL = '"default", the model that comes with mainstem; a folder in Hugging Face format; or a hub id.'
 
-ModelArgument = Annotated[str, typer.Argument(metavar="[MODEL]", help=_MODEL, autocompletion=models, show_default=True)]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL, autocompletion=models, show_default=True)]
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL, autocompletion=models)]
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="Where to run, such as cpu, cuda or cuda:1.")]
 DtypeOption = Annotated[Dtype | None, typer.Option("--dtype", help="Cast the weights to this; as they are stored by default.")]

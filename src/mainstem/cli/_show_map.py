@@ -33,9 +33,13 @@ def shown(found: "StreamMap", name: str) -> Iterator["RenderableType"]:
 def _stream(stream: "Stream") -> Iterator["RenderableType"]:
     from rich.text import Text
 
+    from mainstem.find import bottleneck
+
     blocks = f"{len(stream.blocks)} blocks ({stream.block_kind})"
     about = f"  {blocks}, {len(stream.points) - 1} additions, width {_widths(stream)}"
     yield Text.assemble("\n", (f"stream {stream.name}".strip(), TITLE), (about, DIM))
+    for note in filter(None, (" > ".join(stream.classes), bottleneck(stream))):
+        yield Text(f"  {note}", DIM)
     yield _additions(stream)
     if stream.output:
         readout = _operations(stream.points[-1].onward) or "the last point itself"

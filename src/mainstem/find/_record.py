@@ -50,6 +50,10 @@ class Node:
     volatile: bool = False
     value: Tensor | None = None
 
+    def __repr__(self) -> str:
+        """Short: a node holds its operands, and their operands in turn, so that the whole of it would never end."""
+        return f"Node({self.index}, {self.op}, {tuple(self.shape)})"
+
     @property
     def op(self) -> str:
         """The operation's name, or the kind of leaf."""
@@ -77,6 +81,9 @@ class Graph:
     outputs: list[tuple[Path, Node]]
     above: list[int]
     weighted: list[int]
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self.nodes)} nodes)"
 
     def before(self, ancestor: Node, node: Node) -> bool:
         """Whether `node` is `ancestor` or depends on it."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
@@ -10,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import whole_file
 
 from ._river import river
 from ._svg import asset, element, plain
@@ -56,16 +55,8 @@ def save_page(record: dict[str, Any], path: str | os.PathLike[str]) -> Path:
     folder is missing or it is a folder itself.
     """
     place = Path(path)
-    if place.is_dir():
-        raise InputError(f"{place} is a folder; name a file in it, such as {place / 'trace.html'}.")
-    if not place.parent.is_dir():
-        raise InputError(f"{place}: there is no folder {place.parent}. Make it first: mkdir -p {place.parent}")
-    making = place.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
+    with whole_file(place) as making:
         making.write_text(page(record), encoding="utf-8")
-        os.replace(making, place)
-    finally:
-        making.unlink(missing_ok=True)
     return place
 
 
