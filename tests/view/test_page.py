@@ -119,5 +119,5 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 def test_a_place_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path):
     with pytest.raises(InputError, match="mkdir -p"):
         save_page(record(), tmp_path / "none" / "trace.html")
-    with pytest.raises(InputError, match=r"name a file in it.*trace\.html"):
+    with pytest.raises(InputError, match="name a file in it"):
         save_page(record(), tmp_path)
