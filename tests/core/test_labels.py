@@ -23,11 +23,12 @@ WRITES = st.builds(
     st.sampled_from(["attn", "mlp", "cross", "mixer", "conv"]),
     st.sampled_from(["", ".bias", ".B1", "2"]),
 )
-LABELS = st.builds(Label, WRITES, PLACES)
+LABELS = st.tuples(WRITES, PLACES)
 
 
 @given(LABELS)
-def test_what_is_written_is_read(label):
+def test_what_is_written_is_read(parts):
+    label = Label(*parts)
     assert parse_label(str(label)) == label
     assert parse_label(f"  {label} ") == label
     assert str(parse_label(str(label))) == str(label)
@@ -35,7 +36,7 @@ def test_what_is_written_is_read(label):
 
 @given(LABELS, LABELS)
 def test_different_labels_are_written_differently(one, two):
-    assert (str(one) == str(two)) == (one == two)
+    assert (str(Label(*one)) == str(Label(*two))) == (Label(*one) == Label(*two)) == (one == two)
 
 
 @given(STREAM, NUMBER, NUMBER, NUMBER)

@@ -45,6 +45,7 @@ def test_there_and_back(tree):
     again = from_plain(Tree, json.loads(json.dumps(to_plain(tree))))
     assert again == tree
     assert all(isinstance(site, Site) for site in again.sites)
+    assert to_plain(again) == to_plain(tree)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "mixtral", "t5", "resnet"])

@@ -70,7 +70,7 @@ def test_precision(folder, dtype):
 
 
 FUSED = pytest.mark.xfail(
-    raises=RuntimeError, reason="the map is recorded with the fused product of experts, which knows no float64"
+    raises=ms.InputError, reason="the map is recorded with the fused product of experts, which knows no float64"
 )
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mainstem.core import InputError, Parts
+from mainstem.core import Parts
 from mainstem.find import find
 from mainstem.score import component
 from mainstem.stream import Pass, carry, push, rows, take
@@ -192,22 +192,3 @@ def test_nothing_past_the_point_is_there():
     labels = [g.label for g in carry(main("gpt2"), 2).groups]
     assert labels == ["entry.embed", "entry.pos", "L0.attn", "L0.mlp"]
     close(total(carry(main("gpt2"), 0)), main("gpt2").point(0))
-
-
-def test_a_stream_without_a_readout_says_so():
-    class Bare(nn.Module):
-        """Its output cannot be followed back to the stream: it is sorted."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = ZOO["tabular_linear"]()[0]
-            self.body.norm = self.body.head = nn.Identity()
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x).sort(-1).values
-
-    module, x = Bare().double().eval(), torch.randn(6, 5).double()
-    run = take(module, find(module, x), (x,), {})
-    close(total(carry(run, 3)), run.point(3))
-    with pytest.raises(InputError, match="no readout to score"):
-        carry(run)
