@@ -265,3 +265,14 @@ def test_a_stream_that_leads_nowhere_is_refused():
 
     with pytest.raises(NotClosedError, match=r"from the last addition at blocks\.2/add no output can be reached"):
         find(Lost().eval(), rows(6, 16))
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout])
+def test_each_kind_of_dropout_by_itself(kind):
+    module = nn.Sequential(nets.TabularBlock(16), kind(0.1), nets.TabularBlock(16), nn.Linear(16, 2)).train()
+    with pytest.raises(InputError, match="dropout is active in 1: "):
+        find(module, rows(6, 16))
+    module[1].p = 0.0
+    assert find(module, rows(6, 16)).proof.closed
+    module[1].p = 0.1
+    assert find(module.eval(), rows(6, 16)).proof.closed

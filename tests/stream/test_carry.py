@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mainstem.core import Parts
 from mainstem.find import find
-from mainstem.score import component
+from mainstem.score import component, direct
 from mainstem.stream import Pass, carry, push, rows, take
 from stream._runs import main, passes, plant_biases
 from zoo import ZOO
@@ -182,6 +182,9 @@ def test_a_scaled_stream_operand():
     close(component(run, "L0.mlp"), first)
     close(carry(run)["L0.mlp"], 0.81 * first @ module.head.weight.detach().T)
     close(carry(run)["entry.embed"], 0.729 * module.stem(x).detach() @ module.head.weight.detach().T)
+    g = torch.randn_like(run.output())
+    close(direct(run, g)["L0.mlp"], (g * carry(run)["L0.mlp"]).sum(1))
+    close(direct(run, g, "neuron").sum(), (g * run.output()).sum(1))
 
 
 def total(parts: Parts) -> Tensor:

@@ -2,19 +2,21 @@
 
 import pickle
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import mainstem as ms
-from mainstem.stream import Edit
-from stream._runs import cast
+from mainstem.stream import Edit, take
+from stream._runs import built, cast, mapped
 from zoo import ZOO
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 
 
+@cache
 def model(name: str) -> tuple[ms.Model, Tensor]:
     """A model of the zoo in float64, mapped in float32, and its input."""
     module, args, kwargs = ZOO[name]()
@@ -27,10 +29,8 @@ def model(name: str) -> tuple[ms.Model, Tensor]:
 
 def by_hand(name: str, change: Callable[[nn.Module], None]) -> Tensor:
     """The logits of the same model with weights changed by hand."""
-    made, data = model(name)
-    with torch.no_grad():
-        change(made.module)
-    return made.trace(data).logits
+    module, args, kwargs = built(name, torch.float64, change)
+    return take(module, mapped(name), args, kwargs).output()
 
 
 def fill(*tensors: Tensor) -> None:
@@ -189,7 +189,7 @@ def test_edited_is_undone_also_by_an_error():
 
 
 def test_another_model_is_not_edited():
-    (one, data), (two, _) = model("gpt2"), model("gpt2")
+    (one, data), (two, _) = model("gpt2"), model.__wrapped__("gpt2")
     with one.edited(ms.zero("L0.mlp")):
         assert not torch.equal(one.trace(data).logits, two.trace(data).logits)
 
