@@ -455,3 +455,15 @@ def test_captured_tensors_have_gradients_where_asked():
     values = [seen.at(p.site) for p in points]
     grads = torch.autograd.grad(seen.result.sum(), values)
     assert all(bool((g != 0).any()) for g in grads)
+
+
+def test_a_tensor_that_is_put_in_is_not_overwritten():
+    """What another run had there is still that run's after a module has added to it in place."""
+    (module, args, kwargs), found = charted("resnet_inplace")
+    other = run(module, (args[0].flip(0),), kwargs, found.main.keys(), (), found.volatile)
+    for point in found.main.points[1:]:
+        for site in (point.site, point.stream, point.writes[0].site):
+            value = other.at(site)
+            before = value.clone()
+            run(module, args, kwargs, (), [Patch(site, lambda old, value=value: value)])
+            assert torch.equal(value, before)

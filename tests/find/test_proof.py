@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import nets
 from find._found import charted, mapped
-from mainstem.algebra import Program
+from mainstem.algebra import Program, tensors
 from mainstem.core import NoStreamError, NotClosedError
 from mainstem.find import Point, StreamMap, Write, find
 from mainstem.find._build import build, chosen
@@ -289,3 +289,13 @@ def test_what_a_traceback_prints_is_short():
     assert repr(graph) == f"Graph({len(graph.nodes)} nodes)"
     assert repr(graph.nodes[-1]).startswith(f"Node({len(graph.nodes) - 1}, linear, (2, 7, 50)")
     assert len(repr(chain)) < 20_000
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mixtral", "t5"])
+def test_a_proof_in_float64_computes_in_nothing_less(name):
+    """Norms and softmax that cast to float32 inside are raised with the rest, call by call."""
+    ready = prepared(name)
+    keys = {n.key for n in ready.graph.nodes if n.key and n.floating}
+    seen = ready.run(0, keys)
+    precisions = {t.dtype for call in seen.calls.values() for _, t in tensors((call.args, call.out)) if t.is_floating_point()}
+    assert precisions == {torch.float64}

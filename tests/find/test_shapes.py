@@ -176,3 +176,20 @@ def test_a_sum_of_writes_is_two_writes_also_where_a_view_of_it_is_made_that_nobo
     found = find(TwoSteps(peek).eval(), rows(6, 8))
     assert [len(p.writes) for p in found.main.points[1:]] == [2, 2]
     assert found.proof.closed
+
+
+class Overwritten(nets.TabularBlock):
+    """The sum is made anew and then overwritten by an activation in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu_()
+
+
+def test_a_sum_that_an_activation_overwrites():
+    module = nn.Sequential(*(Overwritten(8) for _ in range(4)), nn.Linear(8, 2)).eval()
+    found = find(module, rows(6, 8))
+    assert found.proof.closed
+    assert all([step.key[2] for step in p.face.steps] == ["relu_"] for p in found.main.points[1:])
+    assert not bool(
+        (run(module, (rows(6, 8),), {}, found.main.keys(), (), found.volatile).at(found.main.points[2].site) >= 0).all()
+    )

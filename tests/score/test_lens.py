@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mainstem.core import InputError
 from mainstem.score import Lens, lens
+from mainstem.score._lens import _row
 from mainstem.stream import Pass, take
 from stream._runs import built, main, mapped, passes, plant_biases, returned
 from zoo import ZOO
@@ -148,6 +149,18 @@ def test_the_rank_counts_those_above():
     for kth in (0, 3, 49):
         target = run.output().argsort(-1, descending=True)[..., kth]
         assert bool((lens(run, target).rank[-1] == kth).all())
+
+
+def test_tokens_that_are_ruled_out_add_nothing_and_what_is_no_number_stays_so():
+    """A logit of -inf makes 0 log 0, which is 0; a logit that is no number is not."""
+    logits = torch.tensor([[1.0, 2.0, -torch.inf], [0.5, torch.nan, 1.0]]).double()
+    final = torch.tensor([[2.0, 0.0, -torch.inf], [0.0, 0.0, 0.0]]).double().log_softmax(-1)
+    *_, entropy, kl = _row(logits, final, torch.tensor([0, 0]))
+    p, q = logits[0, :2].softmax(-1), final[0, :2].exp()
+    torch.testing.assert_close(entropy[0], -(p * p.log()).sum(), **TIGHT)
+    torch.testing.assert_close(kl[0], (q * (q / p).log()).sum(), **TIGHT)
+    assert bool(entropy[1].isnan())
+    assert bool(kl[1].isnan())
 
 
 def test_certain_points_give_numbers():

@@ -161,30 +161,52 @@ def test_soft_capped_logits_keep_the_caps_ratio():
     close(carry(run)["L0.mlp"], (component(run, "L0.mlp") * normed) @ module.lm_head.weight.T * ratio)
 
 
-def test_a_scaled_stream_operand():
-    class Scaled(nn.Module):
-        """x = 0.9 x + 0.5 f(x): the stream is scaled in the addition itself."""
+class Scaled(nn.Module):
+    """The stream is scaled in the addition itself or before it, a write is subtracted, or the stream, normed, from the write."""
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
-            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.head = nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 3, bias=False)
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
+        nn.init.normal_(self.norm.bias)
 
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.stem(x)
-            for layer in self.layers:
-                x = 0.9 * x + 0.5 * layer(F.gelu(x))
-            return self.head(x)
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        a, b, c, d = self.layers
+        x = 0.9 * x + 0.5 * a(F.gelu(x))
+        x = torch.add(b(F.gelu(x)), x, alpha=0.7)
+        x = self.norm(x - c(F.gelu(x)))
+        return self.head(d(F.gelu(x)) - x)
 
-    module, x = Scaled().double().eval(), torch.randn(4, 5).double()
+
+def test_factors_of_the_stream_and_of_writes():
+    module, x = Scaled().double().eval().requires_grad_(False), torch.randn(4, 5).double()
     run = take(module, find(module, x), (x,), {})
-    first = 0.5 * module.layers[0](F.gelu(module.stem(x))).detach()
-    close(component(run, "L0.mlp"), first)
-    close(carry(run)["L0.mlp"], 0.81 * first @ module.head.weight.detach().T)
-    close(carry(run)["entry.embed"], 0.729 * module.stem(x).detach() @ module.head.weight.detach().T)
+    a, b, c, d = module.layers
+    points = [module.stem(x)]
+    points += [0.9 * points[0] + 0.5 * a(F.gelu(points[0]))]
+    points += [0.7 * points[1] + b(F.gelu(points[1]))]
+    points += [points[2] - c(F.gelu(points[2]))]
+    read = module.norm(points[3])
+    written = [0.5 * a(F.gelu(points[0])), b(F.gelu(points[1])), -c(F.gelu(points[2])), d(F.gelu(read))]
+    assert {p.factor for p in run.stream.points} == {1.0, 0.7, -1.0}
     g = torch.randn_like(run.output())
-    close(direct(run, g)["L0.mlp"], (g * carry(run)["L0.mlp"]).sum(1))
-    close(direct(run, g, "neuron").sum(), (g * run.output()).sum(1))
+    parts, scores = carry(run), direct(run, g)
+
+    def onward(t: int, v: Tensor) -> Tensor:
+        v = v if t == 3 else -frozen_norm(module.norm, points[3], 0.7 * v if t == 0 else v)
+        return v @ module.head.weight.T
+
+    for t, vector in enumerate(written):
+        close(component(run, f"L{t}.mlp"), vector)
+        close(parts[f"L{t}.mlp"], onward(t, vector))
+        close(scores[f"L{t}.mlp"], (g * onward(t, vector)).sum(1))
+    close(parts["entry.embed"], onward(0, 0.9 * points[0]))
+    close(carry(run, 2)["entry.embed"], 0.63 * points[0])
+    shift = (-module.norm.bias @ module.head.weight.T).expand_as(g)
+    close(parts["L2.resid_post.bias"], shift)
+    close(scores["L2.resid_post.bias"], (g * shift).sum(1))
+    close(direct(run, g, "neuron").sum(), (g * module(x)).sum(1))
 
 
 def total(parts: Parts) -> Tensor:

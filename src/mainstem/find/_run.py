@@ -107,7 +107,7 @@ class Tap:
             args = (target.clone(), *args[1:])
         out = self._call(name, func, args, kwargs)
         for patch in patches:
-            out = put(out, patch.site.path, patch.change(dig(out, patch.site.path)))
+            out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path)))
         return out if target is None else target.copy_(out)
 
     def _call(self, name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -121,8 +121,14 @@ def _patch_argument(patch: Patch, name: str, args: Any, kwargs: dict[str, Any]) 
     if is_inplace(name, kwargs) and path == (0,):
         old.copy_(patch.change(old.clone()))
         return args, kwargs
-    new = patch.change(old)
+    new = _changed(patch, old)
     return (args, put(kwargs, path, new)) if where is kwargs else (put(args, path, new), kwargs)
+
+
+def _changed(patch: Patch, old: Tensor) -> Tensor:
+    """What an edit puts in, as a tensor of the module's own: one that was kept elsewhere must not be overwritten by it."""
+    new = patch.change(old)
+    return new if new is old else new.clone()
 
 
 def _copied(tree: Any) -> Any:

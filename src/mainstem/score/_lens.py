@@ -78,6 +78,12 @@ def _row(logits: Tensor, final: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     at = target.unsqueeze(-1)
     wanted = logits.gather(-1, at)
     rank = (logits > wanted).sum(-1)
-    entropy = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
-    kl = (final.exp() * (final - logprobs)).nan_to_num(0.0).sum(-1)
+    entropy = -_expected(logprobs, logprobs)
+    kl = _expected(final, final - logprobs)
     return tokens, top, wanted.squeeze(-1), logprobs.gather(-1, at).squeeze(-1), rank, entropy, kl
+
+
+def _expected(logprobs: Tensor, values: Tensor) -> Tensor:
+    """The mean of values, to which those of probability zero add nothing even where they are infinite."""
+    p = logprobs.exp()
+    return torch.where(p == 0, 0.0, p * values).sum(-1)
