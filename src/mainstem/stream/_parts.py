@@ -63,7 +63,7 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     g, made = write.factor * g, affine.adjoint(*likes)
 
     def adjoint(g: Tensor) -> tuple[Tensor, ...]:
-        return made(g.reshape(run.seen.at(write.site).shape))
+        return made(onto(g, run.seen.at(write.site).shape))
 
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
@@ -73,6 +73,14 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     if bool((constant != 0).any()):
         groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
     return groups
+
+
+def onto(g: Tensor, shape: torch.Size) -> Tensor:
+    """A direction on the stream as one on what was added: summed where that is spread over places.
+
+    Parameters: `g`; `shape`, of what was added.
+    """
+    return g.reshape(shape) if g.numel() == shape.numel() else g.sum_to_size(shape)
 
 
 def _nth(adjoint: Callable[[Tensor], tuple[Tensor, ...]], i: int, g: Tensor) -> Tensor:

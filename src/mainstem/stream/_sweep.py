@@ -183,7 +183,7 @@ def _parts(run: Pass, row: Row, level: str) -> list[Group]:
 def _carried(run: Pass, row: Row, group: Group, stop: int) -> Group:
     """A constant or rounding enters behind its transport: as the next stream operand, or at the output itself."""
     vectors = group.flat()
-    if row.kind == "constant" and row.start < len(run.stream.points):
+    if row.kind == "constant" and row.write is None and row.start < len(run.stream.points):
         vectors = run.stream.points[row.start].factor * vectors
     if row.start < len(run.stream.points):
         vectors = push(run, vectors, row.start, None if stop == len(run.stream.points) else stop)
