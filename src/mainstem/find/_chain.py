@@ -88,12 +88,12 @@ def upstream(graph: Graph, ends: list[Node], cut: dict[Node, set[Node]]) -> set[
 
 def parameters_of(node: Node) -> set[str]:
     """Names of the weights that meet data at a node. Parameters: `node`."""
-    names, stack = set(), [n for _, n in node.operands if n.pure]
+    names, stack = set(), [n for _, n in node.operands if n.pure or n.heavy]
     while stack:
         n = stack.pop()
         if n.leaf in ("param", "buffer") and n.heavy:
             names.add(n.name)
-        stack += [o for _, o in n.operands]
+        stack += [o for _, o in n.operands if o.pure or o.heavy]
     return names
 
 

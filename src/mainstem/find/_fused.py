@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._einsum import einsum
+
 Do = Callable[..., Any]
 Spelled = Callable[..., Any]
 _OPERANDS = ("tensor1", "tensor2", "mat1", "mat2", "batch1", "batch2", "end", "weight")
@@ -23,6 +25,8 @@ def spelled(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call
 
     Parameters: `name`, `args`, `kwargs`, the call's. Returns None for a call that is one thing, or adds to less than the whole.
     """
+    if name == "einsum":
+        return einsum(args)
     found = _SPELLED.get(name)
     if found is None or not args or not isinstance(args[0], Tensor) or kwargs.get("out") is not None:
         return None
