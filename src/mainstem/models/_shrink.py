@@ -18,13 +18,21 @@ _SIZES = (
     "encoder_num_hidden_layers decoder_num_hidden_layers num_experts_per_tok num_experts_per_token moe_top_k moe_topk "
     "top_k_experts"),
     (HEAD, "head_dim d_kv qk_nope_head_dim v_head_dim global_head_dim kv_channels attention_head_size swa_head_dim "
-    "linear_key_head_dim linear_value_head_dim"),
-    (4, "num_experts n_routed_experts num_local_experts moe_num_experts qk_rope_head_dim"),
+    "linear_key_head_dim linear_value_head_dim mamba_d_state state_size ssm_state_size index_head_dim laurel_rank mamba_chunk_size chunk_size"
+    " hidden_size_per_layer_input index_topk mamba_d_ssm"),
+    (4, "num_experts n_routed_experts num_local_experts moe_num_experts qk_rope_head_dim rotary_dim mamba_n_heads "
+    "linear_num_key_heads linear_num_value_heads index_n_heads zero_expert_num num_codebooks mamba_num_heads"),
     (128, "max_position_embeddings n_positions n_ctx max_source_positions max_target_positions max_seq_len"),
-    (16, "kv_lora_rank q_lora_rank"),
+    (16, "kv_lora_rank q_lora_rank mamba_d_head mamba_head_dim lru_width o_lora_rank"),
 )
 SIZES = {key: size for size, keys in _SIZES for key in keys.split()}
 DEPTHS = {key for key, size in SIZES.items() if size == 2 and "layer" in key}
+# Numbers that are there for a few layers, groups or steps.
+_CAPPED = {"first_k_dense_replace": 1, "num_dense_layers": 1, "moe_layer_start_index": 1, "n_group": 2, "topk_group": 1,
+    "num_expert_group": 2, "n_groups": 2, "mamba_n_groups": 2}
+# Multipliers of one would hide that they are there.
+_LIVELY = {"initializer_range": 0.2, "init_std": 0.2, "residual_multiplier": 0.6, "embedding_multiplier": 1.7,
+    "logits_scaling": 3.0, "attention_multiplier": 0.4}
 _GROUPED = {"num_key_value_heads": "num_attention_heads", "num_kv_heads": "num_attention_heads", "kv_n_heads": "n_heads"}
 
 
@@ -70,15 +78,23 @@ def _condensed(default: dict[str, Any], depth: int) -> dict[str, list[Any]]:
 
 
 def _scalar(key: str, value: Any, default: dict[str, Any]) -> Any:
-    if isinstance(value, bool) or value is None:
+    if value is None:
+        return {"head_dim": HEAD, "num_key_value_heads": HEADS}.get(key)
+    if isinstance(value, bool):
         return False if key == "use_cache" else None
+    if key == "head_dim" and value == default.get("qk_rope_head_dim"):
+        return SIZES["qk_rope_head_dim"]
+    if isinstance(value, float):
+        return _LIVELY.get(key) if key in ("initializer_range", "init_std") or value == 1.0 else None
+    if not isinstance(value, int):
+        return None
+    if key in _CAPPED:
+        return min(value, _CAPPED[key])
     if key in _GROUPED and isinstance(value, int):
         heads = default.get(_GROUPED[key]) or default.get("num_attention_heads")
         return HEADS if value == heads else min(value, GROUPS)
     if key.endswith(("_token_id", "_token_index")) and isinstance(value, int):
         return _token(key, value)
-    if key in ("initializer_range", "init_std", "initializer_factor", "init_scale"):
-        return 0.2 if key in ("initializer_range", "init_std") else None
     if key in SIZES and isinstance(value, int):
         return min(value, SIZES[key]) if key not in ("vocab_size",) else SIZES[key]
     return None
