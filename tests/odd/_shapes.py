@@ -1,0 +1,41 @@
+"""What a module gives back, and numbers that are not real."""
+
+import torch
+from torch import Tensor, nn
+
+from mainstem.core import NoStreamError
+
+from ._registry import Residual, W, note, odd, refused
+
+
+@odd(3)
+class Several(Residual):
+    """Returns a tuple of a dictionary and nothing."""
+
+    def forward(self, x: Tensor) -> tuple:
+        return {"logits": super().forward(x), "loss": None}, None
+
+
+@odd(3)
+class Nested(Residual):
+    """The output is made in a module inside a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Sequential(nn.Identity(), nn.LayerNorm(W)), nn.Linear(W, 3))
+
+
+@refused(NoStreamError, "complex")
+class Complex(nn.Module):
+    """A stream of complex numbers, read by its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ws = nn.ParameterList(torch.randn(W, W, dtype=torch.complex64) for _ in range(3))
+        self.head = nn.Linear(W, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = note(x.to(torch.complex64))
+        for w in self.ws:
+            x = note(x + (x * x.abs()) @ w)
+        return self.head(x.abs())
