@@ -147,9 +147,16 @@ class Model:
         finally:
             self._edits.reset(token)
 
-    def verify(self) -> Verification:
-        """Proves the map and closes every decomposition on an example, row by row."""
-        return verify(self.loaded, lambda: self.map)
+    def verify(self, *args: Any, **kwargs: Any) -> Verification:
+        """Proves the map and closes every decomposition on one input, row by row.
+
+        Parameters: `args` and `kwargs`, what the module is called with; an example of the model's form where there are none.
+        Raises `NoStreamError` for a module without a stream, `InputError` where the form of its input is not known.
+        """
+        if args or kwargs:
+            return verify(self.loaded, lambda: self.map_with(*args, **kwargs), args, kwargs)
+        ready = example(self.loaded)
+        return verify(self.loaded, lambda: self.map, ready.args, ready.kwargs)
 
     def __repr__(self) -> str:
         known = f", {len(self._map.main.points) - 1} additions, width {self._map.main.width}" if self._map else ""

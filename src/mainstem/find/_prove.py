@@ -64,11 +64,7 @@ def examine(lab: Lab) -> Proof:
     for s, r in each:
         _finite(s, r)
     worst, limit = max((_closure(s, r, lab.dtype) for s, r in each), key=_share)
-    continuity = _largest(_continuity(s, r) for s, r in each)
-    if not worst <= limit:
-        raise NotClosedError(f"closure: entry and writes miss the stream by {worst:.3g}, the bound is {limit:.3g} ({lab.dtype}).")
-    if not continuity <= continuity_limit(lab.dtype):
-        raise NotClosedError(f"continuity: the transports between additions miss the stream by {continuity:.3g} of its size.")
+    continuity = _largest(_continuity(s, r, lab.dtype) for s, r in each)
     cut, cuts, bypass = _cut(lab, lab.graph, lab.chains)
     end = _output(lab.graph, lab.map.main)
     around = () if end is None else uncovered(lab.graph, lab.chains[0], end)
@@ -159,7 +155,8 @@ def _keys(found: StreamMap) -> set[Key]:
 
 def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float, float]:
     """The stream rebuilt from the entry's parts, the transports and the writes, against the stream that was seen."""
-    misses, rebuilt = [], torch.zeros(())
+    misses: list[tuple[float, float]] = []
+    rebuilt = torch.zeros(())
     for p, before in zip(stream.points, (None, *stream.points), strict=False):
         pieces = [w.factor * seen.at(w.site) for w in p.writes]
         if before is not None:
@@ -167,7 +164,16 @@ def _closure(stream: Stream, seen: Captured, dtype: torch.dtype) -> tuple[float,
         nothing = torch.zeros_like(seen.at(p.site))
         rebuilt, size = sum(pieces, nothing), sum((piece.abs() for piece in pieces), nothing)
         misses.append((error(rebuilt, seen.at(p.site)), max(bound(dtype, size) * len(stream.points), 1e-300)))
+        if not misses[-1][0] <= misses[-1][1]:
+            raise NotClosedError(
+                f"closure: at {p.name} ({show(p.site.key)}) entry and writes miss the stream by {misses[-1][0]:.3g}, the bound is "
+                f"{misses[-1][1]:.3g} ({dtype}); {_up_to(before)}."
+            )
     return max(misses, key=_share)
+
+
+def _up_to(before: Point | None) -> str:
+    return f"up to {before.name} the chain closes" if before else "it is the first point"
 
 
 def transport(p: Point, seen: Captured, value: Tensor) -> Tensor:
@@ -178,7 +184,7 @@ def transport(p: Point, seen: Captured, value: Tensor) -> Tensor:
     return p.onward.bind(seen.calls)(p.face.bind(seen.calls)(value))
 
 
-def _continuity(stream: Stream, seen: Captured) -> float:
+def _continuity(stream: Stream, seen: Captured, dtype: torch.dtype) -> float:
     """The largest miss of frozen and of true transports at the run's own points, as a share of the value's size."""
     misses = []
     for p, after in zip(stream.points, stream.points[1:], strict=False):
@@ -187,11 +193,18 @@ def _continuity(stream: Stream, seen: Captured) -> float:
         scale = float(operand.abs().max()) or 1.0
         live = p.onward.bind(seen.calls).live(p.face.bind(seen.calls).live(value))
         misses += [error(transport(p, seen, value), operand) / scale, error(live, operand) / scale]
+        _continues(_largest(misses[-2:]), f"from {p.name} to {after.name} ({show(after.stream.key)})", dtype)
     if stream.output is not None:
         last, out = stream.points[-1], seen.at(stream.output)
         frozen = transport(last, seen, seen.at(last.site))
         misses.append(error(frozen, out) / (float(out.abs().max()) or 1.0))
+        _continues(misses[-1], f"from {last.name} to the output ({show(stream.output.key)})", dtype)
     return _largest(misses)
+
+
+def _continues(miss: float, where: str, dtype: torch.dtype) -> None:
+    if not miss <= continuity_limit(dtype):
+        raise NotClosedError(f"continuity: {where} the transport misses the stream by {miss:.3g} of its size.")
 
 
 def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple[str, ...]]:
@@ -207,12 +220,12 @@ def _cut(lab: Lab, graph: Graph, chains: list[Chain]) -> tuple[float, int, tuple
             sites = crossing(graph, chain.points[t], end)
             bypass |= {origin(graph, n, ends): None for _, n in sites}
             misses.append(_swap(lab, stream, t, [site for site, _ in sites] + places(chain.points[t])))
-    worst, limit = _largest(misses), _AMPLIFIED * torch.finfo(lab.dtype).eps
-    if not worst <= limit:
-        raise NotClosedError(
-            f"cut: with a point replaced by another input's, what follows differs from that input's by {worst:.3g} of its size."
-        )
-    return worst, len(misses), tuple(dict.fromkeys(describe(n) for n in bypass))
+            if not misses[-1] <= _AMPLIFIED * torch.finfo(lab.dtype).eps:
+                raise NotClosedError(
+                    f"cut: with {stream.points[t].name} ({show(stream.points[t].site.key)}) replaced by another input's, what follows "
+                    f"differs from that input's by {misses[-1]:.3g} of its size."
+                )
+    return _largest(misses), len(misses), tuple(dict.fromkeys(describe(n) for n in bypass))
 
 
 def _swap(lab: Lab, stream: Stream, t: int, crossings: list[Site]) -> float:
