@@ -11,7 +11,18 @@ class Alpha(Residual):
     """torch.add, torch.sub and the reversed difference with a factor for what is added."""
 
     def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
-        return (torch.add(x, f(x), alpha=0.5), torch.sub(x, f(x), alpha=2), torch.rsub(f(x), x))[i]
+        call, first, second, alpha = ((torch.add, x, f(x), 0.5), (torch.sub, x, f(x), 2), (torch.rsub, f(x), x, 1.5))[i]
+        return call(first, second, alpha=alpha)
+
+
+@odd(3)
+class DeadEnds(Residual):
+    """Additions that look like the stream's, of which nothing is read."""
+
+    def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
+        aside = x + f(x) * 2
+        aside = aside + f(aside)
+        return x + f(x)
 
 
 @odd(3)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._registry import Branch, Residual, W, branches, linears, note, odd, scalars
+from ._registry import Residual, W, branches, linears, note, odd, scalars
 
 
 @odd(3)
@@ -161,10 +161,6 @@ class SoftMixture(Residual):
         each = torch.stack([expert(x) for expert in self.experts[i]], 1)
         return x + torch.einsum("be,bed->bd", self.routers[i](x).softmax(-1), each)
 
-    def forward(self, x: Tensor) -> Tensor:
-        del self.fs[2:]
-        return super().forward(x)
-
 
 @odd(3, bypass=True)
 class Film(nn.Module):
@@ -184,18 +180,18 @@ class Film(nn.Module):
 
 @odd(2, bypass=True)
 class HyperNetwork(nn.Module):
-    """A side input makes the matrix that a branch multiplies the stream by."""
+    """A side input makes the matrix that a branch's result is multiplied by."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.makers, self.head = nn.Linear(5, W), linears(2, 3, W * W), nn.Linear(W, 3)
+        self.stem, self.makers, self.fs, self.head = nn.Linear(5, W), linears(2, 3, W * W), linears(2), nn.Linear(W, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x, c = x.split([5, 3], 1)
         x = note(self.stem(x))
-        for maker in self.makers:
+        for maker, f in zip(self.makers, self.fs, strict=True):
             matrix = maker(c).view(-1, W, W)
-            x = note(x + torch.bmm(matrix, torch.tanh(x).unsqueeze(-1)).squeeze(-1))
+            x = note(x + torch.bmm(matrix, f(torch.tanh(x)).unsqueeze(-1)).squeeze(-1))
         return self.head(x)
 
 
@@ -216,7 +212,8 @@ class MixedPrecision(Residual):
     def __init__(self) -> None:
         super().__init__()
         for f in self.fs:
-            f[1:].to(torch.bfloat16)
+            f[1].to(torch.bfloat16), f[3].to(torch.bfloat16)
 
-    def step(self, x: Tensor, f: Branch, i: int) -> Tensor:
-        return x + f[1:](f[0](x).to(torch.bfloat16)).float()
+    def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
+        norm, up, act, down = f
+        return x + down(act(up(norm(x).to(torch.bfloat16)))).float()

@@ -16,8 +16,8 @@ class Reversible(nn.Module):
         self.fs, self.gs = branches(), branches()
 
     def forward(self, x: Tensor) -> Tensor:
-        a, b = self.stem(x).chunk(2, -1)
-        note(a, 0), note(b, 1)
+        x = note(note(self.stem(x), 0), 1)
+        a, b = x.chunk(2, -1)
         for f, g in zip(self.fs, self.gs, strict=True):
             a = note(a + f(b), 0)
             b = note(b + g(a), 1)
@@ -77,7 +77,7 @@ class ParallelCopies(nn.Module):
         return self.head(x.sum(1))
 
 
-@odd(2, 2, bypass=True)
+@odd(4, bypass=True)
 class DepthWeighted(Residual):
     """After a block, a learned mixture of all points so far takes the stream's place."""
 
@@ -94,7 +94,10 @@ class DepthWeighted(Residual):
         return self.head(x)
 
 
-@odd(2, inputs=sequence, bypass=True, around=("skips.0", "skips.1", "ins.0", "ins.1", "gates.0", "gates.1"))
+AROUND = ("stem", "ins.0", "gates.0", "skips.0", "outs.0", "ins.1", "gates.1", "skips.1")
+
+
+@odd(2, inputs=sequence, bypass=True, around=AROUND)
 class SkipSum(nn.Module):
     """As WaveNet: x + out(h) goes on, skip(h) of every block is added up beside, and only that sum is read."""
 
@@ -112,7 +115,7 @@ class SkipSum(nn.Module):
         return self.head(torch.relu(total))
 
 
-@odd(2, bypass=True, around=("trunks.0", "fores.0", "trunks.1", "fores.1"))
+@odd(2, bypass=True, around=("trunks.0", "fores.0", "backs.0", "trunks.1", "fores.1"))
 class DoublyResidual(nn.Module):
     """As N-BEATS: what a block explains is taken from the stream, what it foresees is added up beside."""
 

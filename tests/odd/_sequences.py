@@ -258,7 +258,7 @@ class Latents(nn.Module):
         self.q, self.v = linears(2), linears(2)
 
     def forward(self, data: Tensor) -> Tensor:
-        x, first = self.latents.expand(len(data), -1, -1), True
+        x = self.latents.expand(len(data), -1, -1)
         for q, v, f in zip(self.q, self.v, self.fs, strict=True):
             x = x + F.scaled_dot_product_attention(q(x)[:, None], data[:, None], v(data)[:, None])[:, 0]
             note(x)

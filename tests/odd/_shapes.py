@@ -1,7 +1,10 @@
 """What a module gives back, and numbers that are not real."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mainstem.core import NoStreamError
 
@@ -23,6 +26,38 @@ class Nested(Residual):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Sequential(nn.Sequential(nn.Identity(), nn.LayerNorm(W)), nn.Linear(W, 3))
+
+
+class Swish(torch.autograd.Function):
+    """An operation with a derivative of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(x)
+        return g * s * (1 + x * (1 - s))
+
+
+@odd(3)
+class OwnFunction(Residual):
+    """Branches with an autograd function that somebody wrote."""
+
+    def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
+        norm, up, _, down = f
+        return x + down(Swish.apply(up(norm(x))))
+
+
+@odd(3)
+class Checkpointed(Residual):
+    """Branches that would be run again for their gradient."""
+
+    def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
+        return x + checkpoint(f, x, use_reentrant=False)
 
 
 @refused(NoStreamError, "complex")
