@@ -12,7 +12,7 @@ from mainstem.core import Key, Path
 
 from ._record import Node
 
-TRANSPORT = frozenset(("shape", "scale", "sum", "norm", "act", "pool"))
+TRANSPORT = frozenset(("shape", "scale", "sum", "norm", "act", "pool", "mix"))
 LINEAR = TRANSPORT | {"weight", "product", "join"}
 _WORDS = {"other": 1, "mat2": 1, "tensor2": 1, "source": 3, "src": 3}
 
@@ -33,15 +33,20 @@ def carriers(node: Node, sorts: frozenset[str]) -> list[tuple[Path, Node]]:
     live: list[tuple[Path, Node]]
     live = [(path, n) for path, n in node.operands if _position(path) in found.operands and len(path) == 1 and n.data]
     if sort == "scale":
-        return [(path, n) for path, n in live if n.numel() == node.numel()]
-    return live
+        whole = [(path, n) for path, n in live if n.numel() == node.numel()]
+        return whole or live  # an outer product: a vector spread over copies by a weight for each
+    return [(path, n) for path, n in live if n.shape == node.shape] if sort == "mix" else live
 
 
 def _sort(node: Node, found: Rule) -> str:
-    """A product is "weight" where one factor comes from parameters, and stays a "product" of data with data otherwise."""
+    """A product is "weight" where one factor comes from parameters, and a "mix" where it is of data with data and keeps the
+    shape of one: copies of the stream, or positions, blended. What else there is of products stays a "product"."""
     if found.sort != "product":
         return found.sort
-    return "weight" if any(n.heavy for path, n in node.operands if _position(path) in found.operands) else "product"
+    factors = [n for path, n in node.operands if _position(path) in found.operands]
+    if any(n.heavy for n in factors):
+        return "weight"
+    return "mix" if any(n.shape == node.shape for n in factors) else "product"
 
 
 def _position(path: Path) -> int:

@@ -15,7 +15,7 @@ class Chain:
     sums: list[Sum]
     ways: list[Carry]
     entry_sum: Sum | None = None
-    covered: frozenset[str] = field(default_factory=frozenset)
+    covered: frozenset[Node] = field(default_factory=frozenset)
 
     @property
     def points(self) -> list[Node]:
@@ -28,7 +28,7 @@ class Chain:
 
 
 def chains(graph: Graph, residuals: dict[Node, Sum], others: list[Sum]) -> list[Chain]:
-    """Every maximal chain of residual additions, each with the weights that reach the output only through its writes.
+    """Every maximal chain of residual additions, each with the operations that reach the output only through its writes.
 
     Parameters: `graph`; `residuals`, from `residual`; `others`, all sums, among which the entry may be.
     """
@@ -43,8 +43,10 @@ def chains(graph: Graph, residuals: dict[Node, Sum], others: list[Sum]) -> list[
     return sorted(found, key=lambda c: (-len(c.covered), -len(c.sums)))
 
 
-def covered(graph: Graph, chain: Chain) -> frozenset[str]:
-    """The parameters of operations that reach the output through writes of the chain and in no other way.
+def covered(graph: Graph, chain: Chain) -> frozenset[Node]:
+    """The operations with weights that reach the output through writes of the chain and in no other way.
+
+    Operations, not weights: a module that is called again elsewhere is not covered there by being covered here.
 
     Parameters: `graph`; `chain`.
     """
@@ -52,11 +54,7 @@ def covered(graph: Graph, chain: Chain) -> frozenset[str]:
     cut |= {n: cut[s.node] for s in chain.sums for n in s.inner}
     bare = upstream(graph, [n for _, n in graph.outputs], cut)
     through = upstream(graph, chain.writes(), {})
-    used: set[str] = set()
-    for node in graph.nodes:
-        if node.weighted and node in through and node not in bare:
-            used |= parameters_of(node)
-    return frozenset(used)
+    return frozenset(node for node in through - bare if node.weighted)
 
 
 def upstream(graph: Graph, ends: list[Node], cut: dict[Node, set[Node]]) -> set[Node]:

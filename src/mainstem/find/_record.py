@@ -19,8 +19,9 @@ _VIEWS = frozenset(
     "view reshape permute transpose contiguous to type float squeeze unsqueeze flatten unflatten expand T mT detach alias "
     "movedim swapaxes t view_as reshape_as".split()
 )
-# Only the shape of what these read shows in what they make.
-_FORMS = frozenset("zeros_like ones_like empty_like new_zeros new_ones new_empty rand_like randn_like".split())
+# Only the shape of what these read shows in what they make; of the second group, the shape of all but the first operand.
+_FORMS = frozenset("zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full rand_like randn_like".split())
+_SHAPED_LIKE = frozenset("expand_as view_as reshape_as type_as".split())
 FrameTrail = tuple[tuple[str, int, str], ...]
 
 
@@ -129,7 +130,7 @@ class _Recorder:
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.guard.check(key, name, args, kwargs)
-        read = [] if name in _FORMS else [*tensors(args), *tensors(kwargs)]
+        read = [] if name in _FORMS else [*tensors(args[:1] if name in _SHAPED_LIKE else args), *tensors(kwargs)]
         operands = tuple((path, self.node(t)) for path, t in read)
         overwrites = is_inplace(name, kwargs) and bool(operands)
         out = call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)

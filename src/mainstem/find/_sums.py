@@ -117,14 +117,16 @@ def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset
 
 
 def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals: dict[Node, Sum]) -> int | None:
-    best: tuple[int, int, int] | None = None
+    """Which term the others are computed from: the one from the latest addition, with the fewest older values of the stream
+    beside it, and of those left the one that goes back furthest (a gate on a write may come from the stream too)."""
+    found: list[tuple[int, int, int, int]] = []
     for i, own in enumerate(origins):
         latest = max((n.index for n in own if n in residuals), default=-1)
         for source in own:
             again = _added_again(graph, source, i, s, origins) if source.data else None
             if again is not None:
-                best = max(best or (latest, -again, -i), (latest, -again, -i))
-    return None if best is None else -best[2]
+                found.append((latest, -again, -source.index, -i))
+    return -max(found)[-1] if found else None
 
 
 def _added_again(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> int | None:

@@ -13,6 +13,8 @@ _MIXING = frozenset(
     "conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll lstm gru rnn_tanh rnn_relu fft rfft fft_rfft fft_fft fft_fft2".split()
 )
 _GATES = TRANSPORT - {"sum", "pool"}
+# An output projection in several factors, or a norm before it: linear in the heads once the norm is frozen.
+_PROJECTIONS = frozenset(("shape", "weight", "norm", "join"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
             sources.append(_attention_source(end, since))
             continue
         path, h = next((path, n) for path, n in carriers(end, frozenset(("weight",))))
-        heads = carry(h, lambda n: _attends(n) is not None, _GATES, since.index)
+        heads = _heads_behind(h, _GATES, since) or _heads_behind(h, _PROJECTIONS, since)
         step = Carry(end, {end: [(path, h)]}, [h])
-        if heads is not None and len(heads.sources) == 1:
+        if heads is not None:
             ways.append(step.extended([heads]) if heads.live else step)
             inputs.append(heads.sources[0])
             sources.append(_attention_source(heads.sources[0], since))
@@ -78,6 +80,12 @@ def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
             inputs.append(h)
             sources.append(_linear_source(end, path, h))
     return way.extended(ways), inputs, sources
+
+
+def _heads_behind(h: Node, sorts: frozenset[str], since: Node) -> Carry | None:
+    """The way from one attention's result to what a write's last linear operation reads."""
+    way = carry(h, lambda n: _attends(n) is not None, sorts, since.index)
+    return way if way is not None and len(way.sources) == 1 else None
 
 
 def _is_linear(node: Node) -> bool:
