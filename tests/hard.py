@@ -103,7 +103,7 @@ hard("minimax", "MiniMax", adds=(4,), outs=(("mlp", "model.layers.{}.mlp", 1.3),
 )  # fmt: skip
 hard("doge", "Doge", adds=(4,), heads=4, outs=BOTH)(SMALL, GROUPED)
 hard("albert", "Albert", "ForMaskedLM", adds=(6,), heads=4)(SMALL, embedding_size=16, num_hidden_layers=3)
-hard("hrm", "HrmText", adds=(4, 4), heads=4, bypass=True)(SMALL, head_dim=8, num_layers_per_stack=1, H_cycles=2, L_cycles=2, L_bp_cycles=[1, 1], embedding_scale=2.0)
+hard("hrm", "HrmText", adds=(), heads=4, bypass=True)(SMALL, num_hidden_layers=6, head_dim=8, num_layers_per_stack=1, H_cycles=2, L_cycles=2, L_bp_cycles=[1, 1], embedding_scale=2.0)
 hard("mamba2", "Mamba2", adds=(2,))(
     without("attention", "inter"), num_heads=8, head_dim=8, state_size=4, n_groups=2, chunk_size=4
 )
