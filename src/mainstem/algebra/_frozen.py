@@ -87,6 +87,12 @@ def relu(call: Call, live: Live) -> torch.Tensor:
     return live[(0,)] * (call.args[0] > 0)
 
 
+def gated(call: Call, live: Live) -> torch.Tensor:
+    """The first half of v times the sigmoid of the second half of x."""
+    x, dim = call.args[0], call.parameter(1, "dim", -1)
+    return live[(0,)].chunk(2, dim)[0] * x.chunk(2, dim)[1].sigmoid()
+
+
 def max_pool(call: Call, live: Live) -> torch.Tensor:
     """Picks from v the places that held the maxima of x."""
     x, v = call.args[0], live[(0,)]

@@ -62,6 +62,7 @@ RULES: dict[str, Rule] = {
     "div": Rule("scale"),
     "divide": Rule("scale"),
     "neg": Rule("scale"),
+    "glu": Rule("scale", form=frozen.gated),
     "add": Rule("sum", (0, 1)),
     "sub": Rule("sum", (0, 1)),
     "rsub": Rule("sum", (0, 1)),

@@ -145,7 +145,7 @@ class Trace:
         source = write.writer.sources[0] if write.writer else None
         if source is None or source.attention is None:
             raise InputError(f"{write.label} is no attention; its kind is {write.kind}.")
-        seen, batch = self.run.again(needed(write)), self.run.point(0).shape[0]
+        seen, batch = self.run.again(needed(write)), self.run.prompts
         z = heads(self.run.lift(seen.at(source.site)), batch)
         return factors(source.attention, seen, z, batch, self.run.edited(source.site))[0], z
 

@@ -118,13 +118,14 @@ def _proofs(found: StreamMap, proof: Proof) -> Iterator[dict[str, Any]]:
         ", ".join(proof.uncovered[:4]) or "no weights reach the output around the stream",
     )
     yield _row("response", proof.response, None, True, "one write removed: the end changes as carried")
-    taken = sum(w.writer is not None for w in main.writes)
+    made = [w for w in main.writes if w.kind not in ("skip", "side", "constant")]
+    taken = sum(w.writer is not None for w in made)
     yield _row(
         "writers",
         None,
         None,
-        taken == len([w for w in main.writes if w.kind != "skip"]),
-        f"{taken} of {len(main.writes)} writes traced to their last linear operation",
+        taken == len(made),
+        f"{taken} of {len(made)} writes traced to their last linear operation",
     )
 
 

@@ -9,6 +9,7 @@ from . import _names as names
 from ._carry import LINEAR, Carry, carry
 from ._chain import Chain, chains
 from ._cut import is_inside, is_recurrence
+from ._join import joined
 from ._map import Point, Stream, Write
 from ._record import Graph, Node, overwritten
 from ._stream_map import StreamMap
@@ -30,14 +31,12 @@ def chosen(graph: Graph) -> list[Chain]:
     streams = [c for c in found if c not in loops and not any(is_inside(graph, c, loop) for loop in loops)]
     if not streams:
         raise NoStreamError(_recurrent(loops[0]))
-    main, *others = streams
-    picked = [main]
-    for chain in others:
+    picked: list[Chain] = []
+    for chain in streams:
         shared = {s.node for c in picked for s in c.sums} & {s.node for s in chain.sums}
-        nested = any(graph.before(c.entry, n) for c in picked for n in (chain.entry, *chain.writes()))
-        if not shared and not nested:
+        if not shared and not any(is_inside(graph, chain, c) for c in picked):
             picked.append(chain)
-    return picked
+    return joined(graph, picked)
 
 
 def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
@@ -64,7 +63,11 @@ def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
     if len(picked) == 1:
         return [""]
     main, *others = picked
-    feeds = [c for c in others if any(graph.before(c.sums[-1].node, w) for w in main.writes())]
+    feeds = [
+        c
+        for c in others
+        if any(graph.before(c.points[-1], w) for w in main.writes()) and not graph.before(main.entry, c.points[-1])
+    ]
     if len(feeds) == len(others) == 1:
         return ["dec", "enc"]
     return [f"s{i}" for i in range(len(picked))]
@@ -154,8 +157,11 @@ def _entry_writes(chain: Chain) -> list[Write]:
 
 def _write(graph: Graph, chain: Chain, t: int, i: int, block: int) -> Write:
     term, before = chain.sums[t - 1].terms[i], chain.points[t - 1]
+    if not term.node.data:
+        return Write("", "constant", block, term.site, term.factor, _module(term.node))
     if not graph.weights_between(before, term.node):
-        return Write("skip", "skip", block, term.site, term.factor, _module(term.node))
+        older = any(graph.before(p, term.node) for p in chain.points[:t])
+        return Write("", "skip" if older else "side", block, term.site, term.factor, _module(term.node))
     made = writer(graph, term.node, before, chain.entry)
     return Write("", made.kind if made else "write", block, term.site, term.factor, _module(term.node), made)
 

@@ -31,7 +31,11 @@ def carriers(node: Node, sorts: frozenset[str]) -> list[tuple[Path, Node]]:
     if sort == "join":
         return [(path, n) for path, n in node.operands if path[0] == 0 and n.data]
     live: list[tuple[Path, Node]]
-    live = [(path, n) for path, n in node.operands if _position(path) in found.operands and len(path) == 1 and n.data]
+    live = [
+        (path, n)
+        for path, n in node.operands
+        if _position(path) in found.operands and len(path) == 1 and n.data and not (sort == "weight" and n.heavy)
+    ]
     if sort == "scale":
         whole = [(path, n) for path, n in live if n.numel() == node.numel()]
         return whole or live  # an outer product: a vector spread over copies by a weight for each

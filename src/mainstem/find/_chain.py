@@ -30,9 +30,11 @@ class Chain:
 def chains(graph: Graph, residuals: dict[Node, Sum], others: list[Sum]) -> list[Chain]:
     """Every maximal chain of residual additions, each with the operations that reach the output only through its writes.
 
+    The chain that covers most comes first; of equals the one that least goes around, then the longest.
+
     Parameters: `graph`; `residuals`, from `residual`; `others`, all sums, among which the entry may be.
     """
-    links = {node: _link(s, residuals, others) for node, s in residuals.items()}
+    links = {node: _link(graph, s, residuals, others) for node, s in residuals.items()}
     before = {way.sources[-1] for way in links.values() if way is not None}
     found = []
     for node in residuals:
@@ -40,7 +42,7 @@ def chains(graph: Graph, residuals: dict[Node, Sum], others: list[Sum]) -> list[
             found.append(_chain(node, links, residuals, others))
     for chain in found:
         chain.covered = covered(graph, chain)
-    return sorted(found, key=lambda c: (-len(c.covered), -len(c.sums)))
+    return sorted(found, key=lambda c: (-len(c.covered), len(around(graph, [c])), -len(c.sums)))
 
 
 def covered(graph: Graph, chain: Chain) -> frozenset[Node]:
@@ -55,6 +57,17 @@ def covered(graph: Graph, chain: Chain) -> frozenset[Node]:
     bare = upstream(graph, [n for _, n in graph.outputs], cut)
     through = upstream(graph, chain.writes(), {})
     return frozenset(node for node in through - bare if node.weighted)
+
+
+def around(graph: Graph, chains: list[Chain], outputs: list[Node] | None = None) -> set[Node]:
+    """The operations with weights that reach the outputs by a way that avoids the last points of chains.
+
+    Parameters: `graph`; `chains`; `outputs`, all of the module's where none are named.
+    """
+    ends = [n for _, n in graph.outputs] if outputs is None else outputs
+    lasts = [c.points[-1] for c in chains]
+    found = upstream(graph, ends, {last: {n for _, n in last.operands} for last in lasts})
+    return {n for n in found if n.weighted and n not in lasts and not any(graph.before(last, n) for last in lasts)}
 
 
 def upstream(graph: Graph, ends: list[Node], cut: dict[Node, set[Node]]) -> set[Node]:
@@ -75,16 +88,16 @@ def upstream(graph: Graph, ends: list[Node], cut: dict[Node, set[Node]]) -> set[
 
 def parameters_of(node: Node) -> set[str]:
     """Names of the weights that meet data at a node. Parameters: `node`."""
-    names, stack = set(), [n for _, n in node.operands if n.pure]
+    names, stack = set(), [n for _, n in node.operands if n.pure or n.heavy]
     while stack:
         n = stack.pop()
         if n.leaf in ("param", "buffer") and n.heavy:
             names.add(n.name)
-        stack += [o for _, o in n.operands]
+        stack += [o for _, o in n.operands if o.pure or o.heavy]
     return names
 
 
-def _link(s: Sum, residuals: dict[Node, Sum], others: list[Sum]) -> Carry | None:
+def _link(graph: Graph, s: Sum, residuals: dict[Node, Sum], others: list[Sum]) -> Carry | None:
     """The transport into a sum: from the previous residual addition, else from the entry."""
     assert s.stream is not None
     term = s.terms[s.stream].node
@@ -92,15 +105,21 @@ def _link(s: Sum, residuals: dict[Node, Sum], others: list[Sum]) -> Carry | None
     earlier = carry(term, lambda n: n in residuals, sorts, whole=True)
     if earlier is not None:
         return earlier
-    entry = _entry(term if s.shortcut is None else s.shortcut, {o.node for o in others})
+    start, origin = (term, s.origin) if s.shortcut is None else (s.shortcut, None)
+    entry = _entry(graph, start, origin, {o.node for o in others})
     return carry(term, lambda n: n is entry, sorts, whole=True)
 
 
-def _entry(term: Node, sums: set[Node]) -> Node:
-    """Where the stream begins: the first sum met going back through transports, else the last node they lead to."""
+def _entry(graph: Graph, term: Node, origin: Node | None, sums: set[Node]) -> Node:
+    """Where the stream begins: the first sum met going back through transports, else the last node they lead to.
+
+    It is not on the way of a gate: the way back leads by `origin`, which the writes are computed from.
+    """
     node = term
     while node not in sums:
         back = [n for _, n in carriers(node, TRANSPORT)]
+        if origin is not None and any(graph.before(origin, n) for n in back):
+            back = [n for n in back if graph.before(origin, n) and not graph.weights_between(origin, n)] or back
         if not back or is_partial(node, back):
             return node
         way = carry(node, back.__contains__, TRANSPORT, whole=True)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from mainstem.algebra import base_name
 from mainstem.core import InputError, Site, show
 
-from ._chain import Chain, parameters_of, upstream
+from ._chain import Chain, around, parameters_of
 from ._record import Graph, Node
 from ._refuse import DRAWS
 
@@ -70,29 +70,37 @@ def origin(graph: Graph, node: Node, ends: Iterable[Node]) -> Node:
 
 
 def is_recurrence(graph: Graph, chain: Chain) -> bool:
-    """Whether at most additions another piece of one tensor enters: the chain is then the state of a recurrence that reads
-    its input step by step, and no cut of it holds.
+    """Whether at most additions another piece of one tensor enters, with the same weights: the chain is then the state of a
+    recurrence that reads its input step by step, and no cut of it holds.
 
     Parameters: `graph`; `chain`.
     """
     entered: dict[Node, set[Node]] = defaultdict(set)
+    used: list[set[str]] = []
     for s, point in zip(chain.sums, chain.points, strict=False):
+        inside = [n for n in graph.nodes[point.index + 1 : s.node.index] if graph.before(point, n) and graph.before(n, s.node)]
+        used.append({name for n in inside if n.weighted for name in parameters_of(n)})
         for _, node in crossing(graph, point, s.node):
             piece = _piece(node)
             if piece is not None and piece.floating:
                 entered[piece.operands[0][1]].add(piece)
-    return len(chain.sums) > 1 and any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())
+    if len(chain.sums) < 2 or (all(used) and not set.intersection(*used)):
+        return False  # layers, each with weights of its own, and a slice of something for each
+    return any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())
 
 
-def is_inside(graph: Graph, chain: Chain, loop: Chain) -> bool:
-    """Whether a chain lies within one step of a recurrence. Parameters: `graph`; `chain`; `loop`, the recurrence."""
-    last = chain.points[-1]
-    return any(graph.before(a, last) and graph.before(last, b) for a, b in pairwise(loop.points))
+def is_inside(graph: Graph, chain: Chain, other: Chain) -> bool:
+    """Whether a chain lies within one step of another: inside of a write.
+
+    Parameters: `graph`; `chain`; `other`.
+    """
+    first, last = chain.sums[0].node, chain.points[-1]
+    return any(graph.before(a, first) and graph.before(last, b) for a, b in pairwise(other.points))
 
 
 def _piece(node: Node) -> Node | None:
-    """The nearest node, going back along single data operands, that takes a part of a tensor."""
-    while node.op not in _PIECES:
+    """The nearest node, going back along single data operands, that takes a part of a tensor and leaves some."""
+    while node.op not in _PIECES or node.numel() == node.operands[0][1].numel():
         back = [n for _, n in node.operands if n.data]
         if len(back) != 1:
             return None
@@ -107,12 +115,10 @@ def describe(node: Node) -> str:
     )
 
 
-def uncovered(graph: Graph, chain: Chain, output: Node) -> tuple[str, ...]:
-    """Weights that reach the output by a way that avoids the last point.
+def uncovered(graph: Graph, chains: list[Chain], output: Node) -> tuple[str, ...]:
+    """Weights that reach the output by a way that avoids the last points of all streams.
 
-    Parameters: `graph`; `chain`; `output`, the end looked at.
+    Parameters: `graph`; `chains`, of the streams; `output`, the end looked at.
     """
-    last = chain.points[-1]
-    around = upstream(graph, [output], {last: {n for _, n in last.operands}})
-    names = {name for n in around if n.weighted and not graph.before(last, n) for name in parameters_of(n)}
-    return tuple(sorted(names))
+    leading = [c for c in chains if graph.before(c.points[-1], output)]
+    return tuple(sorted({name for n in around(graph, leading, [output]) for name in parameters_of(n)}))

@@ -6,9 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.algebra import put, tensors
+from mainstem.algebra import base_name, put, tensors
+from mainstem.core import Path
 
+from ._carry import carriers
 from ._record import Graph, Node
+
+_HANDING = frozenset(("shape", "join", "sum"))
 
 
 def second_input(graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -49,6 +53,13 @@ def _table_rows(node: Node) -> int | None:
     for reader in node.readers:
         if reader.op == "embedding":
             return reader.operands[1][1].shape[0]
-        if reader.view and (found := _table_rows(reader)) is not None:
+        if not reader.floating and any(n is node for _, n in _handed_on(reader)) and (found := _table_rows(reader)) is not None:
             return found
     return None
+
+
+def _handed_on(reader: Node) -> list[tuple[Path, Node]]:
+    """The operands whose numbers an operation on integers hands on: moved, joined, filled in, but not counted or compared."""
+    if base_name(reader.op) in ("clamp", "clip", "clamp_min", "clamp_max"):
+        return list(reader.operands[:1])
+    return carriers(reader, _HANDING)

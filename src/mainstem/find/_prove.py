@@ -67,7 +67,7 @@ def examine(lab: Lab) -> Proof:
     continuity = _largest(_continuity(s, r, lab.dtype) for s, r in each)
     cut, cuts, bypass = _cut(lab, lab.graph, lab.chains)
     end = _output(lab.graph, lab.map.main)
-    around = () if end is None else uncovered(lab.graph, lab.chains[0], end)
+    around = () if end is None else uncovered(lab.graph, lab.chains, end)
     response = _response(lab, lab.map.main)
     return Proof(str(lab.dtype).removeprefix("torch."), worst, limit, continuity, cut, cuts, bypass, around, response)
 

@@ -29,7 +29,7 @@ FrameTrail = tuple[tuple[str, int, str], ...]
 class Node:
     """A tensor. `call` is None for a leaf, whose `leaf` is "param", "buffer", "input", "const" or "alias".
 
-    `pure` nodes come from parameters and buffers alone, `heavy` ones among them from weights; `data` nodes depend on the
+    `pure` nodes come from parameters and buffers alone; `heavy` ones are weights, or were chosen from them by data; `data` nodes depend on the
     module's inputs; a `weighted` node is where data meets weights; `volatile` ones are overwritten later. Leaves keep their `value`.
     """
 
@@ -159,7 +159,7 @@ class _Recorder:
         node = self._add(tensor, call=call, key=key, output=path, frames=frames, operands=operands)
         node.data = any(n.data for n in inputs)
         node.pure = any(n.pure for n in inputs) and all(n.pure or n.leaf == "const" for n in inputs)
-        node.heavy = node.pure and any(n.heavy for n in inputs)
+        node.heavy = (node.pure and any(n.heavy for n in inputs)) or _chosen(call.name, inputs)
         node.weighted = node.data and any(n.heavy for n in inputs)
         for operand in {id(n): n for n in inputs}.values():
             operand.readers.append(node)
@@ -184,6 +184,12 @@ class _Recorder:
                 alias = self._add(tensor, leaf="alias", operands=(((0,), node), ((1,), made)))
                 alias.data, alias.key, alias.frames = node.data or made.data, made.key, made.frames
                 made.readers.append(alias)
+
+
+def _chosen(name: str, inputs: list[Node]) -> bool:
+    """Whether matrices are taken out of a stack of weights by an index, which may depend on data: an expert's."""
+    stacked = bool(inputs) and inputs[0].pure and inputs[0].heavy and len(inputs[0].shape) > 2
+    return stacked and name in ("__getitem__", "index_select") and not any(n.floating for n in inputs[1:])
 
 
 def _storage(tensor: Tensor) -> int | None:

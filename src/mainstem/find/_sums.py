@@ -20,12 +20,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sum:
-    """A sum of equal-shape tensors. `stream` is the position of the stream's term, None for a sum that is not residual."""
+    """A sum of tensors, of which a smaller one is spread. `stream` is the position of the stream's term, None for a sum that
+    is not residual; `origin` is what the other terms are computed from, the stream's term or what it comes from."""
 
     node: Node
     terms: tuple[Term, ...]
     inner: frozenset[Node]
     stream: int | None = None
+    origin: Node | None = None
     shortcut: Node | None = None
 
 
@@ -50,13 +52,16 @@ def residual(graph: Graph, candidates: list[Sum]) -> dict[Node, Sum]:
     """
     found: dict[Node, Sum] = {}
     reach: dict[Node, frozenset[Node]] = {}
+    ends = 0
+    for _, end in graph.outputs:
+        ends |= graph.above[end.index]
     for s in candidates:
-        if not s.node.data:
+        if not s.node.data or not ends >> s.node.index & 1:
             continue
         origins = [_origins(t.node, found, reach) for t in s.terms]
-        at = _stream_term(graph, s, origins, found)
-        if at is not None:
-            found[s.node] = replace(s, stream=at)
+        chosen = _stream_term(graph, s, origins, found)
+        if chosen is not None:
+            found[s.node] = replace(s, stream=chosen[0], origin=chosen[1])
         elif (shortcut := _projection(graph, s, found)) is not None:
             found[s.node] = replace(s, stream=shortcut[0], shortcut=shortcut[1])
     return found
@@ -64,36 +69,52 @@ def residual(graph: Graph, candidates: list[Sum]) -> dict[Node, Sum]:
 
 def _terms(node: Node) -> list[Term]:
     name = base_name(node.op)
-    if name not in ("add", "sub", "rsub") or not node.floating or len(node.operands) < 2 or node.key is None:
+    if not node.floating or node.key is None:
+        return []
+    if name == "sum":
+        return _stacked(node)
+    if name not in ("add", "sub", "rsub") or len(node.operands) < 2:
         return []
     alpha = float(node.call.kwargs.get("alpha", 1.0)) if node.call else 1.0
     signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[name]
     pairs = [(path, n) for path, n in node.operands if path in ((0,), (1,), ("other",))]
-    if len(pairs) != 2 or any(_unpadded(n) != _unpadded(node) and n.data for _, n in pairs):
+    if len(pairs) != 2 or not any(n.data for _, n in pairs) or any(_is_vector(n, node) for _, n in pairs):
         return []
-    if not any(n.data for _, n in pairs) or any(n.numel() <= max(n.shape, default=1) < node.numel() for _, n in pairs):
+    if not any(n.data and n.shape == node.shape for _, n in pairs):
         return []
     return [Term(n, Site(node.key, "arg", path), sign) for (path, n), sign in zip(pairs, signs, strict=True)]
 
 
-def _unpadded(node: Node) -> tuple[int, ...]:
-    return tuple(node.shape)
+def _is_vector(n: Node, node: Node) -> bool:
+    """A norm's or a linear map's bias, which belongs to what it is added to."""
+    return not n.data and n.numel() <= max(n.shape, default=1) < node.numel()
+
+
+def _stacked(node: Node) -> list[Term]:
+    """Tensors stacked to be summed up at once along the new axis."""
+    stack = node.operands[0][1]
+    if stack.op != "stack" or stack.reads() != 1 or node.call is None or stack.call is None or stack.key is None:
+        return []
+    axis, along = node.call.parameter(1, "dim"), stack.call.parameter(1, "dim", 0)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    if len(axes) != 1 or axes[0] is None or (axes[0] - along) % len(stack.shape) or len(node.shape) != len(stack.shape) - 1:
+        return []
+    terms = [Term(n, Site(stack.key, "arg", path)) for path, n in stack.operands if path[0] == 0]
+    return terms if len(terms) > 1 and any(t.node.data for t in terms) else []
 
 
 def _flatten(node: Node, terms: list[Term], found: dict[Node, Sum]) -> Sum:
     flat, inner = [], set()
     for term in terms:
         part = found.get(term.node)
-        if part is None or term.node.reads() != 1 or not _same_places(part.node, node):
+        if part is None or term.node.reads() != 1 or part.node.shape != node.shape:
             flat.append(term)
             continue
         inner |= {part.node, *part.inner}
         flat += [replace(t, factor=t.factor * term.factor) for t in part.terms]
+    if node.op == "sum":
+        inner.add(node.operands[0][1])
     return Sum(node, tuple(flat), frozenset(inner))
-
-
-def _same_places(a: Node, b: Node) -> bool:
-    return a.shape == b.shape
 
 
 def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset[Node]]) -> frozenset[Node]:
@@ -116,28 +137,26 @@ def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset
     return reach[node]
 
 
-def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals: dict[Node, Sum]) -> int | None:
-    """Which term the others are computed from: the one from the latest addition, with the fewest older values of the stream
+def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals: dict[Node, Sum]) -> tuple[int, Node] | None:
+    """Which term the others are computed from, and from what on the way to it: the one from the latest addition, with the fewest older values of the stream
     beside it, and of those left the one that goes back furthest (a gate on a write may come from the stream too)."""
     found: list[tuple[int, int, int, int]] = []
     for i, own in enumerate(origins):
         latest = max((n.index for n in own if n in residuals), default=-1)
         for source in own:
-            again = _added_again(graph, source, i, s, origins) if source.data else None
+            again = _added_again(graph, source, i, s) if source.data else None
             if again is not None:
                 found.append((latest, -again, -source.index, -i))
-    return -max(found)[-1] if found else None
+    if not found:
+        return None
+    *_, source, i = max(found)
+    return -i, graph.nodes[-source]
 
 
-def _added_again(graph: Graph, source: Node, i: int, s: Sum, origins: list[frozenset[Node]]) -> int | None:
-    """How many terms are the source or older values of the stream once more, where all others depend on it through weights."""
-    again = 0
-    for j, term in enumerate(s.terms):
-        if j == i or graph.weights_between(source, term.node):
-            continue
-        if not any(old is source or graph.weights_between(old, source) for old in origins[j] if old.data):
-            return None
-        again += 1
+def _added_again(graph: Graph, source: Node, i: int, s: Sum) -> int | None:
+    """How many terms are not computed from the source by weights: constants, older values of the stream, what else of the
+    input is added beside. None where no term is, or where of two terms the other is not."""
+    again = sum(j != i and not graph.weights_between(source, term.node) for j, term in enumerate(s.terms))
     return again if again < len(s.terms) - 1 else None
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from mainstem.core import Key
+
+from ._fused import opened, spelled
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -78,7 +81,29 @@ class Watch(TorchFunctionMode):
         ordinal = frame.counts[name]
         frame.counts[name] = ordinal + 1
         args, kwargs = _positional(args, kwargs)
-        return self.handle((frame.path, frame.call, name, ordinal), name, func, args, kwargs)
+        key = (frame.path, frame.call, name, ordinal)
+        if (form := spelled(name, args, kwargs)) is not None:
+            return form(partial(self._part, key))
+        if (inside := opened(func)) is not None:
+            return self._inside(inside, args, kwargs)
+        return self.handle(key, name, func, args, kwargs)
+
+    def _part(self, whole: Key, name: str, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """One part of a call that does several things. Parts of one name are numbered within the call."""
+        path, call, of, _ = whole
+        frame = self.frames[-1]
+        label = f"{of}.{name}"
+        number = frame.counts[label]
+        frame.counts[label] = number + 1
+        return self.handle((path, call, label, number), name, func, args, kwargs)
+
+    def _inside(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A composite with every call in it seen: while one is handled, the mode is off."""
+        super().__enter__()
+        try:
+            return func(*args, **kwargs)
+        finally:
+            super().__exit__(None, None, None)
 
     def enter(self, module: nn.Module) -> None:
         """A module call begins. Parameters: `module`, the module called."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
-from mainstem.stream import LEVELS, Pass, Sweep, graded, needed, opened, pull, reduce, rows, subscores
+from mainstem.stream import LEVELS, Pass, Places, Sweep, graded, needed, opened, pull, reduce, rows, subscores
 
 from ._estimate import announce, batches
 
@@ -26,17 +26,18 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
+    places = tuple(run.output().shape[: 1 + keep_pos])
     sweep = pull(run, direction)
-    expanded = _expanded(run, sweep, level, keep_pos)
+    expanded = _expanded(run, sweep, level, places)
     groups: list[Group] = []
     size = torch.zeros((), device=direction.device)
     for row in rows(run):
         g = _direction(run, sweep, direction, row.label, row.start)
         product = g * row.vector
-        size = size + reduce(product.abs(), keep_pos)
-        found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, keep_pos))]
+        size = size + reduce(product.abs(), places)
+        found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
         groups += found
-    whole = reduce(direction * run.output(), keep_pos)
+    whole = reduce(direction * run.output(), places)
     parts = Parts(tuple(groups), whole, ("batch", "pos") if keep_pos else ("batch",), 0.0, 0.0)
     total = parts.sum()
     assert isinstance(total, Tensor)
@@ -52,7 +53,7 @@ def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: in
     return sweep.at[start] if start < len(sweep.at) else direction
 
 
-def _expanded(run: Pass, sweep: Sweep, level: str, keep_pos: bool) -> dict[str, list[Group]]:
+def _expanded(run: Pass, sweep: Sweep, level: str, places: Places) -> dict[str, list[Group]]:
     """The writes that the level takes apart, a few at a time, so that what is captured stays small."""
     found = {}
     entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
@@ -61,13 +62,13 @@ def _expanded(run: Pass, sweep: Sweep, level: str, keep_pos: bool) -> dict[str, 
         for write in some:
             depth = opened(run, write, level)
             assert depth is not None
-            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, keep_pos)
+            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, places)
     return found
 
 
-def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool) -> list[Group]:
-    groups = subscores(run, write, level, g, seen, keep_pos)
-    if run.low:
+def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places) -> list[Group]:
+    groups = subscores(run, write, level, g, seen, places)
+    if run.rough(write, seen):
         total = sum(group.flat().sum(0) for group in groups)
-        groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), keep_pos) - total))
+        groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), places) - total))
     return groups

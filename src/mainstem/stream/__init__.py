@@ -2,8 +2,9 @@
 
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
-from ._parts import LEVELS, applies, needed, opened, reduce, subscores, subvector, writer_map
+from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Pass, find_point, find_write, graded, pre_point, refit, take
+from ._places import Places, reduce
 from ._readout import readout
 from ._sweep import Row, Sweep, carry, pull, push, rows, through, transport
 
@@ -11,6 +12,7 @@ __all__ = [
     "LEVELS",
     "Edit",
     "Pass",
+    "Places",
     "Row",
     "Sweep",
     "applies",

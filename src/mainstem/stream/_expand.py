@@ -54,7 +54,7 @@ def _sizes(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> 
     if source.attention is None or level == "neuron":
         neurons = h.shape[source.axis]
         return (seen.at(source.groups).shape[0], neurons) if source.groups is not None else (neurons,)
-    z = heads(h, run.point(0).shape[0])
+    z = heads(h, run.prompts)
     keys = heads(seen.at(source.attention.value), z.shape[0]).shape[2]
     return {"edge": (z.shape[1], keys), "dim": (z.shape[1], z.shape[3])}.get(level, (z.shape[1],))
 
@@ -62,7 +62,7 @@ def _sizes(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> 
 def _each(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> Tensor:
     """A stack of h with all but one coordinate zero, [*axes, *shape of h]."""
     if source.attention is not None and level != "neuron":
-        return _each_head(source, level, heads(h, run.point(0).shape[0]), seen)
+        return _each_head(source, level, heads(h, run.prompts), seen)
     last = h.movedim(source.axis, -1)
     every = torch.diag_embed(last).movedim(-2, 0).movedim(-1, source.axis if source.axis < 0 else source.axis + 1)
     if source.groups is None:

@@ -4,9 +4,8 @@ A subvalue is a coordinate of h times what the frozen map after it makes of that
 write gives each of them is therefore (A^T g) * h, summed as the level asks: one transpose a write, no vector is built.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from mainstem.find import Attention, Captured, Source, Write
 
 from ._attention import factors, heads
 from ._pass import Pass, graded
+from ._places import Places, one_by_one, reduce, weighed
 
 LEVELS = ("write", "head", "edge", "dim", "neuron")
 Pull = Callable[[Tensor], Tensor]
@@ -52,27 +52,35 @@ def needed(write: Write) -> set[Key]:
     return keys
 
 
-def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool) -> list[Group]:
+def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places) -> list[Group]:
     """The write's share of <g, stream>, split over its subvalues, with its constant as a row of its own.
 
     Parameters: `run`; `write`; `level`; `g`, the direction pulled back to the write's point; `seen`, a run with `needed`
-    captured; `keep_pos`, leave the position axis instead of summing it.
+    captured; `places`, (batch,), or (batch, pos) for scores at every position.
     """
     assert write.writer is not None
     affine, likes = writer_map(run, write, seen)
     g, made = write.factor * g, affine.adjoint(*likes)
 
     def adjoint(g: Tensor) -> tuple[Tensor, ...]:
-        return made(g.reshape(run.seen.at(write.site).shape))
+        return made(onto(g, run.seen.at(write.site).shape))
 
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
         label = write.label if len(likes) == 1 else f"{write.label}.B{i}"
-        groups.append(_group(label, write.kind, source, level, h, seen, keep_pos, partial(_nth, adjoint, i), g))
+        groups.append(_group(label, write.kind, source, level, h, seen, places, partial(_nth, adjoint, i), g))
     constant = run.shaped(affine.constant(*likes))
     if bool((constant != 0).any()):
-        groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
+        groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, places)))
     return groups
+
+
+def onto(g: Tensor, shape: torch.Size) -> Tensor:
+    """A direction on the stream as one on what was added: summed where that is spread over places.
+
+    Parameters: `g`; `shape`, of what was added.
+    """
+    return g.reshape(shape) if g.numel() == shape.numel() else g.sum_to_size(shape)
 
 
 def _nth(adjoint: Callable[[Tensor], tuple[Tensor, ...]], i: int, g: Tensor) -> Tensor:
@@ -85,60 +93,58 @@ def writer_map(run: Pass, write: Write, seen: Captured) -> tuple[Affine, tuple[T
     return run.affine(write.writer.program, seen), tuple(run.lift(seen.at(s.site)) for s in write.writer.sources)
 
 
-def reduce(values: Tensor, keep_pos: bool) -> Tensor:
-    """Sums over features: to [batch, pos], or to [batch]. Parameters: `values`; `keep_pos`."""
-    return values.sum(-1) if keep_pos else values.flatten(1).sum(1)
-
-
 def _group(
-    label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor
+    label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, places: Places, pull: Pull, g: Tensor
 ) -> Group:
     if source.attention is not None and level != "neuron":
-        return _heads(label, kind, source, level, h, pull(g), seen, g.shape[0], keep_pos)
+        return _heads(label, kind, source, level, h, seen, places, pull, g)
     if source.groups is not None:
-        return _experts(label, kind, source, h, seen, keep_pos, pull, g)
-    return Group(label, kind, _neurons(source, h, keep_pos, pull, g), ("neuron",))
+        return _experts(label, kind, source, h, seen, places, pull, g)
+    return Group(label, kind, _neurons(source, h, places, pull, g), ("neuron",))
 
 
 def _heads(
-    label: str, kind: str, source: Source, level: str, h: Tensor, a: Tensor, seen: Captured, batch: int, keep_pos: bool
+    label: str, kind: str, source: Source, level: str, h: Tensor, seen: Captured, places: Places, pull: Pull, g: Tensor
 ) -> Group:
+    """Attention that runs over windows has several rows a prompt, and a score takes what one prompt gives alone."""
     assert source.attention is not None
-    z, pull = heads(h, batch), heads(a, batch)
+    z = heads(h, places[0])
+    axes = {"edge": ("head", "key_pos"), "dim": ("head", "dim")}.get(level, ("head",))
+    terms = _head_terms(source.attention, level, z, seen, places[0])
+    if (z.shape[0], z.shape[2])[: len(places)] == places:
+        scores = terms(heads(pull(g), places[0]))
+        return Group(label, kind, scores if len(places) > 1 else scores.sum(-1), axes)
+    each = [terms(heads(pull(alone), places[0])).flatten(len(axes)).sum(-1) for alone in one_by_one(g, places)]
+    return Group(label, kind, torch.stack(each, -1).unflatten(-1, places), axes)
+
+
+def _head_terms(attention: Attention, level: str, z: Tensor, seen: Captured, batch: int) -> Callable[[Tensor], Tensor]:
+    """[head, ..., batch, pos] of a direction pulled back to the heads' results."""
     if level == "edge":
-        pattern, value = factors(source.attention, seen, z, batch)
-        scores = (pattern * (pull @ value.transpose(-1, -2))).permute(1, 3, 0, 2)
-        axes: tuple[str, ...] = ("head", "key_pos")
-    elif level == "dim":
-        scores, axes = (z * pull).permute(1, 3, 0, 2), ("head", "dim")
-    else:
-        scores, axes = (z * pull).sum(-1).transpose(0, 1), ("head",)
-    return Group(label, kind, scores if keep_pos else scores.sum(-1), axes)
+        pattern, value = factors(attention, seen, z, batch)
+        return lambda pull: (pattern * (pull @ value.transpose(-1, -2))).permute(1, 3, 0, 2)
+    return lambda pull: (z * pull).permute(1, 3, 0, 2) if level == "dim" else (z * pull).sum(-1).transpose(0, 1)
 
 
-def _neurons(source: Source, h: Tensor, keep_pos: bool, pull: Pull, g: Tensor) -> Tensor:
+def _neurons(source: Source, h: Tensor, places: Places, pull: Pull, g: Tensor) -> Tensor:
     """[neuron, batch] or [neuron, batch, pos]."""
-    places, a = _places(g, keep_pos), pull(g)
+    a = pull(g)
     if _aligned(source, a, places, pull, g):
         return (h * a).movedim(source.axis, 0).reshape(h.shape[source.axis], *places, -1).sum(-1)
-    each = [(h * a).movedim(source.axis, 0).flatten(1).sum(1) for a in _one_by_one(places, pull, g)]
+    each = [(h * pull(alone)).movedim(source.axis, 0).flatten(1).sum(1) for alone in one_by_one(g, places)]
     return torch.stack(each, 1).reshape(-1, *places)
 
 
-def _places(g: Tensor, keep_pos: bool) -> torch.Size:
-    return g.shape[:-1] if keep_pos else g.shape[:1]
-
-
-def _aligned(source: Source, a: Tensor, places: torch.Size, pull: Pull, g: Tensor) -> bool:
+def _aligned(source: Source, a: Tensor, places: Places, pull: Pull, g: Tensor) -> bool:
     """Whether the rows of h are the stream's, in its order: weights on those come back as weights on these.
 
     An expert's rows are some of the stream's; their number alone could tell the wrong thing.
     """
-    n = places.numel()
+    n = torch.Size(places).numel()
     if n == 1 or a.numel() % (n * a.shape[source.axis]):
         return n == 1
     weights = 1 + torch.arange(n, dtype=g.dtype, device=g.device) * 0.6180339887 % 1
-    back = pull(g * weights.reshape(*places, *[1] * (g.ndim - len(places))))
+    back = pull(weighed(g, weights, places))
     there = a.movedim(source.axis, 0).reshape(a.shape[source.axis], n, -1) * weights[:, None]
     return bool(
         torch.allclose(
@@ -147,20 +153,12 @@ def _aligned(source: Source, a: Tensor, places: torch.Size, pull: Pull, g: Tenso
     )
 
 
-def _one_by_one(places: torch.Size, pull: Pull, g: Tensor) -> Iterable[Tensor]:
-    """The pulled-back direction of one prompt (or one position) at a time, where rows of h are not rows of the stream."""
-    for place in product(*map(range, places)):
-        alone = torch.zeros_like(g)
-        alone[place] = g[place]
-        yield pull(alone)
-
-
-def _experts(label: str, kind: str, source: Source, h: Tensor, seen: Captured, keep_pos: bool, pull: Pull, g: Tensor) -> Group:
+def _experts(label: str, kind: str, source: Source, h: Tensor, seen: Captured, places: Places, pull: Pull, g: Tensor) -> Group:
     """Rows of h belong to experts: row r to the first expert whose end is beyond r."""
     assert source.groups is not None
-    ends, places = seen.at(source.groups), _places(g, keep_pos)
+    ends = seen.at(source.groups)
     expert, none = _experts_of(ends, h), h.new_zeros(ends.shape[0], h.shape[-1])
-    each = [none.index_add(0, expert, h * a) for a in _one_by_one(places, pull, g)]
+    each = [none.index_add(0, expert, h * pull(alone)) for alone in one_by_one(g, places)]
     return Group(label, kind, torch.stack(each, -1).reshape(*none.shape, *places), ("expert", "neuron"))
 
 
@@ -202,7 +200,7 @@ def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -
     _fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
     if "key_pos" in axes and run.edited(source.site):
         raise InputError(f"{label}: a head of this write was edited, so that its heads are no longer sums over key positions.")
-    return _of_head(source.attention, dict(label.at), heads(h, run.point(0).shape[0]), seen).reshape(h.shape)
+    return _of_head(source.attention, dict(label.at), heads(h, run.prompts), seen).reshape(h.shape)
 
 
 def _chosen(source: Source, at: dict[str, int], h: Tensor, seen: Captured) -> Tensor:

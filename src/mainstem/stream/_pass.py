@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Affine, Call, Program, raised
+from mainstem.algebra import Affine, Call, Program, raised, tensors
 from mainstem.core import InputError, Key, Site, parse_label
 from mainstem.find import Captured, Patch, Stream, StreamMap, Write, find, run
 
@@ -38,10 +38,17 @@ class Pass:
 
     @cached_property
     def low(self) -> bool:
-        """Whether some of the run was in a precision too low for exact sums."""
-        sites = [p.site for p in self.stream.points] + [w.site for w in (*self.stream.entry, *self.stream.writes)]
-        sites += [self.stream.output] if self.stream.output else []
-        return any(self.seen.at(site).dtype in _LOW for site in sites)
+        """Whether some of the stream was in a precision too low for exact sums: a point, a write or what is between them."""
+        return any(map(_is_low, self.seen.calls.values()))
+
+    def rough(self, write: Write, seen: Captured) -> bool:
+        """Whether a write was made in such a precision, that of the stream or another. Parameters: `write`; `seen`."""
+        return self.low or (write.writer is not None and any(_is_low(seen.calls[k]) for k in write.writer.program.keys()))
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts, rows or images the run is of."""
+        return self.raw_point(0).shape[0] if self.stream.output is None else self.output().shape[0]
 
     @cached_property
     def double(self) -> bool:
@@ -105,7 +112,7 @@ class Pass:
 
     def raised(self, call: Call) -> Call:
         """A call in the precision of the algebra. Parameters: `call`."""
-        return _raised(call, self.dtype) if self.low or self.double else call
+        return _raised(call, self.dtype) if self.low or self.double or _is_low(call) else call
 
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured. Parameters: `keys`."""
@@ -153,6 +160,10 @@ def refit(run: Pass) -> Pass:
     """
     found = find(run.module, *run.args, **run.kwargs)
     return take(run.module, found, run.args, run.kwargs, run.patches, run.stream.name or None, run.grad)
+
+
+def _is_low(call: Call) -> bool:
+    return any(t.dtype in _LOW for _, t in tensors((call.args, tuple(call.kwargs.values()), call.out)))
 
 
 def _double(module: nn.Module) -> bool:

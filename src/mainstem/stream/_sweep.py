@@ -173,8 +173,9 @@ def _parts(run: Pass, row: Row, level: str) -> list[Group]:
     depth = opened(run, row.write, level) if row.write is not None else None
     if depth is None or row.write is None:
         return [Group(row.label, row.kind, row.vector)]
-    groups = subvectors(run, row.write, depth, run.again(needed(row.write)))
-    if run.low:
+    seen = run.again(needed(row.write))
+    groups = subvectors(run, row.write, depth, seen)
+    if run.rough(row.write, seen):
         lost = row.vector - sum((g.flat().sum(0) for g in groups), torch.zeros_like(row.vector))
         groups.append(Group(f"{row.label}.rounding", "rounding", lost))
     return groups
@@ -183,7 +184,9 @@ def _parts(run: Pass, row: Row, level: str) -> list[Group]:
 def _carried(run: Pass, row: Row, group: Group, stop: int) -> Group:
     """A constant or rounding enters behind its transport: as the next stream operand, or at the output itself."""
     vectors = group.flat()
-    if row.kind == "constant" and row.start < len(run.stream.points):
+    if row.write is not None and vectors[0].shape != row.vector.shape:
+        vectors = vectors.expand(len(vectors), *row.vector.shape)
+    if row.kind == "constant" and row.write is None and row.start < len(run.stream.points):
         vectors = run.stream.points[row.start].factor * vectors
     if row.start < len(run.stream.points):
         vectors = push(run, vectors, row.start, None if stop == len(run.stream.points) else stop)
