@@ -88,9 +88,20 @@ def configuration(architecture: Architecture) -> Any:
     special = CONFIGS.get(architecture.name) or CONFIGS.get(architecture.model_type) or {}
     if callable(special):
         return special(kind)
-    config = kind(**shrunk(_plain(kind()), special))
+    default = _plain(_default(kind))
+    if architecture.kind == "causal" and default.get("is_decoder") is False and not default.get("is_encoder_decoder"):
+        special = {"is_decoder": True} | special
+    config = kind(**shrunk(default, special))
     _settle(config)
     return _part(config, architecture.name)
+
+
+def _default(kind: Any) -> Any:
+    """A configuration as it comes; some do not pass their own checks before they are made small."""
+    try:
+        return kind()
+    except Exception:
+        return kind(**{key: {} for key in ()})
 
 
 def _part(config: Any, name: str) -> Any:
