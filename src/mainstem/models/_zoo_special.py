@@ -37,7 +37,10 @@ CONFIGS: dict[str, Any] = {
         "layer_types": ["sliding_attention", "full_attention"],
         "rope_parameters": {k: {"rope_type": "default", "rope_theta": 1e4} for k in ("sliding_attention", "full_attention")},
     },
-    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8}, "ffn_config": {"hidden_size": 32, "moe_top_k": 2}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8},
+        "ffn_config": {"hidden_size": 32, "moe_top_k": 2},
+    },
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
     "dots1": _MINI_MOE,
     "ernie4_5_moe": {"moe_k": 2, "moe_layer_end_index": 1, "moe_num_shared_experts": 1},
@@ -68,7 +71,13 @@ CONFIGS: dict[str, Any] = {
     "ReformerForMaskedLM": _REFORMER | {"is_decoder": False},
     "neomme": {"head_dim": 16, "embedding_rank": 16},
     "musicflamingo": {},
-    "perceiver": {"num_cross_attention_heads": 1, "output_shape": [1, 2, 16, 16], "output_num_channels": 16, "max_position_embeddings": 16, "train_size": [16, 16]},
+    "perceiver": {
+        "num_cross_attention_heads": 1,
+        "output_shape": [1, 2, 16, 16],
+        "output_num_channels": 16,
+        "max_position_embeddings": 16,
+        "train_size": [16, 16],
+    },
     "blenderbot": {},
     "efficientnet": {
         "width_coefficient": 1.0,
@@ -92,7 +101,13 @@ CONFIGS: dict[str, Any] = {
     "swinv2": _SWIN,
     "swin": _SWIN,
     "donut-swin": _SWIN,
-    "focalnet": {"patch_size": 4, "embed_dim": 8, "hidden_sizes": [16, 32, 64, 64], "use_layerscale": True, "focal_windows": [3, 3, 3, 3]},
+    "focalnet": {
+        "patch_size": 4,
+        "embed_dim": 8,
+        "hidden_sizes": [16, 32, 64, 64],
+        "use_layerscale": True,
+        "focal_windows": [3, 3, 3, 3],
+    },
     "convnext": {"patch_size": 4},
     "textnet": {"image_size": [64, 64], "hidden_sizes": [8, 8, 16, 24, 32], "stem_out_channels": 8},
     "hgnet_v2": {
