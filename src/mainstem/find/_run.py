@@ -58,7 +58,10 @@ def run(
 
 
 class Tap:
-    """Handler of a watch that captures and edits."""
+    """Handler of a watch that captures and edits.
+
+    Parameters: as of `run`.
+    """
 
     def __init__(
         self, module: nn.Module, keys: Collection[Key], patches: Iterable[Patch], volatile: Collection[Key], double: bool = False
@@ -68,11 +71,14 @@ class Tap:
         self.patches: dict[Key, list[Patch]] = {}
         for patch in patches:
             self.patches.setdefault(patch.site.key, []).append(patch)
-        self.watch, self.guard = Watch(module, self), Guard(module)
+        # In eval mode nothing draws or trains that `find` has not refused, so only what is mapped is looked at. Casts are anywhere.
+        self.guard = Guard(module) if double or any(m.training for m in module.modules()) else None
+        self.watch = Watch(module, self, None if self.guard else self.keys | self.patches.keys())
         self.edited: set[Key] = set()
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self.guard.check(key, name, args, kwargs)
+        if self.guard is not None:
+            self.guard.check(key, name, args, kwargs)
         patches = self.patches.get(key, ())
         wanted = key in self.keys
         if not patches and not wanted:
