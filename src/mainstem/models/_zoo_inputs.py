@@ -1,0 +1,97 @@
+"""Inputs for the architectures of the zoo: two rows, at least six places."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._shrink import VOCAB
+
+_BATCH, _LENGTH, _FRAMES, _SAMPLES = 2, 7, 64, 2400
+_SAID = 12  # ids below are special
+_MEL = "num_mel_bins feature_projection_input_dim input_feat_per_channel feature_size input_dim audio_feature_dim".split()
+# Sound as [batch, mel, time]; all others have it as [batch, time, mel].
+_MEL_FIRST = "whisper audioflamingo3 musicflamingo qwen2_audio voxtral voxtral_realtime qwen3_asr glmasr moss_transcribe_diarize".split()
+
+
+def inputs(architecture: Any, module: nn.Module, config: Any) -> dict[str, Any]:
+    """What the architecture is called with. Parameters: `architecture`; `module`, built; `config`, its configuration."""
+    known = inspect.signature(module.forward).parameters
+    if architecture.model_type in SPECIAL:
+        return SPECIAL[architecture.model_type](config)
+    main = getattr(module, "main_input_name", "input_ids")
+    if architecture.kind in ("causal", "masked") or (main == "input_ids" and architecture.kind == "seq2seq"):
+        made = {"input_ids": ids(config)}
+    elif architecture.kind == "image":
+        made = {"pixel_values": pixels(config)}
+    elif main == "input_values":
+        made = {"input_values": noise(_BATCH, _SAMPLES)}
+    else:
+        mel = next((found for held in _inside(config) for name in _MEL if isinstance(found := getattr(held, name, None), int)), 80)
+        shape = (mel, _FRAMES) if architecture.model_type in _MEL_FIRST else (_FRAMES, mel)
+        made = {"input_features": noise(_BATCH, *shape)}
+    if "decoder_input_ids" in known and architecture.kind != "causal":
+        made["decoder_input_ids"] = ids(config, 6)
+    return made
+
+
+def ids(config: Any, length: int = _LENGTH) -> Tensor:
+    """Token ids without special ones. Parameters: `config`; `length`."""
+    rows = min(VOCAB, getattr(config.get_text_config(), "vocab_size", None) or VOCAB)
+    generator = torch.Generator().manual_seed(length)
+    return torch.randint(min(_SAID, rows // 2), rows, (_BATCH, length), generator=generator)
+
+
+def noise(*shape: int) -> Tensor:
+    """Sound or pixels. Parameters: `shape`."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def pixels(config: Any) -> Tensor:
+    """Images of the size that the configuration, or one inside it, says. Parameters: `config`."""
+    size = next((found for held in _inside(config) if (found := getattr(held, "image_size", None))), 32)
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    channels = next((found for held in _inside(config) if (found := getattr(held, "num_channels", None))), 3)
+    return noise(_BATCH, channels, height, width)
+
+
+def _inside(config: Any) -> Iterator[Any]:
+    """A configuration and those inside it."""
+    from transformers import PretrainedConfig
+
+    yield config
+    for value in vars(config).values():
+        if isinstance(value, PretrainedConfig):
+            yield from _inside(value)
+
+
+def _siglip2(config: Any) -> dict[str, Any]:
+    side = config.vision_config.patch_size
+    return {
+        "pixel_values": noise(_BATCH, 16, 3 * side * side),
+        "pixel_attention_mask": torch.ones(_BATCH, 16, dtype=torch.int32),
+        "spatial_shapes": torch.tensor([[4, 4]] * _BATCH),
+    }
+
+
+def _shieldgemma(config: Any) -> dict[str, Any]:
+    said = ids(config, 9)
+    said[:, 2:6] = config.image_token_index if hasattr(config, "image_token_index") else config.image_token_id
+    return {"input_ids": said, "pixel_values": pixels(config), "token_type_ids": (said == said[0, 2]).long()}
+
+
+def _codebooks(config: Any) -> dict[str, Any]:
+    said = ids(config).repeat_interleave(config.num_codebooks, 0)
+    return {"input_ids": (said + torch.arange(len(said))[:, None]) % VOCAB}
+
+
+SPECIAL: dict[str, Any] = {
+    "siglip2": _siglip2,
+    "shieldgemma2": _shieldgemma,
+    "imagegpt": lambda config: {"input_ids": ids(config)},
+    "audio-spectrogram-transformer": lambda config: {"input_values": noise(_BATCH, config.max_length, config.num_mel_bins)},
+    "musicgen": _codebooks,
+    "musicgen_melody": _codebooks,
+}
