@@ -228,3 +228,9 @@ def scores_of_writes(here: Pass) -> dict[str, Tensor]:
     direction[..., 0] = 1.0
     parts = direct(here, direction, "write")
     return dict(zip(parts.labels(), parts.tensor, strict=True))
+
+
+@pytest.mark.parametrize(("name", "width"), [("deepseek_v4", 32), ("swin", 16), ("convnext", 12), ("xlnet", 32)])
+def test_the_width_is_that_of_the_features_whatever_the_layout(name, width):
+    module, args, kwargs = HARD[name].build()
+    assert ms.find(module, *args, **kwargs).main.width == width
