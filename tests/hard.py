@@ -48,7 +48,9 @@ def lively(module: nn.Module) -> nn.Module:
     return module
 
 
-def hard(name: str, family: str, head: str = "ForCausalLM", inputs: Make = TOKENS, config: str = "", **truth: Any) -> Callable[..., None]:
+def hard(
+    name: str, family: str, head: str = "ForCausalLM", inputs: Make = TOKENS, config: str = "", **truth: Any
+) -> Callable[..., None]:
     """Puts a model of transformers into the registry; what comes back takes its configuration.
 
     Parameters: `name`; `family` and `head`, of which its class's name is made; `inputs`; `config`, the family of its
@@ -82,28 +84,47 @@ hard("cohere", "Cohere", adds=(2,), heads=4, outs=BOTH)(SMALL, GROUPED)
 hard("zaya", "Zaya", adds=(4,), heads=4)(
     SMALL, GROUPED, num_experts=4, moe_intermediate_size=12, head_dim=8, router_hidden_size=8
 )  # fmt: skip
-hard("mpt", "Mpt", adds=(4,), heads=4, outs=(("attn", "transformer.blocks.{}.attn", 1.0), ("mlp", "transformer.blocks.{}.ffn.down_proj", 1.0)))(
-    SHORT, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2, max_seq_len=32
-)
+hard(
+    "mpt",
+    "Mpt",
+    adds=(4,),
+    heads=4,
+    outs=(("attn", "transformer.blocks.{}.attn", 1.0), ("mlp", "transformer.blocks.{}.ffn.down_proj", 1.0)),
+)(SHORT, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2, max_seq_len=32)
 hard("dbrx", "Dbrx", adds=(4,), heads=4, outs=(("attn", "transformer.blocks.{}.norm_attn_norm.attn", 1.0), ("mlp", "transformer.blocks.{}.ffn", 1.0)))(
     SHORT, d_model=32, n_heads=4, n_layers=2, max_seq_len=32,
     attn_config={"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 2.0}, ffn_config={"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
 )  # fmt: skip
 hard("olmo2", "Olmo2", adds=(4,), heads=4, outs=NORMED)(SMALL, GROUPED)
-hard("olmo3", "Olmo3", adds=(4,), heads=4, outs=NORMED)(SMALL, GROUPED, sliding_window=4, layer_types=["sliding_attention", "full_attention"])
+hard("olmo3", "Olmo3", adds=(4,), heads=4, outs=NORMED)(
+    SMALL, GROUPED, sliding_window=4, layer_types=["sliding_attention", "full_attention"]
+)
 hard("gemma3", "Gemma3", config="Gemma3Text", adds=(4,), heads=4, outs=NORMED)(
     SMALL, GROUPED, head_dim=8, sliding_window=4, layer_types=["sliding_attention", "full_attention"]
 )
-hard("glm4", "Glm4", adds=(4,), heads=4, outs=(("attn", "model.layers.{}.post_self_attn_layernorm", 1.0), ("mlp", "model.layers.{}.post_mlp_layernorm", 1.0)))(
-    SMALL, GROUPED, head_dim=8
-)
+hard(
+    "glm4",
+    "Glm4",
+    adds=(4,),
+    heads=4,
+    outs=(("attn", "model.layers.{}.post_self_attn_layernorm", 1.0), ("mlp", "model.layers.{}.post_mlp_layernorm", 1.0)),
+)(SMALL, GROUPED, head_dim=8)
 hard("minimax", "MiniMax", adds=(4,), outs=(("mlp", "model.layers.{}.mlp", 1.3),), experts=(4, 48))(
     SMALL, GROUPED, num_local_experts=4, layer_types=TWO, block_size=4, mlp_alpha_factor=0.8, mlp_beta_factor=1.3,
     full_attn_alpha_factor=0.9, full_attn_beta_factor=1.1, linear_attn_alpha_factor=0.7, linear_attn_beta_factor=1.2,
 )  # fmt: skip
 hard("doge", "Doge", adds=(4,), heads=4, outs=BOTH)(SMALL, GROUPED)
 hard("albert", "Albert", "ForMaskedLM", adds=(6,), heads=4)(SMALL, embedding_size=16, num_hidden_layers=3)
-hard("hrm", "HrmText", adds=(), heads=4, bypass=True)(SMALL, num_hidden_layers=6, head_dim=8, num_layers_per_stack=1, H_cycles=2, L_cycles=2, L_bp_cycles=[1, 1], embedding_scale=2.0)
+hard("hrm", "HrmText", adds=(), heads=4, bypass=True)(
+    SMALL,
+    num_hidden_layers=6,
+    head_dim=8,
+    num_layers_per_stack=1,
+    H_cycles=2,
+    L_cycles=2,
+    L_bp_cycles=[1, 1],
+    embedding_scale=2.0,
+)
 hard("mamba2", "Mamba2", adds=(2,))(
     without("attention", "inter"), num_heads=8, head_dim=8, state_size=4, n_groups=2, chunk_size=4
 )
@@ -119,9 +140,9 @@ hard("zamba2", "Zamba2", adds=(3,), bypass=True)(
     SMALL, num_hidden_layers=3, num_key_value_heads=4, n_mamba_heads=4, mamba_d_state=4, mamba_ngroups=1, chunk_size=4, use_mamba_kernels=False,
     layers_block_type=["linear_attention", "hybrid", "linear_attention"], num_mem_blocks=1, adapter_rank=4,
 )  # fmt: skip
-hard("rwkv", "Rwkv", adds=(4,), outs=(("mixer", "rwkv.blocks.{}.attention", 1.0), ("mixer2", "rwkv.blocks.{}.feed_forward", 1.0)))(
-    without("attention"), attention_hidden_size=32, context_length=32
-)
+hard(
+    "rwkv", "Rwkv", adds=(4,), outs=(("mixer", "rwkv.blocks.{}.attention", 1.0), ("mixer2", "rwkv.blocks.{}.feed_forward", 1.0))
+)(without("attention"), attention_hidden_size=32, context_length=32)
 hard("qwen3_next", "Qwen3Next", adds=(4,), experts=(4, 12))(
     SMALL, GROUPED, MOE, head_dim=8, layer_types=TWO, shared_expert_intermediate_size=10, linear_key_head_dim=4, linear_value_head_dim=4,
     linear_num_key_heads=2, linear_num_value_heads=4,
@@ -130,13 +151,29 @@ hard("kimi_linear", "KimiLinear", adds=(4,))(
     SMALL, MOE, num_key_value_heads=4, kv_lora_rank=8, qk_rope_head_dim=4, v_head_dim=8, qk_nope_head_dim=4, layer_types=TWO, linear_head_dim=4,
     linear_num_heads=4, mlp_layer_types=["dense", "sparse"], num_experts_per_token=2,
 )  # fmt: skip
-hard("qwen2_moe", "Qwen2Moe", adds=(4,), heads=4, experts=(4, 12), outs=BOTH)(SMALL, GROUPED, MOE, shared_expert_intermediate_size=10)
+hard("qwen2_moe", "Qwen2Moe", adds=(4,), heads=4, experts=(4, 12), outs=BOTH)(
+    SMALL, GROUPED, MOE, shared_expert_intermediate_size=10
+)
 hard("qwen3_moe", "Qwen3Moe", adds=(4,), heads=4, experts=(4, 12), outs=BOTH)(SMALL, GROUPED, MOE, head_dim=8)
 hard("deepseek_v2", "DeepseekV2", adds=(4,), heads=4, outs=BOTH)(
-    SMALL, LATENT, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=12, n_shared_experts=1, first_k_dense_replace=1
+    SMALL,
+    LATENT,
+    n_routed_experts=4,
+    num_experts_per_tok=2,
+    moe_intermediate_size=12,
+    n_shared_experts=1,
+    first_k_dense_replace=1,
 )
 hard("deepseek_v3", "DeepseekV3", adds=(4,), heads=4, outs=BOTH)(
-    SMALL, LATENT, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=12, n_shared_experts=1, first_k_dense_replace=1, n_group=2, topk_group=1
+    SMALL,
+    LATENT,
+    n_routed_experts=4,
+    num_experts_per_tok=2,
+    moe_intermediate_size=12,
+    n_shared_experts=1,
+    first_k_dense_replace=1,
+    n_group=2,
+    topk_group=1,
 )
 hard("deepseek_v4", "DeepseekV4", adds=(4,), heads=4, experts=(4, 12))(
     without("inter"), q_lora_rank=12, head_dim=8, num_experts_per_tok=2, n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=12,
@@ -156,7 +193,9 @@ def two_texts() -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 CODED = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "d_model": 32,
          "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 0, "forced_eos_token_id": 0}  # fmt: skip
-hard("bart", "Bart", "ForConditionalGeneration", two_texts, adds=(6, 4), heads=4, bypass=True)(SHORT, CODED, max_position_embeddings=32)
+hard("bart", "Bart", "ForConditionalGeneration", two_texts, adds=(6, 4), heads=4, bypass=True)(
+    SHORT, CODED, max_position_embeddings=32
+)
 
 
 def sound() -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -193,7 +232,9 @@ def caption() -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 hard("clip", "CLIP", "Model", caption, adds=(4, 4), heads=4, bypass=True)(
-    text_config={**SHORT, **TOWER, "max_position_embeddings": 16}, vision_config={**TOWER, "image_size": 8, "patch_size": 4}, projection_dim=8
+    text_config={**SHORT, **TOWER, "max_position_embeddings": 16},
+    vision_config={**TOWER, "image_size": 8, "patch_size": 4},
+    projection_dim=8,
 )
 hard("xlnet", "XLNet", "LMHeadModel", adds=(4,), heads=4)(SHORT, d_model=32, n_layer=2, n_head=4, d_inner=48)
 hard("bitnet", "BitNet", adds=(4,), heads=4, outs=BOTH)(SMALL, GROUPED)

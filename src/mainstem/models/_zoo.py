@@ -76,8 +76,8 @@ def small(architecture: Architecture) -> Small:
             module = _module(getattr(transformers, architecture.name), config)
             return Small(liven(module).eval(), (), inputs(architecture, module, config))
         except Exception as error:
-            line = " ".join(str(error).split())[:300]
-            raise LoadError(f"{architecture.name} cannot be built small: {type(error).__name__}: {line}") from error
+            line = " ".join(str(error).split()).partition(". ")[0][:300]
+            raise LoadError(f"cannot be built small: {type(error).__name__}: {line}") from error
 
 
 def configuration(architecture: Architecture) -> Any:

@@ -13,7 +13,9 @@ _BATCH, _LENGTH, _FRAMES, _SAMPLES = 2, 7, 64, 2400
 _SAID = 12  # ids below are special
 _MEL = "num_mel_bins feature_projection_input_dim input_feat_per_channel feature_size input_dim audio_feature_dim".split()
 # Sound as [batch, mel, time]; all others have it as [batch, time, mel].
-_MEL_FIRST = "whisper audioflamingo3 musicflamingo qwen2_audio voxtral voxtral_realtime qwen3_asr glmasr moss_transcribe_diarize".split()
+_MEL_FIRST = (
+    "whisper audioflamingo3 musicflamingo qwen2_audio voxtral voxtral_realtime qwen3_asr glmasr moss_transcribe_diarize".split()
+)
 
 
 def inputs(architecture: Any, module: nn.Module, config: Any) -> dict[str, Any]:
@@ -29,7 +31,9 @@ def inputs(architecture: Any, module: nn.Module, config: Any) -> dict[str, Any]:
     elif main == "input_values":
         made = {"input_values": noise(_BATCH, _SAMPLES)}
     else:
-        mel = next((found for held in _inside(config) for name in _MEL if isinstance(found := getattr(held, name, None), int)), 80)
+        mel = next(
+            (found for held in _inside(config) for name in _MEL if isinstance(found := getattr(held, name, None), int)), 80
+        )
         shape = (mel, _FRAMES) if architecture.model_type in _MEL_FIRST else (_FRAMES, mel)
         made = {"input_features": noise(_BATCH, *shape)}
     if "decoder_input_ids" in known and architecture.kind != "causal":
@@ -106,8 +110,11 @@ def _assistant(config: Any) -> dict[str, Any]:
             ("full_attention", text.num_key_value_heads, getattr(text, "global_head_dim", None) or text.head_dim),
         )
     }
-    return {"inputs_embeds": noise(_BATCH, _LENGTH, 2 * config.backbone_hidden_size), "shared_kv_states": kv,
-            "position_ids": torch.arange(_LENGTH)[None].expand(_BATCH, -1)}
+    return {
+        "inputs_embeds": noise(_BATCH, _LENGTH, 2 * config.backbone_hidden_size),
+        "shared_kv_states": kv,
+        "position_ids": torch.arange(_LENGTH)[None].expand(_BATCH, -1),
+    }
 
 
 def _channels(config: Any) -> dict[str, Any]:
@@ -120,7 +127,10 @@ SPECIAL: dict[str, Any] = {
     "imagegpt": lambda config: {"input_ids": ids(config)},
     "audio-spectrogram-transformer": lambda config: {"input_values": noise(_BATCH, config.max_length, config.num_mel_bins)},
     "granite_speech5_ctc": lambda config: {"input_features": noise(_BATCH, 64, 4 * config.encoder_config.num_mel_bins)},
-    "speech-encoder-decoder": lambda config: {"input_values": noise(_BATCH, _SAMPLES), "decoder_input_ids": ids(config.decoder, 6)},
+    "speech-encoder-decoder": lambda config: {
+        "input_values": noise(_BATCH, _SAMPLES),
+        "decoder_input_ids": ids(config.decoder, 6),
+    },
     "voxtral_realtime": _with_sound,
     "dia": _dialogue,
     "gemma4_assistant": _assistant,

@@ -12,8 +12,16 @@ _ASSISTANT = {
     "layer_types": _GEMMA_LAYERS,
     "num_hidden_layers": 2,
 }
-_DOTS3 = {"num_key_value_heads": 4, "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_q_lora_rank": 16,
-    "swa_kv_lora_rank": 16, "swa_head_dim": 12, "swa_qk_nope_head_dim": 8, "swa_v_head_dim": 8}
+_DOTS3 = {
+    "num_key_value_heads": 4,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_q_lora_rank": 16,
+    "swa_kv_lora_rank": 16,
+    "swa_head_dim": 12,
+    "swa_qk_nope_head_dim": 8,
+    "swa_v_head_dim": 8,
+}
 _SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "window_size": 4, "depths": [2, 2, 2], "num_heads": [1, 2, 4]}
 _REFORMER = {
     "is_decoder": True,
@@ -54,7 +62,10 @@ CONFIGS: dict[str, Any] = {
         "layer_types": ["sliding_attention", "full_attention"],
         "rope_parameters": {k: {"rope_type": "default", "rope_theta": 1e4} for k in ("sliding_attention", "full_attention")},
     },
-    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8}, "ffn_config": {"hidden_size": 32, "moe_top_k": 2}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8},
+        "ffn_config": {"hidden_size": 32, "moe_top_k": 2},
+    },
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
     "dots1": _MINI_MOE,
     "ernie4_5_moe": {"moe_k": 2, "moe_layer_end_index": 1, "moe_num_shared_experts": 1},
@@ -113,9 +124,19 @@ CONFIGS: dict[str, Any] = {
     "mobilebert": {"hidden_size": 64, "intra_bottleneck_size": 32},
     "esm": {"mask_token_id": 4, "pad_token_id": 0},
     "pp_lcnet": {
-        "block_configs": [[[3, 16, 16, 1, False]], [[3, 16, 32, 2, False], [3, 32, 32, 1, False]], [[5, 32, 48, 2, True], [5, 48, 48, 1, True]]]
+        "block_configs": [
+            [[3, 16, 16, 1, False]],
+            [[3, 16, 32, 2, False], [3, 32, 32, 1, False]],
+            [[5, 32, 48, 2, True], [5, 48, 48, 1, True]],
+        ]
     },
-    "perceiver": {"num_cross_attention_heads": 1, "output_shape": [1, 2, 16, 16], "output_num_channels": 16, "max_position_embeddings": 16, "train_size": [16, 16]},
+    "perceiver": {
+        "num_cross_attention_heads": 1,
+        "output_shape": [1, 2, 16, 16],
+        "output_num_channels": 16,
+        "max_position_embeddings": 16,
+        "train_size": [16, 16],
+    },
     "blenderbot": {},
     "efficientnet": {
         "width_coefficient": 0.25,
@@ -139,7 +160,13 @@ CONFIGS: dict[str, Any] = {
     "swinv2": _SWIN,
     "swin": _SWIN,
     "donut-swin": _SWIN,
-    "focalnet": {"patch_size": 4, "embed_dim": 8, "hidden_sizes": [16, 32, 64, 64], "use_layerscale": True, "focal_windows": [3, 3, 3, 3]},
+    "focalnet": {
+        "patch_size": 4,
+        "embed_dim": 8,
+        "hidden_sizes": [16, 32, 64, 64],
+        "use_layerscale": True,
+        "focal_windows": [3, 3, 3, 3],
+    },
     "convnext": {"patch_size": 4},
     "textnet": {"image_size": [64, 64], "hidden_sizes": [8, 8, 16, 24, 32], "stem_out_channels": 8},
     "hgnet_v2": {
@@ -151,7 +178,12 @@ CONFIGS: dict[str, Any] = {
     },
     "audio-spectrogram-transformer": {"max_length": 64},
     "wav2vec2-bert": {"feature_projection_input_dim": 16},
-    "shieldgemma2": {"yes_token_index": 20, "no_token_index": 21, "mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
+    "shieldgemma2": {
+        "yes_token_index": 20,
+        "no_token_index": 21,
+        "mm_tokens_per_image": 4,
+        "vision_config": {"image_size": 32, "patch_size": 8},
+    },
     "poolformer": {"stride": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 2},
