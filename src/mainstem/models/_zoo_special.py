@@ -126,9 +126,11 @@ CONFIGS: dict[str, Any] = {
     "pp_lcnet": {
         "block_configs": [
             [[3, 16, 16, 1, False]],
+            [[3, 16, 16, 2, False], [3, 16, 16, 1, False]],
             [[3, 16, 32, 2, False], [3, 32, 32, 1, False]],
+            [[3, 32, 32, 2, False], [5, 32, 32, 1, False]],
             [[5, 32, 48, 2, True], [5, 48, 48, 1, True]],
-        ]
+        ],
     },
     "perceiver": {
         "num_cross_attention_heads": 1,
