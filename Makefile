@@ -6,10 +6,11 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
+BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types docs bench default-model clean
+.PHONY: help demo test quick lint types docs bench versions default-model clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 — /p' $(MAKEFILE_LIST)
@@ -40,9 +41,14 @@ docs: $(DEV)  ## build the documentation into site/, strictly
 	@echo "docs: mkdocs, a warning is an error, result in site/"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(DEV)  ## measure time and memory against the bare forward pass
-	@echo "bench: benchmarks/spine.py"
+bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
+	@echo "bench: benchmarks/spine.py, then benchmarks/peers in the environments of the peers"
 	@$(BIN)/python -m benchmarks.spine
+	@$(BIN)/python -m benchmarks.peers
+
+versions:  ## check the oldest, year-old and newest torch and transformers, an environment each (gigabytes)
+	@echo "versions: .ci/versions"
+	@PYTHON=$(PYTHON) .ci/versions
 
 default-model: $(DEV)  ## train the embedded model again, from scratch, with its fixed seed
 	@echo "default-model: recipes/default_model.py"
@@ -50,7 +56,7 @@ default-model: $(DEV)  ## train the embedded model again, from scratch, with its
 
 clean:  ## remove what the other targets made, the environment included
 	@echo "clean: removing $(VENV), site, demo.html, caches"
-	@rm -rf $(VENV) site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	@rm -rf $(VENV) $(BENCH) .venv-versions site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 
 # An environment that is there already is adopted; what is stamped is what was installed into it.
 $(BIN)/python:
@@ -66,4 +72,11 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV): $(RUNTIME)
 	@echo "install: what tests, lint, types and docs need"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# The peers' own environments: what they pin must not touch ours.
+$(BENCH)/%/.made: benchmarks/peers/%.txt
+	@echo "venv: $(BENCH)/$*, as $< says"
+	@rm -rf $(BENCH)/$* && $(PYTHON) -m venv $(BENCH)/$*
+	@$(BENCH)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $< -e .
 	@touch $@

@@ -467,3 +467,23 @@ def test_a_tensor_that_is_put_in_is_not_overwritten():
             before = value.clone()
             run(module, args, kwargs, (), [Patch(site, lambda old, value=value: value)])
             assert torch.equal(value, before)
+
+
+class MaskedByVmap(nn.Module):
+    """Attention under a mask that a vectorised function of two positions makes, as transformers 4.57 makes its masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.out = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 20)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x, places = self.embed(ids), torch.arange(ids.shape[1])
+        allowed = torch.vmap(torch.vmap(lambda i, j: (j <= i) & j.new_ones((), dtype=torch.bool), (None, 0)), (0, None))
+        x = x + F.scaled_dot_product_attention(x, x, self.mix(x), attn_mask=allowed(places, places))
+        return self.out(x + self.mix(x).tanh())
+
+
+def test_a_function_that_the_module_vectorises_is_one_step():
+    found = find(MaskedByVmap().eval(), ids(vocab=20))
+    assert found.proof.closed and found.proof.uncovered == ()
+    assert [w.kind for w in found.main.writes] == ["attn", "mlp"]

@@ -128,7 +128,7 @@ def test_proof(name):
     assert proof.max_error <= proof.bound < 1e-11
     assert proof.continuity < 1e-14
     assert proof.cut < 1e-14
-    assert proof.cut_points == sum(min(n, 8) for n in points)
+    assert proof.cut_points == sum(points)
     assert proof.response < 1e-14
     assert proof.bypass == BYPASS.get(name, ())
     assert proof.uncovered == UNCOVERED.get(name, ())

@@ -17,9 +17,11 @@ from mainstem.find import Point, StreamMap, Write, find
 from mainstem.find._build import build, chosen
 from mainstem.find._chain import chains
 from mainstem.find._cut import crossing, is_recurrence, origin
-from mainstem.find._prove import Lab, _largest, _response, _swap, examine, lab
+from mainstem.find._lab import Lab, lab
+from mainstem.find._prove import _largest, _response, examine
 from mainstem.find._record import Graph, record
 from mainstem.find._sums import residual, sums
+from mainstem.find._swap import swap
 from zoo import STREAMLESS, ZOO, rows
 
 Change = Callable[[Point], Point]
@@ -111,8 +113,11 @@ def test_swapping_a_write_for_a_point_fails_the_cut():
     ready = prepared("tabular")
     point = ready.map.main.points[2]
     aside = changed(ready, 2, lambda p: replace(p, site=point.writes[0].site)).map.main
-    assert _swap(ready, ready.map.main, 2, []) < 1e-14
-    assert _swap(ready, aside, 2, []) > 1e-3
+    n = len(ready.map.main.points)
+    for pattern in ([int(t >= 2) for t in range(n)], [t % 2 for t in range(n)], [1] * n):
+        assert max(swap(ready, ready.map.main, ready.chains[0], [], pattern)) < 1e-14
+    with pytest.raises(NotClosedError, match="cut: with L1.resid_post"):
+        swap(ready, aside, ready.chains[0], [], [int(t >= 2) for t in range(n)])
 
 
 class Detour(nn.Module):

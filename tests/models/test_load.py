@@ -172,6 +172,11 @@ def test_half_a_file_of_weights(folder):
         ms.load(folder)
 
 
+def test_a_weight_without_values_is_named():
+    with pytest.raises(ms.LoadError, match="weight 0.weight is on the meta device, without values"):
+        ms.load(nn.Sequential(nn.Linear(2, 2, device="meta")))
+
+
 def test_pickles_are_read_only_when_told(folder):
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
 from mainstem.algebra import base_name
@@ -14,12 +15,39 @@ from ._refuse import DRAWS
 _PIECES = frozenset("__getitem__ select unbind split chunk narrow index_select tensor_split".split())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossing:
+    """An operand that passes points by: where it is read, what it is, and behind which point."""
+
+    site: Site
+    operand: Node
+    point: int
+
+
+def crossings(graph: Graph, chain: Chain, output: Node) -> list[Crossing]:
+    """Operands that depend on the inputs but not on the latest point before the operation that reads them.
+
+    Parameters: `graph`; `chain`; `output`, the end looked at.
+    """
+    # Bit sets are read here, since this is the hot place: which points a node comes from, the latest of them.
+    at = [p.index for p in chain.points]
+    mask, ends = sum(1 << i for i in at), graph.above[output.index]
+    rank = {i: t for t, i in enumerate(at)}
+    latest = [rank.get((above & mask).bit_length() - 1, -1) for above in graph.above]
+    found = []
+    for n in graph.nodes[at[0] + 1 : output.index + 1]:
+        if not ends >> n.index & 1 or n.key is None or n.leaf:
+            continue
+        behind = latest[n.index] - (n.index in rank)  # what makes a point is computed behind the one before
+        found += [Crossing(Site(n.key, "arg", path), o, behind) for path, o in n.operands if o.data and latest[o.index] < behind]
+    return found
+
+
 def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]:
     """Operands that depend on the inputs but not on the point, read by what follows the point on the way to the output.
 
     Parameters: `graph`; `point`, a point of the stream; `output`, the end looked at.
     """
-    # Nodes are in order, so what follows the point stands after it; the bit sets are read here, since this is the hot place.
     above, ends = graph.above, graph.above[output.index]
     between = graph.nodes[point.index + 1 : output.index + 1]
     below = [n for n in between if above[n.index] >> point.index & 1 and ends >> n.index & 1]

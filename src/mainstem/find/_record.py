@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from mainstem.algebra import Call, is_inplace, tensors
 from mainstem.core import Key, Path
 
-from ._double import call_double
 from ._refuse import Guard
-from ._watch import Watch
+from ._watch import Handler, Watch
 
 _VIEWS = frozenset(
     "view reshape permute transpose contiguous to type float squeeze unsqueeze flatten unflatten expand T mT detach alias "
@@ -95,13 +94,13 @@ class Graph:
         return bool(self.weighted[node.index] >> ancestor.index & 1)
 
 
-def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], double: bool = False) -> Graph:
+def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], through: Handler | None = None) -> Graph:
     """Runs the module once and returns the graph of its forward pass.
 
-    Parameters: `module`; `args` and `kwargs`, its inputs; `double`, rewrite casts to lower precision to float64. Raises
+    Parameters: `module`; `args` and `kwargs`, its inputs; `through`, a handler that makes the calls, to keep some of them. Raises
     `InputError` in train mode with active dropout.
     """
-    recorder = _Recorder(module, (args, kwargs), double)
+    recorder = _Recorder(module, (args, kwargs), through)
     with torch.no_grad(), recorder.watch:
         result = module(*args, **kwargs)
     outputs = [(path, recorder.node(t)) for path, t in tensors(_opened(result))]
@@ -117,8 +116,8 @@ def _opened(result: Any) -> Any:
 class _Recorder:
     """Handler of a watch that builds the graph. Tensors are kept alive, since their ids are the names of nodes."""
 
-    def __init__(self, module: nn.Module, inputs: Any, double: bool = False) -> None:
-        self.double, self.guard = double, Guard(module)
+    def __init__(self, module: nn.Module, inputs: Any, through: Handler | None = None) -> None:
+        self.through, self.guard = through, Guard(module)
         self.nodes: list[Node] = []
         self.current: dict[int, Node] = {}
         self.kept: list[Tensor] = []
@@ -133,7 +132,7 @@ class _Recorder:
         read = [] if name in _FORMS else [*tensors(args[:1] if name in _SHAPED_LIKE else args), *tensors(kwargs)]
         operands = tuple((path, self.node(t)) for path, t in read)
         overwrites = is_inplace(name, kwargs) and bool(operands)
-        out = call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
+        out = self.through(key, name, func, args, kwargs) if self.through else func(*args, **kwargs)
         made = (kwargs.get("out") if kwargs.get("out") is not None else args[0]) if overwrites else out
         call = Call(name, func, args, kwargs, None)
         for path, tensor in tensors(made):

@@ -75,7 +75,7 @@ class Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = _name(func)
-        if name in _IGNORED:
+        if name in _IGNORED or _transformed():
             return func(*args, **(kwargs or {}))
         frame = self.frames[-1]
         ordinal = frame.counts[name]
@@ -119,6 +119,11 @@ class Watch(TorchFunctionMode):
         """A module call ends, also by an error. Parameters: `module`, the module called."""
         if module is not self.root:
             self.frames.pop()
+
+
+def _transformed() -> bool:
+    """Inside a vmap, jvp or grad of the module's own, where tensors have no storage: what comes out of it is seen, not its steps."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _before(module: nn.Module, args: Any) -> None:

@@ -69,6 +69,11 @@ def _ready(found: Loaded, device: Any, dtype: Any) -> Loaded:
             raise LoadError(f"cannot move the model to {device}: {_first_line(error)}") from error
     found.module.eval()
     for name, p in found.module.named_parameters():
+        if p.is_meta:
+            raise LoadError(
+                f"weight {name} is on the meta device, without values: it was offloaded, or transformers found no place for it. "
+                "transformers 4 loses a shared weight that is stored under its other name: upgrade to 5, or save the model again."
+            )
         if p.is_floating_point() and not bool(p.isfinite().all()):
             raise LoadError(f"weight {name} holds NaN or inf: the checkpoint is broken. Take another copy of it.")
     return found
