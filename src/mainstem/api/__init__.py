@@ -5,5 +5,6 @@ from ._model import Model, load
 from ._result import Result
 from ._target import Contrast, contrast
 from ._trace import Trace
+from ._zoo import verify_zoo
 
-__all__ = ["Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"]
+__all__ = ["Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load", "verify_zoo"]

@@ -17,20 +17,22 @@ _SIZES = (
         48,
         "intermediate_size encoder_ffn_dim decoder_ffn_dim ffn_dim ffn_hidden_size d_ff d_inner n_inner dff dim_ff "
         "moe_intermediate_size shared_expert_intermediate_size expert_ffn_hidden_size feed_forward_size "
-        "shared_intermediate_size moe_shared_expert_intermediate_size intermediate_size_mlp feedforward_dim "
+        "shared_intermediate_size shared_experts_intermediate_size speech_encoder_intermediate_size output_dim mlp_dim "
+        "moe_shared_expert_intermediate_size intermediate_size_mlp feedforward_dim "
         "num_feed_forward_hidden dense_intermediate_size",
     ),
     (
         HEADS,
         "num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads "
-        "num_encoder_attention_heads num_decoder_attention_heads encoder_num_attention_heads decoder_num_attention_heads",
+        "num_encoder_attention_heads num_decoder_attention_heads encoder_num_attention_heads decoder_num_attention_heads "
+        "speech_encoder_attention_heads num_key_value_attention_heads",
     ),
     (
         2,
         "num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_encoder_layers num_decoder_layers "
         "encoder_num_hidden_layers decoder_num_hidden_layers num_experts_per_tok num_experts_per_token moe_top_k moe_topk "
         "top_k_experts num_adapter_layers speech_decoder_prenet_layers speech_decoder_postnet_layers num_self_attends_per_block "
-        "num_timestamp_prediction_layers conf_num_hidden_layers num_feed_forward_hidden num_feedforward_networks",
+        "speech_encoder_layers num_global_layers num_blocks num_timestamp_prediction_layers conf_num_hidden_layers num_feed_forward_hidden num_feedforward_networks",
     ),
     (
         HEAD,
@@ -54,7 +56,8 @@ _SIZES = (
         "kv_lora_rank q_lora_rank mamba_d_head mamba_head_dim lru_width o_lora_rank embed_dim num_conv_pos_embeddings "
         "subsampling_conv_channels num_mel_bins num_latents auxiliary_channels pronunciation_embed_dim shape_embed_dim "
         "t2u_variance_predictor_embed_dim t2u_variance_predictor_hidden_dim aspp_out_channels conv_channels xvector_output_dim "
-        "input_feat_per_channel feature_size num_filters downsample_hidden_size groups_width stem_out_channels intra_bottleneck_size",
+        "input_feat_per_channel feature_size output_channels nemo_conv_channels ext_pw_out_channel "
+        "depthwise_separable_out_channel num_filters downsample_hidden_size groups_width stem_out_channels intra_bottleneck_size",
     ),
     (32, "max_source_positions class_expand"),
 )

@@ -76,8 +76,8 @@ def small(architecture: Architecture) -> Small:
             module = _module(getattr(transformers, architecture.name), config)
             return Small(liven(module).eval(), (), inputs(architecture, module, config))
         except Exception as error:
-            line = " ".join(str(error).split())[:300]
-            raise LoadError(f"{architecture.name} cannot be built small: {type(error).__name__}: {line}") from error
+            line = " ".join(str(error).split()).partition(". ")[0][:300]
+            raise LoadError(f"cannot be built small: {type(error).__name__}: {line}") from error
 
 
 def configuration(architecture: Architecture) -> Any:
@@ -88,7 +88,7 @@ def configuration(architecture: Architecture) -> Any:
     special = CONFIGS.get(architecture.name) or CONFIGS.get(architecture.model_type) or {}
     if callable(special):
         return special(kind)
-    default = _plain(_default(kind))
+    default = _plain(_default(kind, special))
     if architecture.kind == "causal" and default.get("is_decoder") is False and not default.get("is_encoder_decoder"):
         special = {"is_decoder": True} | special
     config = kind(**shrunk(default, special))
@@ -96,12 +96,12 @@ def configuration(architecture: Architecture) -> Any:
     return _part(config, architecture.name)
 
 
-def _default(kind: Any) -> Any:
+def _default(kind: Any, special: dict[str, Any]) -> Any:
     """A configuration as it comes; some do not pass their own checks before they are made small."""
     try:
         return kind()
     except Exception:
-        return kind(**{key: {} for key in ()})
+        return kind(**special)
 
 
 def _part(config: Any, name: str) -> Any:
@@ -118,7 +118,6 @@ def _plain(config: Any) -> dict[str, Any]:
     from transformers import PretrainedConfig
 
     held = {key: value for key, value in vars(config).items() if not key.startswith("_") and key != "transformers_version"}
-    held |= {key: getattr(config, name) for key, name in () if hasattr(config, name)}
     return {
         key: _plain(value) | {"model_type": value.model_type} if isinstance(value, PretrainedConfig) else value
         for key, value in held.items()

@@ -91,11 +91,51 @@ def _codebooks(config: Any) -> dict[str, Any]:
     return {"input_ids": (said + torch.arange(len(said))[:, None]) % VOCAB}
 
 
+def _with_sound(config: Any) -> dict[str, Any]:
+    frames = _LENGTH * config.downsample_factor * 2
+    return {"input_ids": ids(config), "input_features": noise(_BATCH, config.audio_config.num_mel_bins, frames)}
+
+
+def _dialogue(config: Any) -> dict[str, Any]:
+    rows = [ids(config.decoder_config, 6 + i)[:, :6] for i in range(config.decoder_config.num_channels)]
+    return {"input_ids": ids(config.encoder_config), "decoder_input_ids": torch.stack(rows, -1)}
+
+
+def _assistant(config: Any) -> dict[str, Any]:
+    text = config.text_config
+    kv = {
+        kind: tuple(noise(_BATCH, heads, _LENGTH, width + 0 * i) for i in range(2))
+        for kind, heads, width in (
+            ("sliding_attention", text.num_key_value_heads, text.head_dim),
+            ("full_attention", text.num_key_value_heads, getattr(text, "global_head_dim", None) or text.head_dim),
+        )
+    }
+    return {
+        "inputs_embeds": noise(_BATCH, _LENGTH, 2 * config.backbone_hidden_size),
+        "shared_kv_states": kv,
+        "position_ids": torch.arange(_LENGTH)[None].expand(_BATCH, -1),
+    }
+
+
+def _channels(config: Any) -> dict[str, Any]:
+    return {"input_ids": torch.stack([ids(config, _LENGTH + i)[:, :_LENGTH] for i in range(config.num_codebooks + 1)], -1)}
+
+
 SPECIAL: dict[str, Any] = {
     "siglip2": _siglip2,
     "shieldgemma2": _shieldgemma,
     "imagegpt": lambda config: {"input_ids": ids(config)},
     "audio-spectrogram-transformer": lambda config: {"input_values": noise(_BATCH, config.max_length, config.num_mel_bins)},
+    "granite_speech5_ctc": lambda config: {"input_features": noise(_BATCH, 64, 4 * config.encoder_config.num_mel_bins)},
+    "speech-encoder-decoder": lambda config: {
+        "input_values": noise(_BATCH, _SAMPLES),
+        "decoder_input_ids": ids(config.decoder, 6),
+    },
+    "voxtral_realtime": _with_sound,
+    "dia": _dialogue,
+    "gemma4_assistant": _assistant,
+    "gemma4_unified_assistant": _assistant,
+    "kyutai_speech_to_text": _channels,
     "musicgen": _codebooks,
     "musicgen_melody": _codebooks,
 }

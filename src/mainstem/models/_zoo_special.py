@@ -12,7 +12,16 @@ _ASSISTANT = {
     "layer_types": _GEMMA_LAYERS,
     "num_hidden_layers": 2,
 }
-_DOTS3 = {"num_key_value_heads": 4}
+_DOTS3 = {
+    "num_key_value_heads": 4,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_q_lora_rank": 16,
+    "swa_kv_lora_rank": 16,
+    "swa_head_dim": 12,
+    "swa_qk_nope_head_dim": 8,
+    "swa_v_head_dim": 8,
+}
 _SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "window_size": 4, "depths": [2, 2, 2], "num_heads": [1, 2, 4]}
 _REFORMER = {
     "is_decoder": True,
@@ -24,6 +33,22 @@ _REFORMER = {
     "lsh_attn_chunk_length": 4,
     "num_buckets": 2,
     "hash_seed": 0,
+}
+_QWEN4 = {
+    "eos_token_id": 2,
+    "indexer_n_heads": 2,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 8,
+    "indexer_budget": 4,
+    "indexer_compress_ratio": 2,
+    "hc_lowrank": 8,
+    "hc_count": 2,
+    "ple_layer_ids": [1],
+    "ple_embed_dim": 16,
+    "heads_per_ngram": 2,
+    "ngram_vocab_size_base": 40,
+    "split_ngram_parts": 1,
+    "make_ngram_vocab_size_divisible_by": 8,
 }
 CONFIGS: dict[str, Any] = {
     "bamba": {"mamba_n_heads": 4, "attn_layer_indices": [1]},
@@ -56,8 +81,8 @@ CONFIGS: dict[str, Any] = {
     "jamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {"linear_num_heads": 4, "linear_head_dim": 8},
     "lfm2": {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2, "full_attn_idxs": [1]},
-    "gemma4_assistant": {"text_config": _ASSISTANT},
-    "gemma4_unified_assistant": {"text_config": {}},
+    "gemma4_assistant": {"text_config": _ASSISTANT, "backbone_hidden_size": 32},
+    "gemma4_unified_assistant": {"text_config": _ASSISTANT, "backbone_hidden_size": 32},
     "xmod": {"languages": ["en", "de"], "default_language": "en"},
     "zamba": {
         "num_hidden_layers": 4,
@@ -70,7 +95,43 @@ CONFIGS: dict[str, Any] = {
     "dots3_note_text": _DOTS3,
     "ReformerForMaskedLM": _REFORMER | {"is_decoder": False},
     "neomme": {"head_dim": 16, "embedding_rank": 16},
-    "musicflamingo": {},
+    "musicflamingo": {"audio_config": {"model_type": "audioflamingo3_encoder"}},
+    "kyutai_speech_to_text": {
+        "codec_config": {"upsample_groups": 32, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16}
+    },
+    "moonshine_streaming": {"num_key_value_heads": 4},
+    "dia": {
+        "decoder_config": {
+            "cross_num_attention_heads": 4,
+            "cross_head_dim": 8,
+            "cross_num_key_value_heads": 4,
+            "cross_hidden_size": 32,
+            "num_channels": 3,
+        },
+        "delay_pattern": [0, 1, 2],
+    },
+    "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
+    "vibevoice": {
+        "audio_config": {"num_filters": 2},
+        "semantic_model_config": {"num_filters": 2},
+        "diffusion_head_config": {"frequency_embedding_size": 16},
+    },
+    "vibevoice_asr": {
+        "acoustic_tokenizer_encoder_config": {"num_filters": 2},
+        "semantic_tokenizer_encoder_config": {"num_filters": 2},
+    },
+    "led": {"max_encoder_position_embeddings": 64, "max_decoder_position_embeddings": 64, "attention_window": 4},
+    "mobilebert": {"hidden_size": 64, "intra_bottleneck_size": 32},
+    "esm": {"mask_token_id": 4, "pad_token_id": 0},
+    "pp_lcnet": {
+        "block_configs": [
+            [[3, 16, 16, 1, False]],
+            [[3, 16, 16, 2, False], [3, 16, 16, 1, False]],
+            [[3, 16, 32, 2, False], [3, 32, 32, 1, False]],
+            [[3, 32, 32, 2, False], [5, 32, 32, 1, False]],
+            [[5, 32, 48, 2, True], [5, 48, 48, 1, True]],
+        ],
+    },
     "perceiver": {
         "num_cross_attention_heads": 1,
         "output_shape": [1, 2, 16, 16],
@@ -80,9 +141,9 @@ CONFIGS: dict[str, Any] = {
     },
     "blenderbot": {},
     "efficientnet": {
-        "width_coefficient": 1.0,
+        "width_coefficient": 0.25,
         "depth_coefficient": 1.0,
-        "hidden_dim": 64,
+        "hidden_dim": 320,
         "in_channels": [32, 16, 24],
         "out_channels": [16, 24, 24],
         "kernel_sizes": [3, 3, 5],
@@ -119,26 +180,17 @@ CONFIGS: dict[str, Any] = {
     },
     "audio-spectrogram-transformer": {"max_length": 64},
     "wav2vec2-bert": {"feature_projection_input_dim": 16},
-    "shieldgemma2": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
+    "shieldgemma2": {
+        "yes_token_index": 20,
+        "no_token_index": 21,
+        "mm_tokens_per_image": 4,
+        "vision_config": {"image_size": 32, "patch_size": 8},
+    },
     "poolformer": {"stride": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 2},
     "nemotron": {"num_key_value_heads": 2},
     "reformer": _REFORMER,
-    "qwen4_exp_text": {
-        "indexer_n_heads": 2,
-        "indexer_kv_heads": 1,
-        "indexer_head_dim": 8,
-        "indexer_budget": 4,
-        "indexer_compress_ratio": 2,
-        "hc_lowrank": 8,
-        "hc_count": 2,
-        "ple_layer_ids": [1],
-        "ple_embed_dim": 16,
-        "heads_per_ngram": 2,
-        "ngram_vocab_size_base": 40,
-        "split_ngram_parts": 1,
-        "make_ngram_vocab_size_divisible_by": 8,
-    },
-    "qwen4_exp": {"text_config": "qwen4_exp_text"},
+    "qwen4_exp_text": _QWEN4,
+    "qwen4_exp": {"text_config": _QWEN4},
 }
