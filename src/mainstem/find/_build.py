@@ -109,6 +109,7 @@ def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, f
             name,
             _inner(chain.entry_sum),
             tuple(node.shape),
+            names.feature_axis(node),
         )
     s = chain.sums[t - 1]
     assert s.stream is not None and node.key is not None
@@ -127,6 +128,7 @@ def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, f
         name,
         _inner(s),
         tuple(node.shape),
+        names.feature_axis(node),
     )
 
 

@@ -31,6 +31,22 @@ def blocks(chain: Chain) -> tuple[list[int], tuple[str, ...], str]:
     return [order.index(frame) for frame in each], tuple(frame[0] for frame in order), kinds[0] if kinds else "addition"
 
 
+def feature_axis(node: Node) -> int:
+    """Which axis of a point counts features: what first multiplies it tells. Parameters: `node`, the point's."""
+    stack, seen = [node], {node}
+    while stack and len(node.shape) > 2:
+        for reader in stack.pop(0).readers:
+            name = base_name(reader.op)
+            if name.startswith("conv") or name in ("batch_norm", "group_norm", "instance_norm") or "_pool" in name:
+                return 1
+            if name in ("linear", "layer_norm", "rms_norm", "matmul", "addmm"):
+                return -1
+            if reader not in seen and reader.shape == node.shape:
+                seen.add(reader)
+                stack.append(reader)
+    return -1
+
+
 def _holding(chain: Chain, t: int) -> tuple[Call, ...]:
     """The module calls around an addition that hold matrices of its writes too: what only adds is no block."""
     s = chain.sums[t]

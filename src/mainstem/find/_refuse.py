@@ -21,17 +21,22 @@ def refuse_form(module: object) -> None:
     """Raises `InputError` for what cannot be looked into: no module, a compiled or a scripted one. Parameters: `module`."""
     if not isinstance(module, nn.Module):
         raise InputError(f"find() takes a torch.nn.Module, not {type(module).__name__}.")
-    if torch.is_autocast_enabled() or torch.is_autocast_enabled("cpu"):
-        raise InputError(
-            "autocast is on, which casts inside of every operation where nothing can be seen: leave it, and load the model in a "
-            "lower precision instead, such as dtype='bfloat16'."
-        )
+    refuse_autocast()
     for path, part in module.named_modules():
         where = path or "the module"
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(f"{where} is scripted or traced by TorchScript, which hides its operations: map the plain module.")
         if hasattr(part, "_orig_mod") and hasattr(part, "dynamo_ctx"):
             raise InputError(f"{where} is compiled, which hides its operations: map the plain module, {_dotted(path)}_orig_mod.")
+
+
+def refuse_autocast() -> None:
+    """Raises `InputError` where autocast is on."""
+    if torch.is_autocast_enabled() or torch.is_autocast_enabled("cpu"):
+        raise InputError(
+            "autocast is on, which casts inside of every operation where nothing can be seen: leave it, and load the model in a "
+            "lower precision instead, such as dtype='bfloat16'."
+        )
 
 
 def _dotted(path: str) -> str:

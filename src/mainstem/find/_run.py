@@ -10,7 +10,7 @@ from mainstem.algebra import Call, dig, is_inplace, put, tensors
 from mainstem.core import Key, MapError, Site, show
 
 from ._double import call_double
-from ._refuse import Guard
+from ._refuse import Guard, refuse_autocast
 from ._watch import Watch
 
 
@@ -50,6 +50,7 @@ def run(
     calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64.
     Raises `MapError` where a wanted call did not happen.
     """
+    refuse_autocast()
     tap = Tap(module, keys, patches, volatile, double)
     with tap.watch:
         tap.captured.result = module(*args, **kwargs)
@@ -112,6 +113,8 @@ class Tap:
         if inplace and target is args[0]:
             args = (target.clone(), *args[1:])
         out = self._call(name, func, args, kwargs)
+        if out is None and is_inplace(name, kwargs):
+            out = args[0]  # an assignment to a part returns nothing; what it made is the whole
         for patch in patches:
             out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path)))
         return out if target is None else target.copy_(out)

@@ -155,8 +155,8 @@ def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals
                 found.append((latest, -again, -source.index, -i))
     if not found:
         return None
-    *_, source, i = max(found)
-    return -i, graph.nodes[-source]
+    *_, origin, at = max(found)
+    return -at, graph.nodes[-origin]
 
 
 def _added_again(graph: Graph, source: Node, i: int, s: Sum) -> int | None:
