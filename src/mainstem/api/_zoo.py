@@ -19,6 +19,7 @@ from mainstem.view import compatibility
 
 RECORD, PAGE = "compatibility.json", "compatibility.md"
 Build = Callable[[Architecture], Small]
+_STARTING = 60.0  # seconds that the server may take to import what all need
 # Libraries read these when the server imports them: nothing is downloaded, no thread is there when it is forked.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
@@ -120,11 +121,21 @@ class Table:
 
 @dataclass
 class _Running:
-    """One process at work: its row so far, and when it began."""
+    """One process at work: its row so far, when it began, and whether it has been heard of."""
 
     process: BaseProcess
     row: dict[str, Any]
     start: float
+    heard: bool = False
+
+    def hear(self, pipe: Connection) -> None:
+        """Takes in what it sends; its time counts from the first word."""
+        try:
+            self.row |= pipe.recv()
+        except EOFError:
+            self.process.join()
+            self.row |= _lost(self.row, f"its process died with exit code {self.process.exitcode}")
+        self.start, self.heard = self.start if self.heard else time.monotonic(), True
 
 
 def _run(todo: list[Architecture], workers: int, limit: float, build: Build) -> Iterator[dict[str, Any]]:
@@ -140,7 +151,7 @@ def _run(todo: list[Architecture], workers: int, limit: float, build: Build) -> 
                 process = context.Process(target=_work, args=(theirs, one, build), daemon=True)
                 process.start()
                 theirs.close()
-                running[ours] = _Running(process, asdict(one), time.monotonic())
+                running[ours] = _Running(process, asdict(one), time.monotonic() + _STARTING)
             yield from _finished(running, limit)
     finally:
         for one_left in running.values():
@@ -174,11 +185,7 @@ def _finished(running: dict[Connection, _Running], limit: float) -> Iterator[dic
     for heard in wait(list(running), patience):
         assert isinstance(heard, Connection)
         one = running[heard]
-        try:
-            one.row |= heard.recv()
-        except EOFError:
-            one.process.join()
-            one.row |= _lost(one.row, f"its process died with exit code {one.process.exitcode}")
+        one.hear(heard)
         if "status" in one.row:
             yield _closed(running, heard)
     for pipe, one in list(running.items()):

@@ -28,6 +28,7 @@ def work(to: Connection, architecture: Architecture, build: Callable[[Architectu
     warnings.simplefilter("ignore")
     logging.disable()
     torch.set_num_threads(1)
+    to.send({})
     try:
         made = build(architecture)
     except LoadError as failure:

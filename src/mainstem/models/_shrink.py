@@ -125,7 +125,7 @@ def shrunk(default: dict[str, Any], special: dict[str, Any]) -> dict[str, Any]:
     return small | {key: value for key, value in special.items() if not isinstance(value, dict) or key not in small}
 
 
-def _is_config(key: str, value: dict[str, Any]) -> bool:
+def _is_config(key: str, value: dict[Any, Any]) -> bool:
     return "model_type" in value or key.endswith("_config") or key in ("encoder", "decoder", "text_encoder", "audio_encoder")
 
 

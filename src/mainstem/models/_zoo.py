@@ -52,13 +52,18 @@ def architectures(kinds: Iterable[str] = tuple(KINDS)) -> tuple[Architecture, ..
 def _of(kind: str) -> Iterator[Architecture]:
     from transformers.models.auto import modeling_auto
 
-    seen: set[str] = set()
+    types: dict[str, list[str]] = {}
     for task in KINDS[kind]:
         for model_type, names in getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES").items():
             for name in (names,) if isinstance(names, str) else names:
-                if name not in seen:
-                    seen.add(name)
-                    yield Architecture(kind, model_type, name)
+                types.setdefault(name, []).append(model_type)
+    for name, several in types.items():
+        yield Architecture(kind, max(several, key=lambda one: _stem(name).startswith(_stem(one))), name)
+
+
+def _stem(name: str) -> str:
+    """A name to compare with: a class that several model types share is taken with the one that it is called after."""
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def small(architecture: Architecture) -> Small:
