@@ -1,16 +1,16 @@
 """What of a module's inputs passes a point of the stream by, read off the graph."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mainstem.algebra import base_name
+import torch
+
 from mainstem.core import InputError, Site, show
 
 from ._chain import Chain, around, parameters_of
 from ._record import Graph, Node
-from ._refuse import DRAWS
 
 _PIECES = frozenset("__getitem__ select unbind split chunk narrow index_select tensor_split".split())
 
@@ -59,18 +59,26 @@ def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]
     ]
 
 
-def refuse_draws(graph: Graph) -> None:
-    """Raises `InputError` where random numbers reach an output, as they may in eval mode too.
+def refuse_draws(graph: Graph, again: Callable[[], Graph]) -> None:
+    """Raises `InputError` where random numbers reach an output, as they may in eval mode too, other ones in every pass.
 
-    Parameters: `graph`.
+    Parameters: `graph`; `again`, makes the pass once more: a module that seeds its own draws gets the same numbers.
     """
-    for node in graph.nodes:
-        if node.call and base_name(node.op) in DRAWS and any(graph.before(node, out) for _, out in graph.outputs):
+    draws = _draws(graph)
+    if not draws:
+        return
+    for node, other in zip(draws, _draws(again()), strict=False):
+        assert node.value is not None and other.value is not None
+        if not torch.equal(node.value, other.value):
             where = node.key[0] if node.key and node.key[0] else "the module"
             raise InputError(
                 f"random numbers drawn in {where} reach the output: the stream of a random pass cannot be proved. "
                 "Hand them to the module as an input, or turn the draw off."
             )
+
+
+def _draws(graph: Graph) -> list[Node]:
+    return [n for n in graph.nodes if n.call and n.value is not None and any(graph.before(n, out) for _, out in graph.outputs)]
 
 
 def places(point: Node) -> list[Site]:

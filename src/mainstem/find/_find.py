@@ -30,7 +30,7 @@ def find(module: nn.Module, *args: Any, **kwargs: Any) -> StreamMap:
     """
     refuse_form(module)
     graph = record(module, args, kwargs)
-    refuse_draws(graph)
+    refuse_draws(graph, lambda: record(module, args, kwargs))
     chains = chosen(graph)
     found = build(type(module).__name__, graph, chains)
     return replace(found, proof=prove(module, chains, graph, args, kwargs))

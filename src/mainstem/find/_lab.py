@@ -14,12 +14,10 @@ from mainstem.core import Key, NoStreamError, NotClosedError, show
 
 from ._build import build, chosen
 from ._chain import Chain
-from ._inputs import second_input
+from ._inputs import Inputs, second_inputs
 from ._record import Graph, overwritten, record
 from ._run import Captured, Patch, Tap, run
 from ._stream_map import StreamMap
-
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass
@@ -56,12 +54,12 @@ def lab(module: nn.Module, chains: list[Chain], graph: Graph, args: Any, kwargs:
     _whole(module)
     name = type(module).__name__
     keys, volatile = needed(build(name, graph, chains)), overwritten(graph)
-    both = ((args, dict(kwargs)), second_input(graph, args, kwargs))
-    lifted, dtype, inputs, (seen, first) = _lifted(module, both, keys, volatile)
+    lifted, dtype, mine, (seen, first) = _lifted(module, (args, dict(kwargs)), keys, volatile)
     found = chosen(seen)
     same_additions(chains, found, f"the module's own precision and {str(dtype).removeprefix('torch.')}")
-    ready = Lab(lifted, dtype, inputs, seen, found, build(name, seen, found))
-    other, second = _recorded(lifted, inputs[1], dtype, needed(ready.map), overwritten(seen))
+    made = build(name, seen, found)
+    theirs, (other, second) = _second(lifted, second_inputs(graph, args, kwargs), dtype, needed(made), overwritten(seen))
+    ready = Lab(lifted, dtype, (mine, theirs), seen, found, made)
     same_additions(found, _chosen(other), "two inputs: control flow depends on data")
     runs = (first, second)
     ready.runs = tuple(r if needed(ready.map) <= r.calls.keys() else ready.run(i) for i, r in enumerate(runs))
@@ -77,6 +75,20 @@ def _recorded(
     return record(module, args, kwargs, tap), tap.captured
 
 
+def _second(
+    module: nn.Module, tries: list[Inputs], dtype: torch.dtype, keys: set[Key], volatile: frozenset[Key]
+) -> tuple[Inputs, tuple[Graph, Captured]]:
+    """A pass of the first other input that the module takes."""
+    for i, inputs in enumerate(tries, 1):
+        lifted = _cast(inputs, dtype)
+        try:
+            return lifted, _recorded(module, lifted, dtype, keys, volatile)
+        except (RuntimeError, ValueError, IndexError):
+            if i == len(tries):
+                raise
+    raise AssertionError("there is always one to try")
+
+
 def _chosen(graph: Graph) -> list[Chain]:
     try:
         return chosen(graph)
@@ -84,17 +96,17 @@ def _chosen(graph: Graph) -> list[Chain]:
         return []
 
 
-def _lifted(module: nn.Module, both: Any, keys: set[Key], volatile: frozenset[Key]) -> tuple[nn.Module, torch.dtype, Any, Any]:
+def _lifted(module: nn.Module, own: Inputs, keys: set[Key], volatile: frozenset[Key]) -> tuple[nn.Module, torch.dtype, Any, Any]:
     if sum(p.numel() for p in module.parameters()) * 24 < psutil.virtual_memory().available:
         try:
-            lifted, inputs = copy.deepcopy(module).double(), tuple(_cast(i, torch.float64) for i in both)
-            return lifted, torch.float64, inputs, _recorded(lifted, inputs[0], torch.float64, keys, volatile)
+            lifted, inputs = copy.deepcopy(module).double(), _cast(own, torch.float64)
+            return lifted, torch.float64, inputs, _recorded(lifted, inputs, torch.float64, keys, volatile)
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             pass  # an operation of it knows no float64, or it cannot be copied
     low = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     lifted = copy.deepcopy(module).float() if low in (torch.bfloat16, torch.float16) else module
-    inputs = tuple(_cast(i, torch.float32) for i in both)
-    return lifted, torch.float32, inputs, _recorded(lifted, inputs[0], torch.float32, keys, volatile)
+    inputs = _cast(own, torch.float32)
+    return lifted, torch.float32, inputs, _recorded(lifted, inputs, torch.float32, keys, volatile)
 
 
 def _cast(inputs: Any, dtype: torch.dtype) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Call, is_inplace, tensors
+from mainstem.algebra import Call, base_name, is_inplace, tensors
 from mainstem.core import Key, Path
 
-from ._refuse import Guard
+from ._refuse import DRAWS, Guard
 from ._watch import Handler, Watch
 
 _VIEWS = frozenset(
@@ -29,7 +29,7 @@ class Node:
     """A tensor. `call` is None for a leaf, whose `leaf` is "param", "buffer", "input", "const" or "alias".
 
     `pure` nodes come from parameters and buffers alone; `heavy` ones are weights, or were chosen from them by data; `data` nodes depend on the
-    module's inputs; a `weighted` node is where data meets weights; `volatile` ones are overwritten later. Leaves keep their `value`.
+    module's inputs; a `weighted` node is where data meets weights; `volatile` ones are overwritten later. Leaves and draws keep their `value`.
     """
 
     index: int
@@ -136,9 +136,11 @@ class _Recorder:
         out = self.through(key, name, func, args, kwargs) if self.through else func(*args, **kwargs)
         made = (kwargs.get("out") if kwargs.get("out") is not None else args[0]) if overwrites else out
         call = Call(name, func, args, kwargs, None)
+        drawn = base_name(name) in DRAWS
         for path, tensor in tensors(made):
             if overwrites or id(tensor) not in self.current:
                 node = self._make(tensor, call, key, path, operands)
+                node.value = tensor.clone() if drawn else None
                 if overwrites:
                     self._mark_aliases(tensor, node)
         return out

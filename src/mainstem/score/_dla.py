@@ -26,7 +26,7 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
-    places = tuple(run.output().shape[: 1 + keep_pos])
+    places = _places(run, keep_pos)
     sweep = pull(run, direction)
     expanded = _expanded(run, sweep, level, places)
     groups: list[Group] = []
@@ -44,6 +44,15 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
     miss = error(total, whole)
     choices = {"by": "dla", "level": level, "norm": "frozen at this input", "edits": len(run.patches)}
     return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size), choices).checked()
+
+
+def _places(run: Pass, keep_pos: bool) -> Places:
+    """Prompts, and their positions; one for all where the output's rows are others than the stream's (a row a code book)."""
+    sizes = tuple(run.output().shape[: 1 + keep_pos])
+    known = any(sizes[0] in run.point(t).shape[:2] for t in range(len(run.stream.points)))
+    if not known and keep_pos:
+        raise InputError("the output's rows are not the stream's, so no position is one of the stream's; leave positions out.")
+    return sizes if known else (1,)
 
 
 def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: int) -> Tensor:

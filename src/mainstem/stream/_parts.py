@@ -128,6 +128,8 @@ def _head_terms(attention: Attention, level: str, z: Tensor, seen: Captured, bat
 
 def _neurons(source: Source, h: Tensor, places: Places, pull: Pull, g: Tensor) -> Tensor:
     """[neuron, batch] or [neuron, batch, pos]."""
+    if not h.numel():  # a branch that no row of this input takes
+        return h.new_zeros(h.shape[source.axis], *places)
     a = pull(g)
     if _aligned(source, a, places, pull, g):
         return (h * a).movedim(source.axis, 0).reshape(h.shape[source.axis], *places, -1).sum(-1)
