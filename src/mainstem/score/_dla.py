@@ -48,8 +48,9 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
 
 def _places(run: Pass, keep_pos: bool) -> Places:
     """Prompts, and their positions; one for all where the output's rows are others than the stream's (a row a code book)."""
-    sizes = tuple(run.output().shape[: 1 + keep_pos])
-    known = any(sizes[0] in run.point(t).shape[:2] for t in range(len(run.stream.points)))
+    shape = tuple(run.output().shape)
+    sizes, points = shape[: 1 + keep_pos], [run.point(t).shape for t in range(len(run.stream.points))]
+    known = any(p[0] == shape[0] or (len(p) > 2 and p[1] == shape[0] and p[0] in shape[1:2]) for p in points)
     if not known and keep_pos:
         raise InputError("the output's rows are not the stream's, so no position is one of the stream's; leave positions out.")
     return sizes if known else (1,)
