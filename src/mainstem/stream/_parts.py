@@ -11,12 +11,13 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from mainstem.algebra import Affine
+from mainstem.algebra import Affine, split
 from mainstem.core import Group, InputError, Key, Label
 from mainstem.find import Attention, Captured, Source, Write
 
 from ._attention import factors, heads
 from ._pass import Pass, graded
+from ._rank import Product, Ranks
 
 LEVELS = ("write", "head", "edge", "dim", "neuron")
 Pull = Callable[[Tensor], Tensor]
@@ -52,18 +53,23 @@ def needed(write: Write) -> set[Key]:
     return keys
 
 
-def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool) -> list[Group]:
+def subscores(
+    run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool, ranks: Ranks | None = None
+) -> list[Group]:
     """The write's share of <g, stream>, split over its subvalues, with its constant as a row of its own.
 
     Parameters: `run`; `write`; `level`; `g`, the direction pulled back to the write's point; `seen`, a run with `needed`
-    captured; `keep_pos`, leave the position axis instead of summing it.
+    captured; `keep_pos`, leave the position axis instead of summing it; `ranks`, finds rows of g that are multiples of others.
     """
     assert write.writer is not None
     affine, likes = writer_map(run, write, seen)
-    g, made = write.factor * g, affine.adjoint(*likes)
+    g = g if write.factor == 1 else write.factor * g
+    if len(likes) == 1 and (found := split(affine)) is not None:
+        return _by_product(run, write, level, g, seen, keep_pos, Product(found, likes[0], _shape(run, write), ranks or Ranks()))
+    made = affine.adjoint(*likes)
 
     def adjoint(g: Tensor) -> tuple[Tensor, ...]:
-        return made(g.reshape(run.seen.at(write.site).shape))
+        return made(g.reshape(_shape(run, write)))
 
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
@@ -73,6 +79,31 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, ke
     if bool((constant != 0).any()):
         groups.append(Group(f"{write.label}.bias", "constant", reduce(g * constant, keep_pos)))
     return groups
+
+
+def _by_product(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, keep_pos: bool, product: Product) -> list[Group]:
+    """The same for a write that is one matrix times the rows of its one source."""
+    assert write.writer is not None
+    (source,), h = write.writer.sources, product.source
+    if _numbered(source, level) and product.ordered(g.shape[:-1].numel(), source.axis):
+        places = _places(g, keep_pos)
+        values = (h * product.pull(g)).reshape(*places, -1, h.shape[-1])
+        values = values.sum(-2) if values.shape[-2] > 1 else values.squeeze(-2)
+        groups = [Group(write.label, write.kind, values.movedim(-1, 0), ("neuron",))]
+    else:
+        groups = [_group(write.label, write.kind, source, level, h, seen, keep_pos, product.pull, g)]
+    constant = product.constant()
+    if constant is not None and bool((constant != 0).any()):
+        groups.append(Group(f"{write.label}.bias", "constant", reduce(g * run.shaped(constant), keep_pos)))
+    return groups
+
+
+def _numbered(source: Source, level: str) -> bool:
+    return source.groups is None and (source.attention is None or level == "neuron")
+
+
+def _shape(run: Pass, write: Write) -> torch.Size:
+    return run.seen.at(write.site).shape
 
 
 def _nth(adjoint: Callable[[Tensor], tuple[Tensor, ...]], i: int, g: Tensor) -> Tensor:
