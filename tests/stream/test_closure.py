@@ -90,7 +90,7 @@ def test_a_missing_row_is_refused(monkeypatch):
 
     run = main("gpt2")
     everything = _dla.rows
-    monkeypatch.setattr(_dla, "rows", lambda run: [r for r in everything(run) if r.label != "L1.mlp"])
+    monkeypatch.setattr(_dla, "rows", lambda *of: [r for r in everything(*of) if r.label != "L1.mlp"])
     with pytest.raises(NotClosedError, match="parts miss the whole"):
         direct(run, torch.randn_like(run.output()))
 

@@ -1,6 +1,7 @@
 """Frozen affine maps: calls as data, their frozen forms, programs of them, applied and transposed. Knows no model."""
 
 from ._calls import Call, base_name, dig, is_inplace, put, raised, tensors
+from ._products import Split, at_places, cut, few_columns, last_product, rows_at, split
 from ._program import Affine, Program, Step, Wire
 from ._rules import Rule, rule
 
@@ -9,13 +10,20 @@ __all__ = [
     "Call",
     "Program",
     "Rule",
+    "Split",
     "Step",
     "Wire",
+    "at_places",
     "base_name",
+    "cut",
     "dig",
+    "few_columns",
     "is_inplace",
+    "last_product",
     "put",
     "raised",
+    "rows_at",
     "rule",
+    "split",
     "tensors",
 ]

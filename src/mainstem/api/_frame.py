@@ -73,14 +73,17 @@ def _layer(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def lens_frame(lens: Lens, word: Callable[[int], str], mask: torch.Tensor | None) -> Any:
+def lens_frame(lens: Lens, word: Callable[[int], str], mask: torch.Tensor | None, places: torch.Tensor | None = None) -> Any:
     """One row a point, prompt and position of a real token.
 
-    Parameters: `lens`; `word`, names a place on the output; `mask`, one at real tokens, None where all are.
+    Parameters: `lens`; `word`, names a place on the output; `mask`, one at real tokens, None where all are; `places`, the one
+    position of every prompt that was looked at, None for all.
     """
     names = ("point", "prompt", "position")[: lens.tokens.ndim]
     index = {name: grid.flatten().tolist() for name, grid in zip(names, _grids(lens.tokens.shape), strict=True)}
     columns: dict[str, Any] = {"point": [lens.points[i] for i in index.pop("point")], **index}
+    if places is not None:
+        columns["position"] = [int(places[prompt]) for prompt in columns["prompt"]]
     columns["top"] = [word(int(i)) for i in lens.tokens.flatten()]
     columns["target"] = [word(int(i)) for i in lens.target.expand_as(lens.tokens).flatten()]
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}

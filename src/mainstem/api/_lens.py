@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mainstem.core import InputError
 from mainstem.models import Loaded
 from mainstem.score import Lens
 
@@ -17,12 +18,20 @@ class LensResult:
     """What every point of the stream says, tensors of [point, batch, pos].
 
     Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output;
-    `mask`, one at real tokens, None where all are: padding stays in the tensors and is left out of tables.
+    `mask`, one at real tokens, None where all are: padding stays in the tensors and is left out of tables; `places`, the one
+    position of every prompt that was looked at, None for all: then the last axis of the tensors has size 1.
     """
 
     def __init__(
-        self, lens: Lens, loaded: Loaded, tokens: tuple[tuple[str, ...], ...], output: Tensor, mask: Tensor | None
+        self,
+        lens: Lens,
+        loaded: Loaded,
+        tokens: tuple[tuple[str, ...], ...],
+        output: Tensor,
+        mask: Tensor | None,
+        places: Tensor | None = None,
     ) -> None:
+        self.places = places
         self.values, self._loaded, self.tokens, self._output, self.mask = lens, loaded, tokens, output, mask
 
     @property
@@ -37,20 +46,24 @@ class LensResult:
     def top(self, prompt: int = 0, position: int = -1) -> list[tuple[str, str, float]]:
         """At one place, every point with its likeliest token and that token's probability.
 
-        Parameters: `prompt`; `position`, counted from either end.
+        Parameters: `prompt`; `position`, counted from either end; there is one only where one was looked at.
         """
         at = self._at(prompt, position)
         rows = zip(self.points, self.values.tokens, self.values.top_logprob, strict=True)
         return [(p, self.word(int(ids[at])), float(lp[at].exp())) for p, ids, lp in rows]
 
     def _at(self, prompt: int, position: int) -> tuple[int, ...]:
-        return (prompt, position) if self.values.tokens.ndim == 3 else (prompt,)
+        if self.values.tokens.ndim != 3:
+            return (prompt,)
+        if self.places is not None and position not in (-1, int(self.places[prompt])):
+            raise InputError(f"this lens is of position {int(self.places[prompt])} alone, not of {position}.")
+        return (prompt, position if self.places is None else 0)
 
     def frame(self) -> Any:
         """A tidy polars frame: point, prompt, position, token, top, logprob, rank, entropy, kl."""
         from ._frame import lens_frame
 
-        return lens_frame(self.values, self.word, self.mask)
+        return lens_frame(self.values, self.word, self.mask, self.places)
 
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
         """One prompt's lens as plain JSON types, a row of all real positions for every point. Parameters: `prompt`."""
@@ -65,17 +78,22 @@ class LensResult:
         return {
             "model": self._loaded.name,
             "norm": lens.norm,
-            "tokens": [piece for piece, kept in zip(self.tokens[prompt], real, strict=True) if kept] if self.tokens else [],
+            "tokens": self._pieces(prompt, real) if self.tokens else [],
             "points": list(self.points),
             "target": [self.word(int(i)) for i in lens.target[prompt].flatten()[real]],
             "top": [[self.word(int(i)) for i in row[prompt].flatten()[real]] for row in lens.tokens],
             **{name: value[:, prompt].reshape(len(self.points), -1)[:, real].tolist() for name, value in numbers.items()},
         }
 
+    def _pieces(self, prompt: int, real: Tensor) -> list[str]:
+        if self.places is not None:
+            return [self.tokens[prompt][int(self.places[prompt])]]
+        return [piece for piece, kept in zip(self.tokens[prompt], real, strict=True) if kept]
+
     def _real(self, prompt: int) -> Tensor:
         """Which positions of a prompt are tokens of its own."""
         every = torch.ones(self.values.tokens[0][prompt].numel(), dtype=torch.bool)
-        return every if self.mask is None else self.mask[prompt].bool().cpu()
+        return every if self.mask is None or self.places is not None else self.mask[prompt].bool().cpu()
 
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame. Parameters: `path`, ending in `.parquet` or `.csv`. Nothing half-written is left behind."""

@@ -1,14 +1,15 @@
 """A model as users hold it: its map, and traces of its runs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mainstem.core import InputError, MapError
 from mainstem.find import StreamMap, find
@@ -16,6 +17,7 @@ from mainstem.models import Inputs, Loaded, example, prepare
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
+from ._target import spots
 from ._trace import Trace
 from ._verify import Verification, verify
 
@@ -71,26 +73,41 @@ class Model:
         padding: str = "right",
         stream: str | None = None,
         grad: bool = False,
+        levels: str | Collection[str] = (),
         **inputs: Any,
     ) -> Trace:
-        """Runs the model and takes its stream apart.
+        """Runs the model and takes its stream apart. What is held are points and writes, and what they are carried by.
 
         Parameters: `data`, one prompt or several, token ids, images (files, PIL or tensors) or a float tensor; `edits`, such
         as `mainstem.zero("L3.mlp")`; `positions`, which places its scores are of unless they say: a place counted from either
-        end, "all", or None for the mask token or else the last real one; `padding`, "right" or "left", for prompts of different lengths, masked everywhere;
-        `stream`, which of several streams by name; `grad`, record gradients; `inputs`, further arguments of the module.
+        end, of which alone the output is then computed, where the model allows it; "all", or None for the mask token or else
+        the last real one, for which it is computed everywhere; `padding`, "right" or "left", for prompts of different lengths, masked everywhere;
+        `stream`, which of several streams by name; `grad`, record gradients; `levels`, such as ("head", "neuron"), what writes
+        were made of at these levels is held too, so that scores of them need no second run; `inputs`, further arguments of
+        the module.
 
         Returns the trace. Raises `InputError` for input that the model cannot read, `NoStreamError`, `NotClosedError`.
         """
         ready = prepare(self.loaded, data, padding, **inputs)
         edit = self._current() + (edits or Edit())
+        how: dict[str, Any] = {"stream": stream, "grad": grad, "only": self._only(ready, positions, stream)}
+        how["levels"] = (levels,) if isinstance(levels, str) else tuple(levels)
         try:
-            run = self._take(self._map_for(ready), ready, edit, stream, grad)
+            run = self._take(self._map_for(ready), ready, edit, how)
         except MapError:
-            run = self._take(self.map_with(*ready.args, **ready.kwargs), ready, edit, stream, grad)
+            run = self._take(self.map_with(*ready.args, **ready.kwargs), ready, edit, how)
         if "decoder_input_ids" in ready.kwargs and run.stream is run.map.main:
             ready.ids, ready.mask = ready.kwargs["decoder_input_ids"], None
         return Trace(self.loaded, run, ready, positions)
+
+    def _only(self, ready: Inputs, positions: int | str | None, stream: str | None) -> Tensor | None:
+        """The place of every prompt that the output is asked for at, None for all of them."""
+        decoder = ready.kwargs.get("decoder_input_ids")
+        if not isinstance(positions, int) or ready.ids is None or (decoder is not None and stream is not None):
+            return None
+        read = ready if decoder is None else replace(ready, ids=decoder, mask=None)
+        assert read.ids is not None
+        return spots(self.loaded, read, (*read.ids.shape, 0), positions)
 
     def _map_for(self, ready: Inputs) -> StreamMap:
         """Other arguments, such as a mask, lead through other calls: every set of them has a map of its own."""
@@ -113,9 +130,9 @@ class Model:
         with self._readable(ready):
             return find(self.module, *ready.args, **ready.kwargs)
 
-    def _take(self, found: StreamMap, ready: Inputs, edit: Edit, stream: str | None, grad: bool) -> Pass:
+    def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
         with self._readable(ready):
-            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), stream, grad)
+            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), **how)
 
     @contextmanager
     def _readable(self, ready: Inputs) -> Iterator[None]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mainstem.core import InputError
 from mainstem.models import Inputs, Loaded
+from mainstem.stream import Entries
 
 
 @dataclass(frozen=True)
@@ -40,33 +41,33 @@ class Aim:
     places: Tensor | None
     text: str
 
-    def direction(self, output: Tensor) -> Tensor:
-        """A tensor of the output's shape, one at the target (minus one at what it is held against).
+    def entries(self, output: Tensor) -> Entries:
+        """The target as entries of the output: one for the token, one for what it is held against.
 
-        Parameters: `output`.
+        Parameters: `output`, with all positions or with the places alone.
         """
-        found = torch.zeros_like(output)
-        for ids, sign in ((self.ids, 1.0), (self.against, -1.0)):
-            if ids is None:
-                continue
-            if output.ndim == 3 and self.places is not None:
-                rows = torch.arange(output.shape[0], device=output.device)
-                found[rows, self.places, ids] += sign
-            else:
-                found.scatter_add_(-1, ids.unsqueeze(-1), torch.full_like(output[..., :1], sign))
-        return found
+        both = [self.ids] if self.against is None else [self.ids, self.against]
+        ids = torch.stack(both, -1)
+        weights = torch.ones(ids.shape, dtype=output.dtype, device=output.device)
+        weights[..., 1:] = -1.0
+        if output.ndim != 3 or self.places is None:
+            return Entries(ids, weights)
+        n = output.shape[1]
+        there = torch.arange(n, device=output.device) == (self.places[:, None] if n > 1 else 0)
+        every = ids[:, None].expand(-1, n, -1)
+        return Entries(every, weights[:, None] * there[..., None])
 
 
-def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, positions: int | str | None) -> Aim:
+def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, places: Tensor | None) -> Aim:
     """Resolves a target against a model and a run.
 
-    Parameters: `loaded`; `inputs`; `output`, the run's; `target`, None for what the model predicts; `positions`, a place
-    counted from either end of the real tokens, "all", or None for the mask token or else the last real token.
+    Parameters: `loaded`; `inputs`; `output`, the run's, at every position or at the places alone; `target`, None for what the
+    model predicts; `places`, from `spots`.
 
-    Raises `InputError` for unknown tokens, texts of several tokens, places outside of the prompt.
+    Raises `InputError` for unknown tokens, texts of several tokens.
     """
-    places = _places(loaded, inputs, output, positions)
-    at = output if places is None else output[torch.arange(output.shape[0], device=output.device), places]
+    rows = torch.arange(output.shape[0], device=output.device)
+    at = output if places is None else output[rows, places if output.shape[1] > 1 else 0]
     if isinstance(target, Contrast):
         one, two = (_one(loaded, t, output) for t in (target.token, target.against))
         if one == two:
@@ -132,18 +133,24 @@ def _named(loaded: Loaded, text: str, output: Tensor) -> int:
     return int(found[0])
 
 
-def _places(loaded: Loaded, inputs: Inputs, output: Tensor, positions: int | str | None) -> Tensor | None:
-    if output.ndim != 3 and isinstance(positions, int):
+def spots(loaded: Loaded, inputs: Inputs, shape: tuple[int, ...], positions: int | str | None) -> Tensor | None:
+    """The place of every prompt that is meant, None for all of them, or where the output has none.
+
+    Parameters: `loaded`; `inputs`; `shape`, of the output with all its positions; `positions`, a place counted from either
+    end of the real tokens, "all", or None for the mask token or else the last real token. Raises `InputError` for a place
+    outside of a prompt.
+    """
+    if len(shape) != 3 and isinstance(positions, int):
         raise InputError("this model's output has no positions to choose from: leave the position out.")
-    if output.ndim != 3 or positions == "all":
+    if len(shape) != 3 or positions == "all":
         return None
-    lengths = _lengths(inputs, output)
+    lengths = _lengths(inputs, shape)
     if positions is None:
         return _default_places(loaded, inputs, lengths)
     if not isinstance(positions, int):
         raise InputError(f"positions is a number, None or 'all', not {positions!r}.")
-    first = _first(inputs, output)
-    found = torch.where(torch.tensor(positions, device=output.device) < 0, first + lengths + positions, first + positions)
+    first = torch.zeros_like(lengths) if inputs.mask is None else inputs.mask.argmax(1)
+    found = first + positions + (lengths if positions < 0 else 0)
     if bool(((found < first) | (found >= first + lengths)).any()):
         raise InputError(
             f"there is no position {positions}: the shortest prompt has {int(lengths.min())} tokens, counted from 0 (or back from -1)."
@@ -160,13 +167,8 @@ def _default_places(loaded: Loaded, inputs: Inputs, lengths: Tensor) -> Tensor:
     return torch.where(found.any(1), found.int().argmax(1), last)
 
 
-def _lengths(inputs: Inputs, output: Tensor) -> Tensor:
+def _lengths(inputs: Inputs, shape: tuple[int, ...]) -> Tensor:
     if inputs.mask is not None:
         return inputs.mask.sum(1)
-    return torch.full(output.shape[:1], output.shape[1], device=output.device)
-
-
-def _first(inputs: Inputs, output: Tensor) -> Tensor:
-    if inputs.mask is not None:
-        return inputs.mask.argmax(1)
-    return torch.zeros(output.shape[0], dtype=torch.long, device=output.device)
+    device = None if inputs.ids is None else inputs.ids.device
+    return torch.full(shape[:1], shape[1], device=device)

@@ -5,6 +5,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,11 +13,11 @@ from mainstem.core import InputError, MapError
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Words, component, direct, lens, words
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
 
 from ._lens import LensResult
 from ._result import Result
-from ._target import Target, aim, name_of
+from ._target import Target, aim, name_of, spots
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenat
         try:
             return method(self, *args, **kwargs)
         except MapError:
-            self.run = refit(self.run)
+            self.run, self._full = refit(self.run), None
         return method(self, *args, **kwargs)
 
     return wrapped
@@ -46,6 +47,7 @@ class Trace:
 
     def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs, positions: int | str | None = None) -> None:
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
+        self._full: Pass | None = None
 
     @property
     def stream(self) -> Stream:
@@ -54,8 +56,23 @@ class Trace:
 
     @property
     def logits(self) -> Float[Tensor, "batch ..."]:
-        """The output that the readout leads to: [batch, pos, vocab] of a language model, [batch, class] of a classifier."""
+        """The output that the readout leads to: [batch, pos, vocab] of a language model, [batch, class] of a classifier.
+
+        Where the trace was made for one position, that position alone: [batch, 1, vocab].
+        """
         return self.run.output()
+
+    def _spots(self, positions: int | str | None) -> tuple[Pass, Tensor | None]:
+        """The places that are meant, and a run that has the output there: another one, if this was made for other places."""
+        run, cut, output = self.run, self.run.cut, self.logits
+        shape = tuple(output.shape) if cut is None else (output.shape[0], cut.length, output.shape[-1])
+        places = spots(self._loaded, self._inputs, shape, positions)
+        if cut is None or (places is not None and torch.equal(places, cut.places)):
+            return run, places
+        if self._full is None:
+            name = run.stream.name or None
+            self._full = take(run.module, run.map, run.args, run.kwargs, run.patches, name, run.grad)
+        return self._full, places
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...]:
@@ -160,18 +177,23 @@ class Trace:
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
         return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens)
 
-    def lens(self, target: Target = None, norm: str = "own") -> LensResult:
-        """The logit lens: the model's readout applied to every point, at every position.
+    def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
+        """The logit lens: the model's readout applied to every point.
 
         p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
 
         Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
-        `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point.
+        `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point; `positions`, a
+        place counted from either end, "all", or None for every place of `logits`.
         """
-        found = aim(self._loaded, self._inputs, self.logits, target, "all")
+        here = self._positions if self.run.cut else "all"
+        run, places = self._spots(here if positions is None else positions)
+        output = run.output()
+        found = aim(self._loaded, self._inputs, output, target, places)
         if found.against is not None:
             raise InputError("the lens follows one token; score a contrast with scores().")
-        return LensResult(lens(self.run, found.ids, norm), self._loaded, self.tokens, self.logits, self._inputs.mask)
+        ids = found.ids if places is None else found.ids[:, None]
+        return LensResult(lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places)
 
     @_fitted
     def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
@@ -187,10 +209,10 @@ class Trace:
         """
         if by != "dla":
             raise InputError(f"no score {by!r}; there is 'dla', direct logit attribution.")
-        found = aim(self._loaded, self._inputs, self.logits, target, self._positions if positions is None else positions)
-        direction = found.direction(self.logits)
-        every = self.logits.ndim == 3 and found.places is None
-        parts = direct(self.run, direction, level, every)
+        run, spot = self._spots(self._positions if positions is None else positions)
+        output = run.output()
+        found = aim(self._loaded, self._inputs, output, target, spot)
+        parts = direct(run, found.entries(output), level, output.ndim == 3 and spot is None)
         places = None if found.places is None else tuple(map(int, found.places))
         return Result(parts, self._loaded.name, f"logit of {found.text}", self.tokens, places, self._inputs.mask)
 
@@ -208,9 +230,9 @@ class Trace:
 
     @_fitted
     def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
-        places = aim(self._loaded, self._inputs, self.logits, 0, position).places
+        run, places = self._spots(position)
         at = (prompt,) if places is None else (prompt, int(places[prompt]))
-        return words(self.run, label, at, top)
+        return words(run, label, at, top)
 
     def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.
@@ -219,7 +241,8 @@ class Trace:
         """
         from ._summary import summary
 
-        return summary(self, target, prompt, position, top)
+        run, _ = self._spots("all")  # a summary shows the lens at every position
+        return summary(Trace(self._loaded, run, self._inputs, self._positions), target, prompt, position, top)
 
     def html(self, path: str | Path, target: Target = None, prompt: int = 0, position: int | None = None) -> Path:
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""

@@ -5,19 +5,19 @@ from torch import Tensor
 
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
-from mainstem.stream import LEVELS, Pass, Places, Sweep, graded, needed, opened, pull, reduce, rows, subscores
+from mainstem.stream import LEVELS, Entries, Pass, Places, Ranks, Sweep, graded, needed, opened, pull, reduce, rows, subscores
 
 from ._estimate import announce, batches
 
 
 @graded
-def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = False) -> Parts:
+def direct(run: Pass, direction: Tensor | Entries, level: str = "write", keep_pos: bool = False) -> Parts:
     """<direction, output> as the sum of what every part contributes, constants included.
 
     score(v) = <A^T direction, v>, A the product of all frozen maps between the part and the output.
 
-    Parameters: `run`; `direction`, of the output's shape, such as one at a token's logit; `level`, how far writes are taken
-    apart; `keep_pos`, a score for every position instead of their sum.
+    Parameters: `run`; `direction`, a tensor of the output's shape, or entries of it, such as one at a token's logit; `level`,
+    how far writes are taken apart; `keep_pos`, a score for every position instead of their sum.
 
     Returns the parts with [batch] or [batch, pos] behind the component axis. Raises `NotClosedError` where they do not sum.
     """
@@ -28,16 +28,17 @@ def direct(run: Pass, direction: Tensor, level: str = "write", keep_pos: bool = 
     announce(run, level, keep_pos)
     places = _places(run, keep_pos)
     sweep = pull(run, direction)
+    aim = sweep.aim
     expanded = _expanded(run, sweep, level, places)
     groups: list[Group] = []
-    size = torch.zeros((), device=direction.device)
-    for row in rows(run):
-        g = _direction(run, sweep, direction, row.label, row.start)
+    size = torch.zeros((), device=aim.weights.device)
+    for row in rows(run, None, aim):
+        g = _direction(sweep, row.label, row.start)
         product = g * row.vector
         size = size + reduce(product.abs(), places)
         found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
         groups += found
-    whole = reduce(direction * run.output(), places)
+    whole = reduce(aim.weights * aim.output, places)
     parts = Parts(tuple(groups), whole, ("batch", "pos") if keep_pos else ("batch",), 0.0, 0.0)
     total = parts.sum()
     assert isinstance(total, Tensor)
@@ -56,11 +57,11 @@ def _places(run: Pass, keep_pos: bool) -> Places:
     return sizes if known else (1,)
 
 
-def _direction(run: Pass, sweep: Sweep, direction: Tensor, label: str, start: int) -> Tensor:
+def _direction(sweep: Sweep, label: str, start: int) -> Tensor:
     for name, _, g in sweep.constants:
         if name == label:
             return g
-    return sweep.at[start] if start < len(sweep.at) else direction
+    return sweep.at[start] if start < len(sweep.at) else sweep.aim.weights
 
 
 def _expanded(run: Pass, sweep: Sweep, level: str, places: Places) -> dict[str, list[Group]]:
@@ -72,12 +73,12 @@ def _expanded(run: Pass, sweep: Sweep, level: str, places: Places) -> dict[str, 
         for write in some:
             depth = opened(run, write, level)
             assert depth is not None
-            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, places)
+            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, places, sweep.ranks)
     return found
 
 
-def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places) -> list[Group]:
-    groups = subscores(run, write, level, g, seen, places)
+def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, ranks: Ranks) -> list[Group]:
+    groups = subscores(run, write, level, g, seen, places, ranks)
     if run.rough(write, seen):
         total = sum(group.flat().sum(0) for group in groups)
         groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), places) - total))

@@ -33,7 +33,8 @@ def words(run: Pass, label: str, position: tuple[int, ...], k: int = 10) -> Word
     start = next(t for t, p in enumerate(run.stream.points) for w in p.writes if w is find_write(run.stream, label))
     alone = torch.zeros_like(vector)
     alone[position] = vector[position]
-    logits = push(run, alone[None], start, None)[0][position]
+    pushed = push(run, alone[None], start, None)[0]
+    logits = pushed[position if run.cut is None else (position[0], 0)]
     if k > logits.shape[-1]:
         k = logits.shape[-1]
     first, last = logits.topk(k), logits.topk(k, largest=False)

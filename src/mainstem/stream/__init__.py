@@ -1,20 +1,28 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
-from ._pass import Pass, find_point, find_write, graded, pre_point, refit, take
+from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
+from ._rank import Ranks
 from ._readout import readout
-from ._sweep import Row, Sweep, carry, pull, push, rows, through, transport
+from ._sweep import Row, Sweep, carry, pull, push, rows, through
+from ._take import refit, take
 
 __all__ = [
     "LEVELS",
+    "Aimed",
+    "Cut",
     "Edit",
+    "Entries",
     "Pass",
     "Places",
+    "Ranks",
     "Row",
     "Sweep",
+    "aimed",
     "applies",
     "carry",
     "factors",

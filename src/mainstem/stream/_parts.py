@@ -10,13 +10,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mainstem.algebra import Affine
+from mainstem.algebra import Affine, split
 from mainstem.core import Group, InputError, Key, Label
 from mainstem.find import Attention, Captured, Source, Write
 
 from ._attention import factors, heads
 from ._pass import Pass, graded
-from ._places import Places, one_by_one, reduce, weighed
+from ._places import Places, one_by_one, onto, reduce, weighed
+from ._rank import Product, Ranks
 
 LEVELS = ("write", "head", "edge", "dim", "neuron")
 Pull = Callable[[Tensor], Tensor]
@@ -52,18 +53,24 @@ def needed(write: Write) -> set[Key]:
     return keys
 
 
-def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places) -> list[Group]:
+def subscores(
+    run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, ranks: Ranks | None = None
+) -> list[Group]:
     """The write's share of <g, stream>, split over its subvalues, with its constant as a row of its own.
 
     Parameters: `run`; `write`; `level`; `g`, the direction pulled back to the write's point; `seen`, a run with `needed`
-    captured; `places`, (batch,), or (batch, pos) for scores at every position.
+    captured; `places`, (batch,), or (batch, pos) for scores at every position; `ranks`, finds rows of g that are multiples of
+    others.
     """
     assert write.writer is not None
     affine, likes = writer_map(run, write, seen)
-    g, made = write.factor * g, affine.adjoint(*likes)
+    g = g if write.factor == 1 else write.factor * g
+    if len(likes) == 1 and (found := split(affine)) is not None:
+        return _by_product(run, write, level, g, seen, places, Product(found, likes[0], _shape(run, write), ranks or Ranks()))
+    made = affine.adjoint(*likes)
 
     def adjoint(g: Tensor) -> tuple[Tensor, ...]:
-        return made(onto(g, run.seen.at(write.site).shape))
+        return made(onto(g, _shape(run, write)))
 
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
@@ -75,12 +82,29 @@ def subscores(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, pl
     return groups
 
 
-def onto(g: Tensor, shape: torch.Size) -> Tensor:
-    """A direction on the stream as one on what was added: summed where that is spread over places.
+def _by_product(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, product: Product) -> list[Group]:
+    """The same for a write that is one matrix times the rows of its one source."""
+    assert write.writer is not None
+    (source,), h = write.writer.sources, product.source
+    in_order = g.shape[: len(places)] == places and product.ordered(g.shape[:-1].numel(), source.axis)
+    if _numbered(source, level) and in_order:
+        values = (h * product.pull(g)).reshape(*places, -1, h.shape[-1])
+        values = values.sum(-2) if values.shape[-2] > 1 else values.squeeze(-2)
+        groups = [Group(write.label, write.kind, values.movedim(-1, 0), ("neuron",))]
+    else:
+        groups = [_group(write.label, write.kind, source, level, h, seen, places, product.pull, g)]
+    constant = product.constant()
+    if constant is not None and bool((constant != 0).any()):
+        groups.append(Group(f"{write.label}.bias", "constant", reduce(g * run.shaped(constant), places)))
+    return groups
 
-    Parameters: `g`; `shape`, of what was added.
-    """
-    return g.reshape(shape) if g.numel() == shape.numel() else g.sum_to_size(shape)
+
+def _numbered(source: Source, level: str) -> bool:
+    return source.groups is None and (source.attention is None or level == "neuron")
+
+
+def _shape(run: Pass, write: Write) -> torch.Size:
+    return run.seen.at(write.site).shape
 
 
 def _nth(adjoint: Callable[[Tensor], tuple[Tensor, ...]], i: int, g: Tensor) -> Tensor:

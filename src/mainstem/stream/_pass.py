@@ -1,7 +1,7 @@
 """One forward pass held for reading: points, writes, the frozen maps between them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Affine, Call, Program, raised, tensors
+from mainstem.algebra import Affine, Call, Program, at_places, raised, rows_at, tensors
 from mainstem.core import InputError, Key, Site, parse_label
-from mainstem.find import Captured, Patch, Stream, StreamMap, Write, find, run
+from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
 
 T = TypeVar("T")
 _LOW = (torch.bfloat16, torch.float16)
@@ -20,11 +20,28 @@ _INSIDE = re.compile(r"\.(bias|B\d+)$")  # the constant of a write, or one of se
 
 
 @dataclass
+class Cut:
+    """One position of every prompt, the only one that the output is computed at: the rows of its product are left away.
+
+    Parameters: `site`, the operand of that product; `places`, the positions; `length`, how many there are.
+    """
+
+    site: Site
+    places: Tensor
+    length: int
+
+    def patch(self) -> Patch:
+        """The cut as a change of the run."""
+        return Patch(self.site, lambda rows: rows_at(rows, self.places, self.length))
+
+
+@dataclass
 class Pass:
     """What one run of a module left: the calls that the map needs, nothing expanded.
 
     `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values. A module
-    in float64 runs in float64 throughout: what it casts to less inside, as most RMS norms do, stays in float64.
+    in float64 runs in float64 throughout: what it casts to less inside, as most RMS norms do, stays in float64. `trail` is
+    the readout with nothing frozen; `cut` says where the output was computed, if not at every position.
     """
 
     module: nn.Module
@@ -35,11 +52,13 @@ class Pass:
     seen: Captured
     patches: tuple[Patch, ...] = ()
     grad: bool = False
+    trail: Affine | None = None
+    cut: Cut | None = None
 
     @cached_property
     def low(self) -> bool:
         """Whether some of the stream was in a precision too low for exact sums: a point, a write or what is between them."""
-        return any(map(_is_low, self.seen.calls.values()))
+        return any(_is_low(self.seen.calls[key]) for key in self.stream.keys())
 
     def rough(self, write: Write, seen: Captured) -> bool:
         """Whether a write was made in such a precision, that of the stream or another. Parameters: `write`; `seen`."""
@@ -53,7 +72,7 @@ class Pass:
     @cached_property
     def double(self) -> bool:
         """Whether the module is in float64."""
-        return _double(self.module)
+        return is_double(self.module)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -75,7 +94,8 @@ class Pass:
 
     def write(self, write: Write) -> Tensor:
         """What a write adds, its factor included. Parameters: `write`."""
-        return write.factor * self.shaped(self.lift(self.seen.at(write.site)))
+        value = self.shaped(self.lift(self.seen.at(write.site)))
+        return value if write.factor == 1 else write.factor * value
 
     def edited(self, site: Site) -> bool:
         """Whether an edit changed the tensor at a site. Parameters: `site`."""
@@ -107,17 +127,27 @@ class Pass:
 
     def affine(self, program: Program, seen: Captured | None = None) -> Affine:
         """A program frozen at this run. Parameters: `program`; `seen`, a later run of the same input with more captured."""
-        calls = (seen or self.seen).calls
-        return program.bind({key: self.raised(calls[key]) for key in program.keys()})
+        found = self.frozen(program, seen)
+        return Affine(found.program, tuple(map(self.raised, found.calls)))
+
+    def frozen(self, program: Program, seen: Captured | None = None) -> Affine:
+        """A program with this run's calls as they were made. Parameters: as of `affine`."""
+        found, cut = program.bind((seen or self.seen).calls), self.cut
+        if cut is None or cut.site.key not in program.keys():
+            return found
+        return at_places(found, program.keys().index(cut.site.key), cut.places, cut.length)
 
     def raised(self, call: Call) -> Call:
         """A call in the precision of the algebra. Parameters: `call`."""
         return _raised(call, self.dtype) if self.low or self.double or _is_low(call) else call
 
     def again(self, keys: set[Key]) -> Captured:
-        """The same run once more, other calls captured. Parameters: `keys`."""
+        """The same run once more, other calls captured; this one itself where it holds them. Parameters: `keys`."""
+        if keys <= self.seen.calls.keys():
+            return self.seen
+        patches = (*self.patches, self.cut.patch()) if self.cut else self.patches
         with torch.set_grad_enabled(self.grad):
-            return run(self.module, self.args, self.kwargs, keys, self.patches, self.map.volatile, self.double)
+            return run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double)
 
 
 def graded(f: Callable[..., T]) -> Callable[..., T]:
@@ -131,42 +161,12 @@ def graded(f: Callable[..., T]) -> Callable[..., T]:
     return wrapped
 
 
-def take(
-    module: nn.Module,
-    found: StreamMap,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    patches: tuple[Patch, ...] = (),
-    stream: str | None = None,
-    grad: bool = False,
-) -> Pass:
-    """Runs the module and keeps what the map needs.
-
-    Parameters: `module`; `found`, its map; `args` and `kwargs`, the input; `patches`, edits; `stream`, the stream to look at
-    by name (the main one); `grad`, record gradients.
-    """
-    chosen = found.main if stream is None else next((s for s in found.streams if s.name == stream), None)
-    if chosen is None:
-        raise InputError(f"no stream {stream!r}; there are {', '.join(s.name or '(main)' for s in found.streams)}.")
-    with torch.set_grad_enabled(grad):
-        seen = run(module, args, kwargs, chosen.keys(), patches, found.volatile, _double(module))
-    return Pass(module, found, chosen, args, dict(kwargs), seen, tuple(patches), grad)
-
-
-def refit(run: Pass) -> Pass:
-    """The run made again on a map of its very input: another input's writes may have come by calls that do not happen here.
-
-    Parameters: `run`.
-    """
-    found = find(run.module, *run.args, **run.kwargs)
-    return take(run.module, found, run.args, run.kwargs, run.patches, run.stream.name or None, run.grad)
-
-
 def _is_low(call: Call) -> bool:
     return any(t.dtype in _LOW for _, t in tensors((call.args, tuple(call.kwargs.values()), call.out)))
 
 
-def _double(module: nn.Module) -> bool:
+def is_double(module: nn.Module) -> bool:
+    """Whether a module is in float64. Parameters: `module`."""
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None) == torch.float64
 
 

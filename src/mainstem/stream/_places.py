@@ -46,3 +46,11 @@ def weighed(g: Tensor, weights: Tensor, places: Places) -> Tensor:
     view = placed(mask, places)
     view.mul_(weights.reshape(*places, *[1] * (view.ndim - len(places))))
     return g * mask
+
+
+def onto(g: Tensor, shape: torch.Size) -> Tensor:
+    """A direction on the stream as one on what was added: summed where that is spread over places.
+
+    Parameters: `g`; `shape`, of what was added.
+    """
+    return g.reshape(shape) if g.numel() == shape.numel() else g.sum_to_size(shape)

@@ -9,48 +9,61 @@ from mainstem.algebra import Affine
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Write
 
+from ._aim import Aimed, Entries, aimed, transport
 from ._expand import subvectors
 from ._parts import LEVELS, needed, opened
 from ._pass import Pass, graded
+from ._rank import Ranks
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Directions pulled back: `at[t]` is what a vector added at point t is multiplied by; `constants` what transports add."""
+    """Directions pulled back: `at[t]` is what a vector added at point t is multiplied by; `constants` what transports add.
+
+    `aim` is what was pulled back, `ranks` knows which of its rows may be multiples of each other.
+    """
 
     at: tuple[Tensor, ...]
     constants: tuple[tuple[str, Tensor, Tensor], ...]
+    aim: Aimed
+    ranks: Ranks
 
 
 @graded
-def pull(run: Pass, direction: Tensor) -> Sweep:
+def pull(run: Pass, direction: Tensor | Entries) -> Sweep:
     """Pulls a direction on the output back to every point of the stream.
 
-    Parameters: `run`; `direction`, of the output's shape: the sum of output x direction is the number taken apart.
+    Parameters: `run`; `direction`, of the output's shape, or entries of it: the sum of output x direction is the number taken
+    apart.
     """
     points = run.stream.points
     at: list[Tensor] = []
     constants = []
-    g = direction
+    aim = aimed(run, direction)
+    g = aim.weights
     for t in reversed(range(len(points))):
-        maps = transport(run, t)
-        like = run.point(t)
-        constant = through(maps, torch.zeros_like(like))
-        if bool((constant != 0).any()):
-            name = "readout.bias" if t == len(points) - 1 else f"{points[t].name}.bias"
-            constants.append((name, run.shaped(constant), g))
-        g = _back(maps, like, g.reshape(constant.shape))
+        maps = aim.maps if t == len(points) - 1 else transport(run, t)
+        if maps:
+            like = run.point(t)
+            constant = through(maps, torch.zeros_like(like))
+            if bool((constant != 0).any()):
+                name = "readout.bias" if t == len(points) - 1 else f"{points[t].name}.bias"
+                constants.append((name, run.shaped(constant), g))
+            g = _back(maps, like, g.reshape(constant.shape))
+        else:
+            g = g.reshape(run.shaped(run.raw_point(t)).shape)
         at.append(g)
-        g = points[t].factor * g
-    return Sweep(tuple(reversed(at)), tuple(reversed(constants)))
+        g = g if points[t].factor == 1 else points[t].factor * g
+    return Sweep(tuple(reversed(at)), tuple(reversed(constants)), aim, _ranks(aim, at[0]))
 
 
-def transport(run: Pass, t: int) -> tuple[Affine, Affine]:
-    """The frozen way from point t to the next addition (to the output from the last): to its face, and on.
-
-    Parameters: `run`; `t`.
-    """
-    return run.affine(run.stream.points[t].face), run.affine(run.stream.points[t].onward)
+def _ranks(aim: Aimed, g: Tensor) -> Ranks:
+    """Which rows of the stream have directions of one kind: those of one target."""
+    if aim.kinds is None or g.ndim != 3:
+        return Ranks(None, aim.count)
+    kinds = aim.kinds if aim.kinds.ndim == 2 else aim.kinds[:, None]
+    fits = kinds.shape[0] == g.shape[0] and kinds.shape[1] in (1, g.shape[1])
+    return Ranks(kinds.expand(g.shape[:2]).flatten() if fits else None, aim.count)
 
 
 def through(maps: tuple[Affine, ...], value: Tensor) -> Tensor:
@@ -96,35 +109,40 @@ class Row:
 
 
 @graded
-def rows(run: Pass, end: int | None = None) -> list[Row]:
+def rows(run: Pass, end: int | None = None, aim: Aimed | None = None) -> list[Row]:
     """Every part that enters the stream up to point `end`: entry, writes, constants of transports, edits, rounding.
 
-    Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included).
+    Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included); `aim`, what of
+    the output is looked at, all of it by default.
     """
+    aim = aim or (aimed(run, None) if end is None else None)
     points = run.stream.points
     last = len(points) - 1 if end is None else end
     found = []
     for t, p in enumerate(points[: last + 1]):
         found += [Row(w.label, w.kind, t, _shaped(run.write(w), run.point(t)), w) for w in p.writes]
         if t < last or end is None:
-            constant = through(transport(run, t), torch.zeros_like(run.point(t)))
+            maps = aim.maps if aim is not None and t == len(points) - 1 else transport(run, t)
+            if not maps:
+                continue
+            constant = through(maps, torch.zeros_like(run.point(t)))
             if bool((constant != 0).any()):
                 name = "readout.bias" if t == len(points) - 1 else f"{p.name}.bias"
                 found.append(Row(name, "constant", t + 1, run.shaped(constant)))
-    return found + (_roundings(run, last, end is None) if run.low else _edits(run, last))
+    return found + (_roundings(run, last, aim) if run.low else _edits(run, last))
 
 
 def _shaped(value: Tensor, like: Tensor) -> Tensor:
     return value.expand_as(like) if value.shape != like.shape else value
 
 
-def _roundings(run: Pass, last: int, output: bool) -> list[Row]:
+def _roundings(run: Pass, last: int, aim: Aimed | None) -> list[Row]:
     """What low-precision arithmetic added or lost at every addition, as rows of their own."""
     points = run.stream.points[: last + 1]
     found = [Row(f"{p.name}.rounding", "rounding", t, _miss(run, t)) for t, p in enumerate(points)]
-    if output:
-        exact = run.shaped(through(transport(run, last), run.point(last)))
-        found.append(Row("readout.rounding", "rounding", last + 1, run.output() - exact))
+    if aim is not None:
+        exact = run.shaped(through(aim.maps, run.point(last)))
+        found.append(Row("readout.rounding", "rounding", last + 1, aim.output - exact.reshape(aim.output.shape)))
     return found
 
 
