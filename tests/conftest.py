@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers with all threads each are
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-REAL_MODELS = ("smollm2", "resnet50", "minilm", "stories15m")
 
 
 def checked_modules(package: Path = ROOT / "src" / "mainstem") -> list[str]:
@@ -50,18 +50,27 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_models() -> Path:
-    """A folder with smollm2, resnet50, minilm and stories15m, made on first use and kept."""
-    tool = SHARED / "tools" / "real_models.py"
-    if not tool.is_file():
-        pytest.skip(f"real models are made by {tool}, which is absent")
-    cache = Path(os.environ.get("MAINSTEM_REAL_MODELS", ROOT / ".cache" / "real_models"))
+def real_model() -> Callable[[str], Path]:
+    """The folder of smollm2, stories15m, resnet50, minilm or cifar10 by name, made on first use and kept outside the repository."""
+    return the_real_model
+
+
+def the_real_model(name: str) -> Path:
+    """As `real_model`. Skips, with the reason, where it cannot be made. Parameters: `name`."""
+    cache, tool = real_cache(), SHARED / "tools" / "real_models.py"
+    if not (cache / name).is_dir() and not tool.is_file():
+        pytest.skip(f"{name} is made by {tool}, which is absent")
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / ".lock"):
-        for name in REAL_MODELS:
-            if not (cache / name).is_dir():
-                make_real_model(tool, cache, name)
-    return cache
+        if not (cache / name).is_dir():
+            make_real_model(tool, cache, name)
+    return cache / name
+
+
+def real_cache() -> Path:
+    """Where real models are kept: $MAINSTEM_REAL_MODELS, or the user's cache."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("MAINSTEM_REAL_MODELS") or users / "mainstem" / "real_models")
 
 
 def make_real_model(tool: Path, cache: Path, name: str) -> None:

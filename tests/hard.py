@@ -18,23 +18,29 @@ Make = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
 class Hard:
     """A model and what is true of it.
 
-    Parameters: `build`; `adds`, additions of every stream; `heads` of every attention; `experts`, (experts, neurons) of
-    mixtures; `outs`, paths of the modules that return what is added, with a place for the block's number, by kind of write,
-    and the factor it is added with; `bypass`, whether anything passes the main stream by.
+    Parameters: `build`; `adds`, additions of every stream; `blocks`, kinds of the writes of the main stream's blocks;
+    `heads` of every attention; `experts`, (experts, neurons) of mixtures; `neurons`, widths of the other writes; `outs`,
+    labels of writes, paths of the modules that return what is added, both with a place for the block's number, and the
+    factor it is added with; `bypass`, whether anything passes the main stream by.
     """
 
     build: Builder
     adds: tuple[int, ...]
+    blocks: tuple[str, ...] = ("attn mlp", "attn mlp")
     heads: int | None = None
     experts: tuple[int, int] | None = None
+    neurons: tuple[int, ...] | None = None
     outs: tuple[tuple[str, str, float], ...] = ()
     bypass: bool = False
 
 
 HARD: dict[str, Hard] = {}
 TOKENS: Make = lambda: ((ids(),), {})  # noqa: E731
-BOTH = (("attn", "model.layers.{}.self_attn", 1.0), ("mlp", "model.layers.{}.mlp", 1.0))
-NORMED = (("attn", "model.layers.{}.post_attention_layernorm", 1.0), ("mlp", "model.layers.{}.post_feedforward_layernorm", 1.0))
+BOTH = (("L{}.attn", "model.layers.{}.self_attn", 1.0), ("L{}.mlp", "model.layers.{}.mlp", 1.0))
+NORMED = (
+    ("L{}.attn", "model.layers.{}.post_attention_layernorm", 1.0),
+    ("L{}.mlp", "model.layers.{}.post_feedforward_layernorm", 1.0),
+)
 
 
 def lively(module: nn.Module) -> nn.Module:
@@ -76,12 +82,13 @@ def without(*words: str) -> dict[str, Any]:
 
 
 SHORT = {"vocab_size": 50, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+MIXED = ("mixer mlp", "attn mlp")
 TWO = ["linear_attention", "full_attention"]
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
 LATENT = {"q_lora_rank": 12, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 6, "v_head_dim": 10}
 
-hard("cohere", "Cohere", adds=(2,), heads=4, outs=BOTH)(SMALL, GROUPED)
-hard("zaya", "Zaya", adds=(4,), heads=4)(
+hard("cohere", "Cohere", adds=(2,), heads=4, neurons=(48,), outs=BOTH)(SMALL, GROUPED)
+hard("zaya", "Zaya", adds=(4,), heads=4, experts=(4, 12), bypass=True)(
     SMALL, GROUPED, num_experts=4, moe_intermediate_size=12, head_dim=8, router_hidden_size=8
 )  # fmt: skip
 hard(
@@ -89,9 +96,9 @@ hard(
     "Mpt",
     adds=(4,),
     heads=4,
-    outs=(("attn", "transformer.blocks.{}.attn", 1.0), ("mlp", "transformer.blocks.{}.ffn.down_proj", 1.0)),
+    outs=(("L{}.attn", "transformer.blocks.{}.attn", 1.0), ("L{}.mlp", "transformer.blocks.{}.ffn.down_proj", 1.0)),
 )(SHORT, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2, max_seq_len=32)
-hard("dbrx", "Dbrx", adds=(4,), heads=4, outs=(("attn", "transformer.blocks.{}.norm_attn_norm.attn", 1.0), ("mlp", "transformer.blocks.{}.ffn", 1.0)))(
+hard("dbrx", "Dbrx", adds=(4,), heads=4, neurons=(24,), outs=(("L{}.attn", "transformer.blocks.{}.norm_attn_norm.attn", 1.0), ("L{}.mlp", "transformer.blocks.{}.ffn", 1.0)))(
     SHORT, d_model=32, n_heads=4, n_layers=2, max_seq_len=32,
     attn_config={"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 2.0}, ffn_config={"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
 )  # fmt: skip
@@ -99,7 +106,7 @@ hard("olmo2", "Olmo2", adds=(4,), heads=4, outs=NORMED)(SMALL, GROUPED)
 hard("olmo3", "Olmo3", adds=(4,), heads=4, outs=NORMED)(
     SMALL, GROUPED, sliding_window=4, layer_types=["sliding_attention", "full_attention"]
 )
-hard("gemma3", "Gemma3", config="Gemma3Text", adds=(4,), heads=4, outs=NORMED)(
+hard("gemma3", "Gemma3", config="Gemma3Text", adds=(4,), heads=4, neurons=(48,), outs=NORMED)(
     SMALL, GROUPED, head_dim=8, sliding_window=4, layer_types=["sliding_attention", "full_attention"]
 )
 hard(
@@ -107,15 +114,17 @@ hard(
     "Glm4",
     adds=(4,),
     heads=4,
-    outs=(("attn", "model.layers.{}.post_self_attn_layernorm", 1.0), ("mlp", "model.layers.{}.post_mlp_layernorm", 1.0)),
+    outs=(("L{}.attn", "model.layers.{}.post_self_attn_layernorm", 1.0), ("L{}.mlp", "model.layers.{}.post_mlp_layernorm", 1.0)),
 )(SMALL, GROUPED, head_dim=8)
-hard("minimax", "MiniMax", adds=(4,), outs=(("mlp", "model.layers.{}.mlp", 1.3),), experts=(4, 48))(
+hard("minimax", "MiniMax", adds=(4,), heads=4, blocks=MIXED, outs=(("L{}.mlp", "model.layers.{}.mlp", 1.3), ("L1.attn", "model.layers.1.self_attn", 1.1), ("L0.mixer", "model.layers.0.self_attn", 1.2)), experts=(4, 48))(
     SMALL, GROUPED, num_local_experts=4, layer_types=TWO, block_size=4, mlp_alpha_factor=0.8, mlp_beta_factor=1.3,
     full_attn_alpha_factor=0.9, full_attn_beta_factor=1.1, linear_attn_alpha_factor=0.7, linear_attn_beta_factor=1.2,
 )  # fmt: skip
 hard("doge", "Doge", adds=(4,), heads=4, outs=BOTH)(SMALL, GROUPED)
-hard("albert", "Albert", "ForMaskedLM", adds=(6,), heads=4)(SMALL, embedding_size=16, num_hidden_layers=3)
-hard("hrm", "HrmText", adds=(), heads=4, bypass=True)(
+hard("albert", "Albert", "ForMaskedLM", adds=(6,), blocks=("attn mlp",) * 3, heads=4)(
+    SMALL, embedding_size=16, num_hidden_layers=3
+)
+hard("hrm", "HrmText", adds=(6, 6), blocks=(), heads=4, bypass=True)(
     SMALL,
     num_hidden_layers=6,
     head_dim=8,
@@ -125,48 +134,59 @@ hard("hrm", "HrmText", adds=(), heads=4, bypass=True)(
     L_bp_cycles=[1, 1],
     embedding_scale=2.0,
 )
-hard("mamba2", "Mamba2", adds=(2,))(
+hard("mamba2", "Mamba2", adds=(2,), blocks=("mixer",) * 2, neurons=(64,), outs=(("L{}.mixer", "backbone.layers.{}.mixer", 1.0),))(
     without("attention", "inter"), num_heads=8, head_dim=8, state_size=4, n_groups=2, chunk_size=4
 )
-hard("falcon_h1", "FalconH1", adds=(4,), heads=4)(
+FALCON = (
+    ("L{}.mixer", "model.layers.{}.mamba", 1.4),
+    ("L{}.attn", "model.layers.{}.self_attn", 0.7),
+    ("L{}.mlp", "model.layers.{}.feed_forward", 1.0),
+)
+hard("falcon_h1", "FalconH1", adds=(4,), blocks=("mixer attn mlp",) * 2, heads=4, outs=FALCON)(
     SMALL, GROUPED, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=4, mamba_chunk_size=4, attention_out_multiplier=0.7,
     ssm_out_multiplier=1.4, mlp_multipliers=[0.9, 1.2], embedding_multiplier=1.5, lm_head_multiplier=0.8,
 )  # fmt: skip
-hard("zamba", "Zamba", adds=(4,), bypass=True)(
+hard("zamba", "Zamba", adds=(4,), blocks=("mixer",) * 4, bypass=True, outs=(("L0.mixer", "model.layers.0.mamba", 1.0), ("L1.mixer", "model.layers.1.mamba_decoder.mamba", 1.0)))(
     SMALL, num_hidden_layers=4, num_key_value_heads=4, n_mamba_heads=2, use_mamba_kernels=False, mamba_d_state=4, mamba_dt_rank=4, attn_layer_period=2,
     attn_layer_offset=1, attention_hidden_size=64, attention_head_dim=16, layers_block_type=["linear_attention", "hybrid", "linear_attention", "hybrid"],
 )  # fmt: skip
-hard("zamba2", "Zamba2", adds=(3,), bypass=True)(
+hard("zamba2", "Zamba2", adds=(3,), blocks=("mixer",) * 3, bypass=True, outs=(("L0.mixer", "model.layers.0.mamba", 1.0), ("L1.mixer", "model.layers.1.mamba_decoder.mamba", 1.0)))(
     SMALL, num_hidden_layers=3, num_key_value_heads=4, n_mamba_heads=4, mamba_d_state=4, mamba_ngroups=1, chunk_size=4, use_mamba_kernels=False,
     layers_block_type=["linear_attention", "hybrid", "linear_attention"], num_mem_blocks=1, adapter_rank=4,
 )  # fmt: skip
 hard(
-    "rwkv", "Rwkv", adds=(4,), outs=(("mixer", "rwkv.blocks.{}.attention", 1.0), ("mixer2", "rwkv.blocks.{}.feed_forward", 1.0))
+    "rwkv",
+    "Rwkv",
+    adds=(4,),
+    blocks=("mixer mlp",) * 2,
+    outs=(("L{}.mixer", "rwkv.blocks.{}.attention", 1.0), ("L{}.mlp", "rwkv.blocks.{}.feed_forward", 1.0)),
 )(without("attention"), attention_hidden_size=32, context_length=32)
-hard("qwen3_next", "Qwen3Next", adds=(4,), experts=(4, 12))(
+hard("qwen3_next", "Qwen3Next", adds=(4,), blocks=MIXED, heads=4, experts=(4, 12), outs=(("L0.mixer", "model.layers.0.linear_attn", 1.0), ("L1.attn", "model.layers.1.self_attn", 1.0), BOTH[1]))(
     SMALL, GROUPED, MOE, head_dim=8, layer_types=TWO, shared_expert_intermediate_size=10, linear_key_head_dim=4, linear_value_head_dim=4,
     linear_num_key_heads=2, linear_num_value_heads=4,
 )  # fmt: skip
-hard("kimi_linear", "KimiLinear", adds=(4,))(
+hard("kimi_linear", "KimiLinear", adds=(4,), blocks=MIXED, heads=4, experts=(4, 12), outs=(("L0.mixer", "model.layers.0.self_attn", 1.0), ("L1.attn", "model.layers.1.self_attn", 1.0), BOTH[1]))(
     SMALL, MOE, num_key_value_heads=4, kv_lora_rank=8, qk_rope_head_dim=4, v_head_dim=8, qk_nope_head_dim=4, layer_types=TWO, linear_head_dim=4,
     linear_num_heads=4, mlp_layer_types=["dense", "sparse"], num_experts_per_token=2,
 )  # fmt: skip
-hard("qwen2_moe", "Qwen2Moe", adds=(4,), heads=4, experts=(4, 12), outs=BOTH)(
+hard("qwen2_moe", "Qwen2Moe", adds=(4,), heads=4, experts=(4, 12), neurons=(10,), outs=BOTH)(
     SMALL, GROUPED, MOE, shared_expert_intermediate_size=10
 )
 hard("qwen3_moe", "Qwen3Moe", adds=(4,), heads=4, experts=(4, 12), outs=BOTH)(SMALL, GROUPED, MOE, head_dim=8)
-hard("deepseek_v2", "DeepseekV2", adds=(4,), heads=4, outs=BOTH)(
+hard("deepseek_v2", "DeepseekV2", adds=(4,), heads=4, experts=(4, 12), neurons=(12, 48), outs=BOTH)(
     SMALL,
     LATENT,
+    num_key_value_heads=4,
     n_routed_experts=4,
     num_experts_per_tok=2,
     moe_intermediate_size=12,
     n_shared_experts=1,
     first_k_dense_replace=1,
 )
-hard("deepseek_v3", "DeepseekV3", adds=(4,), heads=4, outs=BOTH)(
+hard("deepseek_v3", "DeepseekV3", adds=(4,), heads=4, experts=(4, 12), neurons=(12, 48), outs=BOTH)(
     SMALL,
     LATENT,
+    num_key_value_heads=4,
     n_routed_experts=4,
     num_experts_per_tok=2,
     moe_intermediate_size=12,
@@ -175,7 +195,7 @@ hard("deepseek_v3", "DeepseekV3", adds=(4,), heads=4, outs=BOTH)(
     n_group=2,
     topk_group=1,
 )
-hard("deepseek_v4", "DeepseekV4", adds=(4,), heads=4, experts=(4, 12))(
+hard("deepseek_v4", "DeepseekV4", adds=(4,), heads=4, experts=(4, 12), neurons=(12,))(
     without("inter"), q_lora_rank=12, head_dim=8, num_experts_per_tok=2, n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=12,
     layer_types=["sliding_attention", "compressed_sparse_attention"], mlp_layer_types=["moe", "moe"], hc_mult=2, hc_sinkhorn_iters=3,
     sliding_window=4, o_groups=2, o_lora_rank=8, index_n_heads=2, index_head_dim=8, index_topk=4, num_nextn_predict_layers=0, num_key_value_heads=1,
@@ -193,9 +213,24 @@ def two_texts() -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 CODED = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "d_model": 32,
          "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 0, "forced_eos_token_id": 0}  # fmt: skip
-hard("bart", "Bart", "ForConditionalGeneration", two_texts, adds=(6, 4), heads=4, bypass=True)(
-    SHORT, CODED, max_position_embeddings=32
-)
+CROSS = ("attn cross mlp",) * 2
+WRITTEN = (
+    ("dec.L{}.attn", "model.decoder.layers.{}.self_attn", 1.0), ("dec.L{}.cross", "model.decoder.layers.{}.encoder_attn", 1.0),
+    ("dec.L{}.mlp", "model.decoder.layers.{}.fc2", 1.0), ("enc.L{}.attn", "model.encoder.layers.{}.self_attn", 1.0),
+    ("enc.L{}.mlp", "model.encoder.layers.{}.fc2", 1.0),
+)  # fmt: skip
+hard(
+    "bart",
+    "Bart",
+    "ForConditionalGeneration",
+    two_texts,
+    adds=(6, 4),
+    blocks=CROSS,
+    heads=4,
+    neurons=(48,),
+    outs=WRITTEN,
+    bypass=True,
+)(SHORT, CODED, max_position_embeddings=32)
 
 
 def sound() -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -204,9 +239,18 @@ def sound() -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (), {"input_features": frames, "decoder_input_ids": ids(length=5)}
 
 
-hard("whisper", "Whisper", "ForConditionalGeneration", sound, adds=(6, 4), heads=4, bypass=True)(
-    SHORT, CODED, num_mel_bins=6, max_source_positions=8, max_target_positions=16, begin_suppress_tokens=None
-)
+hard(
+    "whisper",
+    "Whisper",
+    "ForConditionalGeneration",
+    sound,
+    adds=(6, 4),
+    blocks=CROSS,
+    heads=4,
+    neurons=(48,),
+    outs=WRITTEN,
+    bypass=True,
+)(SHORT, CODED, num_mel_bins=6, max_source_positions=8, max_target_positions=16, begin_suppress_tokens=None)
 
 
 def image(size: int) -> Make:
@@ -214,13 +258,13 @@ def image(size: int) -> Make:
     return lambda: ((pixels(size=size),), {})
 
 
-hard("swin", "Swin", "ForImageClassification", image(16), adds=(4, 4))(
+hard("swin", "Swin", "ForImageClassification", image(16), adds=(8,), blocks=("attn mlp",) * 4)(
     image_size=16, patch_size=2, embed_dim=8, depths=[2, 2], num_heads=[2, 4], window_size=4, num_labels=3, drop_path_rate=0.0
 )
-hard("convnext", "ConvNext", "ForImageClassification", image(32), adds=(2, 2))(
+hard("convnext", "ConvNext", "ForImageClassification", image(32), adds=(4,), blocks=("mixer",) * 4)(
     num_stages=2, hidden_sizes=[8, 12], depths=[2, 2], layer_scale_init_value=0.5, image_size=32, num_labels=3
 )
-hard("regnet", "RegNet", "ForImageClassification", image(32), adds=(4,))(
+hard("regnet", "RegNet", "ForImageClassification", image(32), adds=(4,), blocks=("conv",) * 4)(
     embedding_size=8, hidden_sizes=[8, 16], depths=[2, 2], groups_width=4, num_labels=3
 )
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import nets
+import real
 from mainstem.find import StreamMap, find, run, transport
 
 pytestmark = pytest.mark.slow
@@ -63,21 +63,21 @@ def test_tinystories(shared):
         assert rebuilt(module, found, input_ids=tokens(length, module.config.vocab_size)) < 1e-5
 
 
-def test_smollm2(real_models):
+def test_smollm2(real_model):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    module = AutoModelForCausalLM.from_pretrained(real_models / "smollm2", dtype=torch.float32)
-    prompt = AutoTokenizer.from_pretrained(real_models / "smollm2")("The capital of France is", return_tensors="pt").input_ids
+    module = AutoModelForCausalLM.from_pretrained(real_model("smollm2"), dtype=torch.float32)
+    prompt = AutoTokenizer.from_pretrained(real_model("smollm2"))("The capital of France is", return_tensors="pt").input_ids
     found = proved(module, input_ids=prompt)
     assert labels(found) == layers(30, "attn", "mlp")
     assert found.main.width == 576
     assert rebuilt(module, found, input_ids=prompt) < 1e-5
 
 
-def test_minilm(real_models):
+def test_minilm(real_model):
     from transformers import AutoModel
 
-    module = AutoModel.from_pretrained(real_models / "minilm", dtype=torch.float32)
+    module = AutoModel.from_pretrained(real_model("minilm"), dtype=torch.float32)
     found = proved(module, input_ids=tokens(9, 30000))
     assert labels(found) == layers(6, "attn", "mlp")
     assert rebuilt(module, found, input_ids=tokens(9, 30000)) < 1e-5
@@ -89,10 +89,10 @@ def photograph(size: int) -> Tensor:
     return nn.functional.interpolate(noise, size=size, mode="bicubic")
 
 
-def test_resnet50(real_models):
+def test_resnet50(real_model):
     from transformers import ResNetForImageClassification
 
-    module = ResNetForImageClassification.from_pretrained(real_models / "resnet50")
+    module = ResNetForImageClassification.from_pretrained(real_model("resnet50"))
     found = proved(module, pixel_values=photograph(128))
     assert labels(found) == layers(16, "conv")
     assert [p.shape[1] for p in found.main.points[1:]] == [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3
@@ -101,29 +101,8 @@ def test_resnet50(real_models):
     assert rebuilt(module, found, pixel_values=photograph(224)) < 1e-5
 
 
-@pytest.fixture
-def resnet20(shared) -> nn.Module:
-    """The ResNet-20 whose weights were published, in our own hand-written form."""
-    held = torch.load(shared / "models" / "resnet20-12fca82f.th", map_location="cpu", weights_only=True)["state_dict"]
-    module = nets.CifarResNet()
-    module.load_state_dict({name.removeprefix("module."): value for name, value in held.items()})
-    return module.eval()
-
-
-def cifar(shared, count: int) -> tuple[Tensor, Tensor]:
-    """Images, normalised as the weights expect them, and labels."""
-    import numpy as np
-
-    with np.load(shared / "images" / "cifar10_train_4000.npz") as held:
-        x, y = torch.tensor(held["x"][:count]), torch.tensor(held["y"][:count])
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return ((x / 255 - mean) / std).permute(0, 3, 1, 2).contiguous(), y
-
-
-def test_resnet20(shared, resnet20):
-    images, classes = cifar(shared, 256)
-    with torch.no_grad():
-        assert float((resnet20(images).argmax(-1) == classes).float().mean()) > 0.95
+def test_resnet20(shared):
+    images, resnet20 = real.cifar(shared / "images" / "cifar10_train_4000.npz", 64)[0], real.resnet20(shared)
     found = proved(resnet20, x=images[:4])
     assert labels(found) == layers(9, "conv")
     assert [p.shape[1] for p in found.main.points[1:]] == [16] * 3 + [32] * 3 + [64] * 3

@@ -160,16 +160,16 @@ def test_a_real_sentence_piece_tokenizer(shared):
 
 
 @pytest.mark.slow
-def test_a_real_byte_level_tokenizer(real_models):
+def test_a_real_byte_level_tokenizer(real_model):
     text = "The capital of France is Paris, isn't it? \n  Yes\té."
-    codec, ids = real(real_models / "smollm2", text)
+    codec, ids = real(real_model("smollm2"), text)
     assert "".join(map(codec.piece, ids)) == text
     assert codec.piece(codec.one(" Paris")) == " Paris"
 
 
 @pytest.mark.slow
-def test_a_real_word_piece_tokenizer(real_models):
-    codec, ids = real(real_models / "minilm", "The capital of France is embeddings")
+def test_a_real_word_piece_tokenizer(real_model):
+    codec, ids = real(real_model("minilm"), "The capital of France is embeddings")
     assert [codec.piece(i) for i in ids] == ["the", "capital", "of", "france", "is", "em", "##bed", "##ding", "##s"]
     assert codec.piece(codec.one("##ding")) == "##ding"
     assert codec.piece(codec.one("[MASK]")) == "[MASK]"

@@ -127,9 +127,9 @@ class AddedUNet(Pyramid):
         return self.head(x)
 
 
-@odd(2, 2, inputs=image)
+@odd(4, inputs=image)
 class Merging(nn.Module):
-    """Four neighbours are joined and projected half way: one stream ends there and another begins."""
+    """Four neighbours are joined and projected half way: the stream goes on with fewer places and more features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Merging(nn.Module):
         for f in self.one:
             x = note(x + f(F.gelu(x)))
         x = torch.cat([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], -1)
-        x = note(self.merge(self.norm(x)), 1)
+        x = self.merge(self.norm(x))
         for f in self.two:
-            x = note(x + f(F.gelu(x)), 1)
+            x = note(x + f(F.gelu(x)))
         return self.head(x.mean((1, 2)))

@@ -118,7 +118,7 @@ def _proofs(found: StreamMap, proof: Proof) -> Iterator[dict[str, Any]]:
         ", ".join(proof.uncovered[:4]) or "no weights reach the output around the stream",
     )
     yield _row("response", proof.response, None, True, "one write removed: the end changes as carried")
-    made = [w for w in main.writes if w.kind not in ("skip", "side", "constant")]
+    made = [w for w in main.writes if w.kind not in ("skip", "side", "constant", "mixing")]
     taken = sum(w.writer is not None for w in made)
     yield _row(
         "writers",

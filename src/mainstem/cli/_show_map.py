@@ -93,7 +93,7 @@ def _operations(program: "Program") -> str:
 
 
 def _widths(stream: "Stream") -> str:
-    sizes = [p.shape[1] if len(p.shape) == 4 else p.shape[-1] for p in stream.points[1:]]
+    sizes = [p.width for p in stream.points[1:]]
     return " -> ".join(str(size) for size in dict.fromkeys(sizes))
 
 

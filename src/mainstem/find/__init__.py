@@ -6,6 +6,7 @@ from ._prove import transport
 from ._run import Captured, Patch, Tap, run
 from ._show import bottleneck
 from ._stream_map import StreamMap
+from ._watch import Watch
 from ._writers import Attention, Source, Writer
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Stream",
     "StreamMap",
     "Tap",
+    "Watch",
     "Write",
     "Writer",
     "bottleneck",

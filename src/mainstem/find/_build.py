@@ -14,7 +14,7 @@ from ._map import Point, Stream, Write
 from ._record import Graph, Node, overwritten
 from ._stream_map import StreamMap
 from ._sums import Sum, residual, sums
-from ._writers import writer
+from ._writers import between, is_matrix, writer
 
 
 def chosen(graph: Graph) -> list[Chain]:
@@ -109,6 +109,7 @@ def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, f
             name,
             _inner(chain.entry_sum),
             tuple(node.shape),
+            names.feature_axis(node),
         )
     s = chain.sums[t - 1]
     assert s.stream is not None and node.key is not None
@@ -127,6 +128,7 @@ def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, f
         name,
         _inner(s),
         tuple(node.shape),
+        names.feature_axis(node),
     )
 
 
@@ -163,7 +165,8 @@ def _write(graph: Graph, chain: Chain, t: int, i: int, block: int) -> Write:
         older = any(graph.before(p, term.node) for p in chain.points[:t])
         return Write("", "skip" if older else "side", block, term.site, term.factor, _module(term.node))
     made = writer(graph, term.node, before, chain.entry)
-    return Write("", made.kind if made else "write", block, term.site, term.factor, _module(term.node), made)
+    kind = made.kind if made else "write" if any(map(is_matrix, between(term.node, before))) else "mixing"
+    return Write("", kind, block, term.site, term.factor, _module(term.node), made)
 
 
 def _module(node: Node) -> str:
@@ -245,7 +248,9 @@ def _why(graph: Graph, every: list[Sum]) -> str:
     growing = sum(any(graph.before(a, b) for a in joins if a is not b) for b in joins)
     weighted = sum(n.weighted for n in graph.nodes)
     seen = f"{weighted} operations with weights, {len(every)} sums of equal-shape tensors"
-    if growing > 1:
+    if any(n.complex and n.data and base_name(n.op) == "add" for n in graph.nodes):
+        return f"No residual stream of real numbers: what this module adds up is complex. Map it as pairs of real numbers. Seen: {seen}."
+    if growing:
         return f"No residual stream: this module joins features by concatenation ({len(joins)} of them, as a DenseNet does), it does not add. Seen: {seen}."
     return (
         "No residual stream: no addition has one term that the others are computed from by weights "

@@ -116,3 +116,4 @@ _SPELLED: dict[str, tuple[Callable[..., bool], Spelled]] = {
     **{name: (_always, _scattered(name)) for name in ("index_add", "scatter_add")},
     "lerp": (_between, _lerp),
 }  # fmt: skip
+COMPOSED = frozenset((*_SPELLED, "einsum"))

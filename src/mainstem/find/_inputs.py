@@ -60,6 +60,6 @@ def _table_rows(node: Node) -> int | None:
 
 def _handed_on(reader: Node) -> list[tuple[Path, Node]]:
     """The operands whose numbers an operation on integers hands on: moved, joined, filled in, but not counted or compared."""
-    if base_name(reader.op) in ("clamp", "clip", "clamp_min", "clamp_max"):
+    if base_name(reader.op) in ("clamp", "clip", "clamp_min", "clamp_max", "setitem"):
         return list(reader.operands[:1])
     return carriers(reader, _HANDING)

@@ -27,7 +27,7 @@ class Write:
 class Point:
     """A value of the stream: result of an addition (or the entry), the face that is read, and the way on to the next addition.
 
-    `site` is where the sum stands; `stream` the operand of this addition that is the stream (None at the entry); `writes`
+    `axis` is the axis of features: the last one, or the channels of an image. `site` is where the sum stands; `stream` the operand of this addition that is the stream (None at the entry); `writes`
     what is added to it; `face` leads from the sum to what the next block reads; `onward` from the face to the next
     addition's stream operand, or to the output at the last point.
     """
@@ -42,6 +42,12 @@ class Point:
     name: str
     inner: tuple[Key, ...] = ()
     shape: tuple[int, ...] = ()
+    axis: int = -1
+
+    @property
+    def width(self) -> int:
+        """Features of a token, or channels of an image."""
+        return self.shape[self.axis] if self.shape else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,7 @@ class Stream:
     @property
     def width(self) -> int:
         """Size of the stream at its last point: features of a token, or channels of an image."""
-        shape = self.points[-1].shape
-        return shape[1] if len(shape) == 4 else shape[-1]
+        return self.points[-1].width
 
     def keys(self) -> set[Key]:
         """The calls that a run must capture to rebuild points, writes, transports and the readout."""

@@ -7,6 +7,7 @@ from mainstem.algebra import base_name
 
 from ._chain import Chain
 from ._record import Node
+from ._writers import between, is_matrix
 
 Call = tuple[str, int, str]
 
@@ -19,7 +20,7 @@ def blocks(chain: Chain) -> tuple[list[int], tuple[str, ...], str]:
 
     Parameters: `chain`.
     """
-    trails = [s.node.frames for s in chain.sums]
+    trails = [_holding(chain, t) for t in range(len(chain.sums))]
     around: list[Call | None] = [None] * len(trails)
     kinds = []
     while (more := _tiling(trails, around)) is not None:
@@ -28,6 +29,31 @@ def blocks(chain: Chain) -> tuple[list[int], tuple[str, ...], str]:
     each = [frame or (trail[-1][0], -1 - i, "addition") for i, (frame, trail) in enumerate(zip(around, trails, strict=True))]
     order = list(dict.fromkeys(each))
     return [order.index(frame) for frame in each], tuple(frame[0] for frame in order), kinds[0] if kinds else "addition"
+
+
+def feature_axis(node: Node) -> int:
+    """Which axis of a point counts features: what first multiplies it tells. Parameters: `node`, the point's."""
+    stack, seen = [node], {node}
+    while stack and len(node.shape) > 2:
+        for reader in stack.pop(0).readers:
+            name = base_name(reader.op)
+            if name.startswith("conv") or name in ("batch_norm", "group_norm", "instance_norm") or "_pool" in name:
+                return 1
+            if name in ("linear", "layer_norm", "rms_norm", "matmul", "addmm"):
+                return -1
+            if reader not in seen and reader.shape == node.shape:
+                seen.add(reader)
+                stack.append(reader)
+    return -1
+
+
+def _holding(chain: Chain, t: int) -> tuple[Call, ...]:
+    """The module calls around an addition that hold matrices of its writes too: what only adds is no block."""
+    s = chain.sums[t]
+    writes = [term.node for i, term in enumerate(s.terms) if i != s.stream]
+    held = {frame for w in writes for n in between(w, chain.points[t]) if is_matrix(n) for frame in n.frames}
+    kept = tuple(frame for frame in s.node.frames if frame in held)
+    return kept if len(kept) > 1 else s.node.frames
 
 
 def _tiling(trails: list[tuple[Call, ...]], taken: list[Call | None]) -> list[Call | None] | None:

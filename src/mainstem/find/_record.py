@@ -35,6 +35,7 @@ class Node:
     index: int
     shape: torch.Size
     floating: bool
+    complex: bool = False
     leaf: str = ""
     name: str = ""
     call: Call | None = None
@@ -165,7 +166,7 @@ class _Recorder:
         return node
 
     def _add(self, tensor: Tensor, **fields: Any) -> Node:
-        node = Node(len(self.nodes), tensor.shape, tensor.is_floating_point(), **fields)
+        node = Node(len(self.nodes), tensor.shape, tensor.is_floating_point(), tensor.is_complex(), **fields)
         self.nodes.append(node)
         self.kept.append(tensor)
         self.current[id(tensor)] = node

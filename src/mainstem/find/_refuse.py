@@ -21,12 +21,22 @@ def refuse_form(module: object) -> None:
     """Raises `InputError` for what cannot be looked into: no module, a compiled or a scripted one. Parameters: `module`."""
     if not isinstance(module, nn.Module):
         raise InputError(f"find() takes a torch.nn.Module, not {type(module).__name__}.")
+    refuse_autocast()
     for path, part in module.named_modules():
         where = path or "the module"
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(f"{where} is scripted or traced by TorchScript, which hides its operations: map the plain module.")
         if hasattr(part, "_orig_mod") and hasattr(part, "dynamo_ctx"):
             raise InputError(f"{where} is compiled, which hides its operations: map the plain module, {_dotted(path)}_orig_mod.")
+
+
+def refuse_autocast() -> None:
+    """Raises `InputError` where autocast is on."""
+    if torch.is_autocast_enabled() or torch.is_autocast_enabled("cpu"):
+        raise InputError(
+            "autocast is on, which casts inside of every operation where nothing can be seen: leave it, and load the model in a "
+            "lower precision instead, such as dtype='bfloat16'."
+        )
 
 
 def _dotted(path: str) -> str:
@@ -70,7 +80,10 @@ class Guard:
             on = _given(args, kwargs, 2, "training", kwargs.get("train", True))
             return "dropout is active" if on and _given(args, kwargs, 1, "p", 0.5) > 0 else None
         if name == "batch_norm":
-            return "batch statistics are live" if _given(args, kwargs, 5, "training", False) else None
+            alone = (
+                _given(args, kwargs, 1, "running_mean", None) is None and args[0].shape[0] == 1
+            )  # weights that are standardised
+            return "batch statistics are live" if _given(args, kwargs, 5, "training", False) and not alone else None
         if name == "scaled_dot_product_attention":
             return "dropout is active" if _given(args, kwargs, 4, "dropout_p", 0.0) > 0 else None
         owner = self.modules.get(key[0])

@@ -10,7 +10,7 @@ from mainstem.algebra import Call, dig, is_inplace, put, tensors
 from mainstem.core import Key, MapError, Site, show
 
 from ._double import call_double
-from ._refuse import Guard
+from ._refuse import Guard, refuse_autocast
 from ._watch import Watch
 
 
@@ -50,6 +50,7 @@ def run(
     calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64.
     Raises `MapError` where a wanted call did not happen.
     """
+    refuse_autocast()
     tap = Tap(module, keys, patches, volatile, double)
     with tap.watch:
         tap.captured.result = module(*args, **kwargs)
@@ -58,7 +59,10 @@ def run(
 
 
 class Tap:
-    """Handler of a watch that captures and edits."""
+    """Handler of a watch that captures and edits.
+
+    Parameters: as of `run`.
+    """
 
     def __init__(
         self, module: nn.Module, keys: Collection[Key], patches: Iterable[Patch], volatile: Collection[Key], double: bool = False
@@ -68,11 +72,14 @@ class Tap:
         self.patches: dict[Key, list[Patch]] = {}
         for patch in patches:
             self.patches.setdefault(patch.site.key, []).append(patch)
-        self.watch, self.guard = Watch(module, self), Guard(module)
+        # In eval mode nothing draws or trains that `find` has not refused, so only what is mapped is looked at. Casts are anywhere.
+        self.guard = Guard(module) if double or any(m.training for m in module.modules()) else None
+        self.watch = Watch(module, self, None if self.guard else self.keys | self.patches.keys())
         self.edited: set[Key] = set()
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self.guard.check(key, name, args, kwargs)
+        if self.guard is not None:
+            self.guard.check(key, name, args, kwargs)
         patches = self.patches.get(key, ())
         wanted = key in self.keys
         if not patches and not wanted:
@@ -106,6 +113,8 @@ class Tap:
         if inplace and target is args[0]:
             args = (target.clone(), *args[1:])
         out = self._call(name, func, args, kwargs)
+        if out is None and is_inplace(name, kwargs):
+            out = args[0]  # an assignment to a part returns nothing; what it made is the whole
         for patch in patches:
             out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path)))
         return out if target is None else target.copy_(out)

@@ -54,7 +54,7 @@ def bottleneck(stream: Stream) -> str:
 
 
 def _widths(stream: Stream) -> str:
-    sizes = [p.shape[1] if len(p.shape) == 4 else p.shape[-1] for p in stream.points[1:]]
+    sizes = [p.width for p in stream.points[1:]]
     return " -> ".join(str(s) for s in dict.fromkeys(sizes))
 
 
@@ -142,5 +142,5 @@ def _record(stream: Stream, p: Point, w: Write) -> dict[str, Any]:
         "sizes": _sizes(w).removeprefix(" of "),
         "face": _operations(p.face),
         "onward": _operations(p.onward),
-        "width": p.shape[1] if len(p.shape) == 4 else p.shape[-1],
+        "width": p.width,
     }

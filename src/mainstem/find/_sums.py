@@ -107,7 +107,7 @@ def _flatten(node: Node, terms: list[Term], found: dict[Node, Sum]) -> Sum:
     flat, inner = [], set()
     for term in terms:
         part = found.get(term.node)
-        if part is None or term.node.reads() != 1 or part.node.shape != node.shape:
+        if part is None or term.node.reads() != 1 or part.node.shape != node.shape or _within(part.node, node):
             flat.append(term)
             continue
         inner |= {part.node, *part.inner}
@@ -115,6 +115,12 @@ def _flatten(node: Node, terms: list[Term], found: dict[Node, Sum]) -> Sum:
     if node.op == "sum":
         inner.add(node.operands[0][1])
     return Sum(node, tuple(flat), frozenset(inner))
+
+
+def _within(part: Node, node: Node) -> bool:
+    """Whether a partial sum is made inside of a module that the whole is not: it is what that module returns, one write."""
+    depth = len(node.frames)
+    return len(part.frames) > depth and part.frames[:depth] == node.frames
 
 
 def _origins(node: Node, residuals: dict[Node, Sum], reach: dict[Node, frozenset[Node]]) -> frozenset[Node]:
@@ -149,8 +155,8 @@ def _stream_term(graph: Graph, s: Sum, origins: list[frozenset[Node]], residuals
                 found.append((latest, -again, -source.index, -i))
     if not found:
         return None
-    *_, source, i = max(found)
-    return -i, graph.nodes[-source]
+    *_, origin, at = max(found)
+    return -at, graph.nodes[-origin]
 
 
 def _added_again(graph: Graph, source: Node, i: int, s: Sum) -> int | None:

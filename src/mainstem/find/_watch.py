@@ -1,13 +1,12 @@
-"""The one interception: every torch call of a forward pass, by key. Capturing and editing are handlers of it.
+"""The one interception: torch calls of a forward pass, by key. Capturing and editing are handlers of it.
 
 Nothing is attached to the module. While at least one watch is on, two process-wide forward hooks keep each thread's
-stack of module calls; a thread that watches nothing passes through them untouched.
+stack of module calls; a thread that watches nothing passes through them untouched. Where keys are given, the function mode
+stands on torch's stack only while a module runs that has one of them: every call under it costs a microsecond or more.
 """
 
 import threading
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -18,11 +17,16 @@ from torch.overrides import TorchFunctionMode
 
 from mainstem.core import Key
 
-from ._fused import opened, spelled
+from ._fused import COMPOSED, opened, spelled
 
 _local = threading.local()
 _lock = threading.Lock()
 _attached: dict[str, Any] = {"watches": 0, "handles": ()}
+_depth, _push, _pop = (
+    torch._C._len_torch_function_stack,
+    torch._C._push_on_torch_function_stack,
+    torch._C._pop_torch_function_stack,
+)
 
 _IGNORED = frozenset(
     "shape dtype device requires_grad grad grad_fn is_cuda is_leaf is_sparse is_quantized is_mps is_meta ndim itemsize nbytes "
@@ -35,90 +39,153 @@ _IGNORED = frozenset(
 )
 
 
-@dataclass(slots=True)
 class Frame:
-    """One call of a module: its path, how often the module was called before, operations seen so far."""
+    """One call of a module: its path, how often the module was called before, operations seen so far, whether they are watched."""
 
-    path: str
-    call: int
-    kind: str
-    counts: Counter[str] = field(default_factory=Counter)
+    __slots__ = ("call", "counts", "kind", "on", "path")
+
+    def __init__(self, path: str, call: int, kind: str, on: bool) -> None:
+        self.path, self.call, self.kind, self.on = path, call, kind, on
+        self.counts: dict[str, int] = {}
 
 
 Handler = Callable[[Key, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Watch(TorchFunctionMode):
-    """Gives every torch call under it a key and hands it to `handle`, which runs it and returns its result."""
+    """Gives torch calls under it a key and hands those asked for to `handle`, which runs them and returns their results.
 
-    def __init__(self, root: nn.Module, handle: Handler) -> None:
+    Parameters: `root`, the module that is run; `handle`; `keys`, the calls to hand over, None for every one.
+    """
+
+    def __init__(self, root: nn.Module, handle: Handler, keys: Collection[Key] | None = None) -> None:
         super().__init__()
-        self.root, self.handle = root, handle
-        self.paths = {id(m): name for name, m in root.named_modules()}
+        self.root, self.handle, self.keys = root, handle, keys
+        self.where = frozenset(key[0] for key in keys or ())
+        self.known = {id(m): (name, *self._about(name, m)) for name, m in root.named_modules()}
         self.frames: list[Frame] = []
+        self.on = self.busy = False
         self._restart()
 
     def _restart(self) -> None:
-        self.frames[:] = [Frame("", 0, type(self.root).__name__)]
-        self.calls: Counter[str] = Counter()
+        self.frames[:] = [Frame("", 0, *self._about("", self.root))]
+        self.calls: dict[str, int] = {}
+
+    def _about(self, path: str, module: nn.Module) -> tuple[str, bool]:
+        kind = type(module)
+        return kind.__name__, path in self.where or _asks(kind)
 
     def __enter__(self) -> "Watch":
-        self._outer = getattr(_local, "watch", None)
+        self._outer, self.below = getattr(_local, "watch", None), _depth()
         _local.watch = self
         _attach()
-        return super().__enter__()
+        self._switch(True)
+        return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        self.busy = False
+        self._switch(False)
         _local.watch = self._outer
         _detach()
 
+    def everything(self) -> None:
+        """From now on every call is handed over. To be called while one is."""
+        self.keys = None
+
+    def _switch(self, on: bool) -> None:
+        """Puts this mode on torch's stack or takes it off, below the modes that the module itself has put there since.
+
+        Not while a call is handled: torch has taken the mode off for that time itself.
+        """
+        if on is self.on or self.busy:
+            return
+        above = [_pop() for _ in range(_depth() - self.below - self.on)]
+        if on:
+            _push(self)
+        else:
+            _pop()
+        for mode in reversed(above):
+            _push(mode)
+        self.on = on
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = _name(func)
+        name = _names.get(func) or _name(func)
         if name in _IGNORED or _transformed():
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs) if kwargs else func(*args)
         frame = self.frames[-1]
-        ordinal = frame.counts[name]
+        ordinal = frame.counts.get(name, 0)
         frame.counts[name] = ordinal + 1
-        args, kwargs = _positional(args, kwargs)
         key = (frame.path, frame.call, name, ordinal)
-        if (form := spelled(name, args, kwargs)) is not None:
+        if name in COMPOSED and (form := spelled(name, *_positional(args, kwargs))) is not None:
             return form(partial(self._part, key))
         if (inside := opened(func)) is not None:
-            return self._inside(inside, args, kwargs)
-        return self.handle(key, name, func, args, kwargs)
+            return self._inside(inside, args, kwargs or {})
+        if self.keys is not None and key not in self.keys:
+            return func(*args, **kwargs) if kwargs else func(*args)
+        return self._handed(key, name, func, *_positional(args, kwargs))
+
+    def _handed(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.busy = True
+        try:
+            return self.handle(key, name, func, args, kwargs)
+        finally:
+            self.busy = False
 
     def _part(self, whole: Key, name: str, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """One part of a call that does several things. Parts of one name are numbered within the call."""
-        path, call, of, _ = whole
+        """One part of a call that does several things. Parts of one name are numbered within the module's call."""
         frame = self.frames[-1]
-        label = f"{of}.{name}"
-        number = frame.counts[label]
-        frame.counts[label] = number + 1
-        return self.handle((path, call, label, number), name, func, args, kwargs)
+        label = f"{whole[2]}.{name}"
+        ordinal = frame.counts.get(label, 0)
+        frame.counts[label] = ordinal + 1
+        key = (whole[0], whole[1], label, ordinal)
+        if self.keys is not None and key not in self.keys:
+            return func(*args, **kwargs)
+        return self._handed(key, name, func, args, kwargs)
 
     def _inside(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A composite with every call in it seen: while one is handled, the mode is off."""
-        super().__enter__()
+        """A composite with every call in it seen: torch has taken the mode off while this call is looked at."""
+        _push(self)
         try:
             return func(*args, **kwargs)
         finally:
-            super().__exit__(None, None, None)
+            _pop()
 
     def enter(self, module: nn.Module) -> None:
         """A module call begins. Parameters: `module`, the module called."""
         if module is self.root:
-            return self._restart()
-        path = self.paths.get(id(module))
-        if path is None:
-            path = f"{self.frames[-1].path}.<{type(module).__name__}>"
-        self.frames.append(Frame(path, self.calls[path], type(module).__name__))
-        self.calls[path] += 1
+            self._restart()
+        else:
+            known = self.known.get(id(module))
+            if known is None:
+                path = f"{self.frames[-1].path}.<{type(module).__name__}>"
+                known = (path, *self._about(path, module))
+            path = known[0]
+            call = self.calls.get(path, 0)
+            self.calls[path] = call + 1
+            self.frames.append(Frame(path, call, known[1], known[2]))
+        on = self.keys is None or self.frames[-1].on
+        if on is not self.on:
+            self._switch(on)
 
     def leave(self, module: nn.Module) -> None:
         """A module call ends, also by an error. Parameters: `module`, the module called."""
         if module is not self.root:
             self.frames.pop()
+        on = self.keys is None or self.frames[-1].on
+        if on is not self.on:
+            self._switch(on)
+
+
+_asking: dict[type[nn.Module], bool] = {}
+
+
+def _asks(kind: type[nn.Module]) -> bool:
+    """Whether modules of a class take another way through their code where calls are not watched, as torch's fused encoders do."""
+    found = _asking.get(kind)
+    if found is None:
+        code = getattr(kind.forward, "__code__", None)
+        found = _asking[kind] = code is not None and "has_torch_function" in code.co_names
+    return found
 
 
 def _transformed() -> bool:

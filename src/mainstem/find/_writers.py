@@ -140,14 +140,14 @@ def _linear_source(node: Node, path: Path, h: Node) -> Source:
 
 
 def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Source]) -> str:
-    between = _between(graph, since, term)
-    values = [_attends(n) for n in between]
+    inside = between(term, since)
+    values = [_attends(n) for n in inside]
     if any(s.attention for s in sources):
         own = any(v is not None and graph.before(entry, v[1]) for v in values)
         return "attn" if own else "cross"
-    if any(n.op.startswith("conv") for n in between if n.weighted) and all(s.axis == 1 for s in sources):
+    if any(n.op.startswith("conv") for n in inside if n.weighted) and all(s.axis == 1 for s in sources):
         return "conv"
-    return "mixer" if any(_mixes(graph, n) for n in between) else "mlp"
+    return "mixer" if any(_mixes(graph, n) for n in inside) else "mlp"
 
 
 def _mixes(graph: Graph, node: Node) -> bool:
@@ -157,11 +157,27 @@ def _mixes(graph: Graph, node: Node) -> bool:
     if node.op == "stack":
         states = [n for _, n in node.operands]
         return all(graph.before(a, b) for a, b in pairwise(states)) and len(states) > 1
+    if node.op == "__setitem__":  # a step's result written into the tensor that holds the steps before
+        value = node.operands[-1][1]
+        return any(n.op == "__setitem__" and graph.before(n.operands[-1][1], value) for n in _held(node))
     products = node.op in ("matmul", "bmm", "__matmul__", "einsum")
-    return node.op in _MIXING or (products and sum(n.data for _, n in node.operands) > 1)
+    return node.op in _MIXING or (products and sum(n.data and not n.heavy for _, n in node.operands) > 1)
 
 
-def _between(graph: Graph, since: Node, term: Node) -> list[Node]:
+def is_matrix(node: Node) -> bool:
+    """Whether an operation multiplies by weights, more than a norm's gain. Parameters: `node`."""
+    found = rule(node.op) if node.weighted and node.call else None
+    return found is not None and found.sort in ("weight", "product")
+
+
+def _held(node: Node) -> list[Node]:
+    """What was written into the same tensor before."""
+    back = node.operands[0][1]
+    return [back, *(n for _, n in back.operands)] if back.leaf == "alias" else [back]
+
+
+def between(term: Node, since: Node) -> list[Node]:
+    """What of the input stands between a point and a write, in order. Parameters: `term`, the write; `since`, the point."""
     found, stack = {term}, [term]
     while stack:
         node = stack.pop()

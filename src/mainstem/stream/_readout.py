@@ -5,7 +5,7 @@ from typing import Any
 
 from mainstem.algebra import Affine, Call, Program, Step, Wire, dig, tensors
 from mainstem.core import Key, Path
-from mainstem.find import Tap
+from mainstem.find import Tap, Watch
 
 from ._pass import Pass, graded
 
@@ -30,6 +30,7 @@ class _Trail(Tap):
 
     def __init__(self, run: Pass) -> None:
         super().__init__(run.module, (), run.patches, run.map.volatile, run.double)
+        self.watch = Watch(run.module, self)  # every call, since any may depend on the face
         last = run.stream.points[-1]
         self.start: tuple[Key, Path] = (
             (last.face.steps[-1].key, last.face.output) if last.face.steps else (last.site.key, last.site.path)

@@ -13,8 +13,6 @@ from ._expand import subvectors
 from ._parts import LEVELS, needed, opened
 from ._pass import Pass, graded
 
-_AXES = {2: ("batch", "d_model"), 3: ("batch", "pos", "d_model"), 4: ("batch", "channel", "height", "width")}
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -162,11 +160,19 @@ def carry(run: Pass, end: int | None = None, level: str = "write") -> Parts:
     zero = torch.zeros_like(whole)
     flat = [g.values.reshape(-1, *g.values.shape[len(g.axes) :]) for g in groups]
     size, total = sum((f.abs().sum(0) for f in flat), zero), sum((f.sum(0) for f in flat), zero)
-    axes = _AXES[whole.ndim] if end is not None else (*_AXES[whole.ndim][:-1], "vocab")
+    axes = _axes(whole.ndim, run.stream.points[end].axis) if end is not None else (*_axes(whole.ndim, -1)[:-1], "vocab")
     if not groups:
         raise InputError("nothing enters the stream up to this point.")
     choices = {"by": "carry", "level": level, "frozen": "at this input"}
     return Parts(groups, whole, axes, error(total, whole), bound(run.dtype, size), choices).checked()
+
+
+def _axes(n: int, features: int) -> tuple[str, ...]:
+    """Names of the axes of a point: prompts, places, features, in the order in which they stand."""
+    if features == 1:
+        return ("batch", "channel", "height", "width", "depth")[:n]
+    places = ("pos", *(f"pos{i}" for i in range(2, n - 1)))
+    return ("batch", *places[: n - 2], "d_model")[:n] if n > 1 else ("batch",)[:n]
 
 
 def _parts(run: Pass, row: Row, level: str) -> list[Group]:

@@ -42,7 +42,7 @@ class Sheet:
 
 def sheet(stream: Stream, x: float, y: float, name: str) -> Sheet:
     """Draws a stream. Parameters: `stream`; `x` and `y`, its upper left corner; `name`, its heading, if any."""
-    drawn = Sheet(x, y, min(_width(p.shape) for p in stream.points))
+    drawn = Sheet(x, y, min(p.width for p in stream.points))
     _entry(drawn, stream, name)
     shape = stream.points[0].shape
     for item in items(stream):
@@ -54,12 +54,10 @@ def sheet(stream: Stream, x: float, y: float, name: str) -> Sheet:
     return drawn
 
 
-def _width(shape: tuple[int, ...]) -> int:
-    return (shape[1] if len(shape) == 4 else shape[-1]) if shape else 1
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} of {shape[2]}{TIMES}{shape[3]}" if len(shape) == 4 else f"{_width(shape)} wide"
+def _shape(point: Point) -> str:
+    sizes = point.shape
+    image = len(sizes) == 4 and point.axis == 1
+    return f"{sizes[1]} of {sizes[2]}{TIMES}{sizes[3]}" if image else f"{point.width} wide"
 
 
 def _entry(sheet: Sheet, stream: Stream, name: str) -> None:
@@ -134,7 +132,7 @@ def _pill(sheet: Sheet, write: Write, y: float, path: str) -> str:
 
 
 def _point(sheet: Sheet, point: Point, changed: bool) -> None:
-    y, x, half = sheet.y + LINE / 2, sheet.spine, sheet.half(_width(point.shape))
+    y, x, half = sheet.y + LINE / 2, sheet.spine, sheet.half(point.width)
     last = sheet.stations[-1][1]
     sheet.stations += [(y - 9, last), (y, half)]
     label = point.name.rpartition(".")[2] if point.block >= 0 else point.name
@@ -145,7 +143,7 @@ def _point(sheet: Sheet, point: Point, changed: bool) -> None:
     sheet.front.append(text(x - 16, y + 4, short(plain(label), 16), "fine end", f"{plain(point.name)}{kept}"))
     sheet.y += LINE
     if changed:
-        sheet.front.append(text(x - 16, sheet.y + 4, _shape(point.shape), "muted fine end"))
+        sheet.front.append(text(x - 16, sheet.y + 4, _shape(point), "muted fine end"))
         sheet.y += 8
 
 
@@ -165,7 +163,7 @@ def _tag(sheet: Sheet, names: tuple[str, ...], before: str) -> None:
 
 def _readout(sheet: Sheet, stream: Stream) -> None:
     last = stream.points[-1]
-    half = sheet.half(_width(last.shape))
+    half = sheet.half(last.width)
     sheet.y += 2
     _tag(sheet, operations(last.onward.keys()), "")
     sheet.stations.append((sheet.y + 8, half))
