@@ -80,12 +80,6 @@ def _siglip2(config: Any) -> dict[str, Any]:
     }
 
 
-def _shieldgemma(config: Any) -> dict[str, Any]:
-    said = ids(config, 9)
-    said[:, 2:6] = config.image_token_index if hasattr(config, "image_token_index") else config.image_token_id
-    return {"input_ids": said, "pixel_values": pixels(config), "token_type_ids": (said == said[0, 2]).long()}
-
-
 def _codebooks(config: Any) -> dict[str, Any]:
     said = ids(config).repeat_interleave(config.num_codebooks, 0)
     return {"input_ids": (said + torch.arange(len(said))[:, None]) % VOCAB}
@@ -123,8 +117,9 @@ def _channels(config: Any) -> dict[str, Any]:
 
 SPECIAL: dict[str, Any] = {
     "siglip2": _siglip2,
-    "shieldgemma2": _shieldgemma,
+    "poolformer": lambda config: {"pixel_values": noise(_BATCH, 3, 64, 64)},  # its last stage pools more than one place
     "imagegpt": lambda config: {"input_ids": ids(config)},
+    "shieldgemma2": lambda config: {"input_ids": ids(config)},
     "audio-spectrogram-transformer": lambda config: {"input_values": noise(_BATCH, config.max_length, config.num_mel_bins)},
     "granite_speech5_ctc": lambda config: {"input_features": noise(_BATCH, 64, 4 * config.encoder_config.num_mel_bins)},
     "speech-encoder-decoder": lambda config: {
