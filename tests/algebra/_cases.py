@@ -39,6 +39,7 @@ class Catch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kept = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
         out = func(*args, **(kwargs or {}))
+        out = args[0].clone() if getattr(func, "__name__", "") == "__setitem__" else out
         name = getattr(func, "__name__", str(func))
         name = func.__self__.__name__ if name == "__get__" else name
         self.calls.append(Call(name, func, kept, kwargs or {}, out))
@@ -244,6 +245,10 @@ def sum_cases() -> list[Case]:
         with_own("index_copy", lambda x, y: x.index_copy(0, where, y), (3, 2), (2, 2)),
         with_own("index_copy", lambda x, y: y.index_copy(0, where, x), (2, 2), (3, 2), at=(3,)),
         with_own("index_put", lambda x, y: x.index_put((where,), y), (3, 2), (2, 2)),
+        with_own("setitem", lambda x, y: x.clone().__setitem__((slice(1), slice(None)), y), (3, 2), (2,)),
+        with_own("setitem", lambda x, y: y.clone().__setitem__(where, x), (2, 2), (3, 2), at=(2,)),
+        case("glu", lambda x: F.glu(x, -1), 3, 4),
+        case("glu", lambda x: F.glu(x, dim=1), 2, 4, 3),
         with_own("index_put", lambda x, y: y.index_put((where,), x, accumulate=True), (2, 2), (3, 2), at=(2,)),
         with_own("scatter_add", lambda x, y: x.scatter_add(0, where.expand(2, 2), y), (3, 2), (2, 2)),
         with_own("scatter_add", lambda x, y: y.scatter_add(0, where.expand(2, 2), x), (2, 2), (3, 2), at=(3,)),

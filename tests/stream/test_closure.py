@@ -100,6 +100,7 @@ def test_a_wrong_constant_is_refused(monkeypatch):
 
     run = main("gpt2")
     monkeypatch.setattr(_parts.Affine, "constant", lambda self, *likes: torch.zeros_like(self(*likes)))
+    monkeypatch.setattr(_parts.Product, "constant", lambda self: None)
     with pytest.raises(NotClosedError):
         direct(passes("gpt2", change=plant_biases)[0], torch.randn_like(run.output()), "neuron")
 

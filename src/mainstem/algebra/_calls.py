@@ -97,8 +97,17 @@ def pure(name: str, func: Callable[..., Any]) -> Callable[..., Any]:
     base = base_name(name)
     if base == name:
         return func
+    if base == "setitem":
+        return assigned
     found = getattr(torch.Tensor, base, None) or getattr(torch, base, None)
     return func if found is None or name.startswith("__r") else found
+
+
+def assigned(x: torch.Tensor, index: Any, value: Any) -> torch.Tensor:
+    """x with x[index] = value, as a new tensor. Parameters: `x`; `index`, whatever may stand in brackets; `value`."""
+    places = torch.arange(x.numel(), device=x.device).reshape(x.shape)[index]
+    new = torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(places.shape)
+    return x.reshape(-1).scatter(0, places.reshape(-1), new.reshape(-1)).reshape(x.shape)
 
 
 def raised(call: Call, dtype: torch.dtype) -> Call:

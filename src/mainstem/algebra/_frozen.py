@@ -105,14 +105,6 @@ def max_pool(call: Call, live: Live) -> torch.Tensor:
     return v.flatten(start).gather(-1, index.flatten(start)).reshape(out.shape)
 
 
-def assigned(call: Call, live: Live) -> torch.Tensor:
-    """A part of one tensor taken from another: x[index] = v, as a new tensor."""
-    x, index, v = live.get((0,), call.args[0]), call.args[1], live.get((2,), call.args[2])
-    places = torch.arange(x.numel(), device=x.device).reshape(x.shape)[index]
-    new = torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(places.shape)
-    return x.reshape(-1).scatter(0, places.reshape(-1), new.reshape(-1)).reshape(x.shape)
-
-
 def grouped_product(call: Call, live: Live) -> torch.Tensor:
     """Rows of v times the weights of their group, group by group: works in every dtype, unlike the fused call."""
     v, weights, ends = live.get((0,), call.args[0]), call.args[1], call.parameter(2, "offs")

@@ -71,7 +71,7 @@ RULES: dict[str, Rule] = {
     "index_copy": Rule("sum", (0, 3)),
     "index_put": Rule("sum", (0, 2)),
     "scatter_add": Rule("sum", (0, 3)),
-    "setitem": Rule("sum", (0, 2), frozen.assigned),
+    "setitem": Rule("sum", (0, 2)),
     "cat": Rule("join"),
     "concat": Rule("join"),
     "concatenate": Rule("join"),
