@@ -45,7 +45,8 @@ def compare(
 ) -> dict[tuple[str, str], dict[str, object]]:
     """Megabytes and median CPU seconds of every way, or the reason why it was not run; in turn, so that noise falls on all alike.
 
-    Parameters: `ways` by tool and row; `rounds`, after the one that memory is measured in and that warms up; `say`, progress.
+    Parameters: `ways` by tool and row, of which the first is what the others are compared with, measured again before each
+    tool; `rounds`, after the one that memory is measured in and that warms up; `say`, progress.
     """
     found: dict[tuple[str, str], dict[str, object]] = {}
     for key, way in ways.items():
@@ -56,10 +57,15 @@ def compare(
             found[key] = {"refused": str(error)}
     able = {key: way for key, way in ways.items() if "mb" in found[key]}
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in able}
+    base = next(iter(able))
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
+        tool = ""
         for key, way in able.items():
+            if key[0] != tool and key != base:
+                taken[base].append(seconds(able[base]))
             taken[key].append(seconds(way))
+            tool = key[0]
     for key, times in taken.items():
         found[key] |= {"seconds": median(times), "times": times}
     return found

@@ -49,7 +49,7 @@ def hooked(module: nn.Module) -> Any:
     return model.eval()
 
 
-def _shared(model: Any, ids: Tensor) -> tuple[Ways, Callable[[], Any]]:
+def _shared(model: Any, ids: Tensor) -> tuple[Ways, Callable[..., Any]]:
     def run(*names: str, **options: Any) -> tuple[Tensor, Any]:
         return model.run_with_cache(ids, names_filter=lambda name: name.endswith(names), **options)
 
@@ -60,7 +60,7 @@ def _shared(model: Any, ids: Tensor) -> tuple[Ways, Callable[[], Any]]:
         "default": Way(lambda _: model.run_with_cache(ids)),
         "ready": Way(lambda _: run(*PARTS)),
     }
-    return ways, lambda: run(*PARTS)
+    return ways, lambda **options: run(*PARTS, **options)
 
 
 def ways_4(module: nn.Module, ids: Tensor) -> Ways:
@@ -68,23 +68,23 @@ def ways_4(module: nn.Module, ids: Tensor) -> Ways:
     model = bridge(module)
     found, ready = _shared(model, ids)
 
-    def parts(held: Any, neurons: bool, position: int | None) -> tuple[Tensor, Any]:
-        fits(model.cfg.n_layers * model.cfg.n_heads, *ids.shape, model.cfg.d_model)  # heads are expanded in any case
+    def parts(held: Any, neurons: bool) -> tuple[Tensor, Any]:
+        fits(model.cfg.n_layers * model.cfg.n_heads, *held[1]["hook_embed"].shape)  # heads are expanded in any case
         direction = model.ln_final.w * model.W_U[:, TOKEN]
         options = {"expand_neurons": neurons, "apply_ln": True, "project_output_onto": direction}
-        return held[1].get_full_resid_decomposition(pos_slice=position, **options), held
+        return held[1].get_full_resid_decomposition(**options), held
 
     def lens() -> object:
         _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith((*POINTS, "hook_scale")), pos_slice=-1)
         return model.unembed(model.ln_final(cache.accumulated_resid(layer=-1, incl_mid=True)[:, :, 0]))
 
-    held = ready()
-    agree(model, parts(held, True, -1)[0], held[0][:, -1])
+    held = ready(pos_slice=-1)
+    agree(model, parts(held, True)[0][..., 0], held[0][:, -1])
     return found | {
         "lens": Way(lambda _: lens()),
-        "heads": Way(lambda held: parts(held, False, None), ready),
-        "one": Way(lambda held: parts(held, True, -1), ready),
-        "neurons": Way(lambda held: parts(held, True, None), ready),
+        "heads": Way(lambda held: parts(held, False), ready),
+        "one": Way(lambda held: parts(held, True), lambda: ready(pos_slice=-1)),
+        "neurons": Way(lambda held: parts(held, True), ready),
     }
 
 
@@ -93,25 +93,24 @@ def ways_2(module: nn.Module, ids: Tensor) -> Ways:
     model = hooked(module)
     found, ready = _shared(model, ids)
 
-    def parts(held: Any, neurons: bool, position: int | None) -> tuple[Tensor, Any]:
+    def parts(held: Any, neurons: bool) -> tuple[Tensor, Any]:
         each = model.cfg.d_mlp if neurons else model.cfg.n_heads
-        fits(model.cfg.n_layers * each, ids.shape[0], ids.shape[1] if position is None else 1, model.cfg.d_model)
+        fits(model.cfg.n_layers * each, *held[1]["hook_embed"].shape)
         direction = model.ln_final.w * model.W_U[:, TOKEN]
-        stack = held[1].get_full_resid_decomposition(expand_neurons=neurons, apply_ln=True, pos_slice=position)
-        return stack @ direction, held
+        return held[1].get_full_resid_decomposition(expand_neurons=neurons, apply_ln=True) @ direction, held
 
     def lens() -> object:
         _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(POINTS), pos_slice=-1)
         points = cache.accumulated_resid(layer=-1, incl_mid=True)[:, :, 0]
         return model.unembed(model.ln_final(points))
 
-    held = ready()
-    agree(model, parts(held, True, -1)[0], held[0][:, -1])
+    held = ready(pos_slice=-1)
+    agree(model, parts(held, True)[0][..., 0], held[0][:, -1])
     return found | {
         "lens": Way(lambda _: lens()),
-        "heads": Way(lambda held: parts(held, False, None), ready),
-        "one": Way(lambda held: parts(held, True, -1), ready),
-        "neurons": Way(lambda held: parts(held, True, None), ready),
+        "heads": Way(lambda held: parts(held, False), ready),
+        "one": Way(lambda held: parts(held, True), lambda: ready(pos_slice=-1)),
+        "neurons": Way(lambda held: parts(held, True), ready),
     }
 
 

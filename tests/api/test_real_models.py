@@ -138,8 +138,10 @@ def test_photographs_are_what_they_are_called(folder, name, shared):
 
 @pytest.mark.slow
 def test_resnet20_classifies_images_that_it_was_not_trained_on(shared, real_model):
-    images, classes = real.cifar(real_model("cifar10") / "test.npz", 512)
-    logits = torch.cat([ms.load(real.resnet20(shared)).trace(part).logits for part in images.split(128)])
+    images, classes = real.cifar(real_model("cifar10") / "test.npz", 256)
+    model = ms.load(real.resnet20(shared))
+    model.trace(images[:2])  # the map is proved on few
+    logits = model.trace(images).logits
     assert float((logits.argmax(-1) == classes).float().mean()) == pytest.approx(0.9165, abs=0.03)  # of the first 2,000
 
 
@@ -167,7 +169,7 @@ def test_padding_on_either_side(folder, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["smollm2", "minilm", "stories15m"])
-def test_bfloat16_closes_with_rows_of_rounding(folder):
+def test_bfloat16_closes_with_rows_of_rounding(folder, name, shared):
     trace = traced(folder, name, shared, "bfloat16")
     for level in LEVELS:
         scores = trace.scores(target(trace), level)
@@ -178,7 +180,7 @@ def test_bfloat16_closes_with_rows_of_rounding(folder):
 
 
 @pytest.mark.parametrize("name", [pytest.param("tinystories-656k"), pytest.param("stories15m", marks=pytest.mark.slow)])
-def test_float64_closes_to_rounding(folder):
+def test_float64_closes_to_rounding(folder, name, shared):
     trace = traced(folder, name, shared, "float64")
     for level in LEVELS:
         scores = trace.scores(3, level)
