@@ -9,7 +9,7 @@ from mainstem.algebra import Affine, Call, Program, Step, Wire, base_name, dig, 
 from mainstem.algebra._rules import RULES
 
 # Not reachable on a machine without a GPU, or spellings that no torch release at hand makes.
-UNREACHED = {"cuda", "alias", "identity", "upsample"}
+UNREACHED = {"cuda", "alias", "identity", "upsample", "spread"}
 
 
 def bound(case: Case) -> tuple[Tensor, Affine]:

@@ -26,7 +26,7 @@ _SHAPE = (
     "view reshape permute transpose movedim moveaxis swapaxes contiguous clone to type float double half bfloat16 squeeze "
     "unsqueeze flatten unflatten expand expand_as view_as reshape_as chunk split unbind getitem narrow select index_select "
     "gather T mT H mH flip roll pad constant_pad_nd repeat repeat_interleave tile type_as t masked_fill masked_select to_dense cuda cpu "
-    "real tensor_split hsplit vsplit unfold fold pixel_shuffle pixel_unshuffle real diagonal rot90 take_along_dim"
+    "real tensor_split hsplit vsplit unfold fold pixel_shuffle pixel_unshuffle real diagonal rot90 take_along_dim spread"
 )
 _IDENTITY = "detach alias identity dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout"
 _POOL = (

@@ -6,7 +6,7 @@ from mainstem.algebra import Program, base_name, rule
 from mainstem.core import NoStreamError, Site
 
 from . import _names as names
-from ._carry import LINEAR, Carry, carry
+from ._carry import LINEAR, TRANSPORT, Carry, carry
 from ._chain import Chain, chains
 from ._cut import is_inside, is_recurrence
 from ._join import joined
@@ -71,6 +71,13 @@ def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
     if len(feeds) == len(others) == 1:
         return ["dec", "enc"]
     return [f"s{i}" for i in range(len(picked))]
+
+
+def _encodes(graph: Graph, chain: Chain, main: Chain) -> bool:
+    """Whether writes of the main stream read the end of another, which neither begins it nor begins with it."""
+    last = chain.points[-1]
+    read = any(graph.before(last, w) for w in main.writes())
+    return read and not graph.before(main.entry, last) and not graph.before(last, main.entry)
 
 
 def _stream(graph: Graph, chain: Chain, prefix: str, end: tuple[Carry | None, Site | None]) -> Stream:
@@ -165,8 +172,14 @@ def _write(graph: Graph, chain: Chain, t: int, i: int, block: int) -> Write:
         older = any(graph.before(p, term.node) for p in chain.points[:t])
         return Write("", "skip" if older else "side", block, term.site, term.factor, _module(term.node))
     made = writer(graph, term.node, before, chain.entry)
-    kind = made.kind if made else "write" if any(map(is_matrix, between(term.node, before))) else "mixing"
+    kind = made.kind if made else "mixing" if _mixes_only(term.node, before) else "write"
     return Write("", kind, block, term.site, term.factor, _module(term.node), made)
+
+
+def _mixes_only(term: Node, before: Node) -> bool:
+    """Whether a write is the stream itself, blended over positions or copies: no matrix of weights stands on its way."""
+    alone = not any(map(is_matrix, between(term, before)))
+    return alone or carry(term, lambda n: n is before, TRANSPORT | {"join", "product"}, before.index) is not None
 
 
 def _module(node: Node) -> str:

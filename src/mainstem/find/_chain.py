@@ -131,9 +131,7 @@ def _entry(graph: Graph, term: Node, origin: Node | None, sums: set[Node]) -> No
 
 def _chain(last: Node, links: dict[Node, Carry | None], residuals: dict[Node, Sum], others: list[Sum]) -> Chain:
     sums, ways, node = [], [], last
-    while node in residuals:
-        way = links[node]
-        assert way is not None
+    while node in residuals and (way := links[node]) is not None:
         sums.append(residuals[node])
         ways.append(way)
         node = way.sources[-1]

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from mainstem.core import Key
 
 from ._fused import COMPOSED, opened, spelled
+from ._sliced import SLICED, Sliced
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -65,6 +66,7 @@ class Watch(TorchFunctionMode):
         self.known = {id(m): (name, *self._about(name, m)) for name, m in root.named_modules()}
         self.frames: list[Frame] = []
         self.on = self.busy = False
+        self.sliced = Sliced()
         self._restart()
 
     def _restart(self) -> None:
@@ -84,6 +86,7 @@ class Watch(TorchFunctionMode):
 
     def __exit__(self, *error: Any) -> None:
         self.busy = False
+        self.sliced = Sliced()
         self._switch(False)
         _local.watch = self._outer
         _detach()
@@ -116,6 +119,8 @@ class Watch(TorchFunctionMode):
         ordinal = frame.counts.get(name, 0)
         frame.counts[name] = ordinal + 1
         key = (frame.path, frame.call, name, ordinal)
+        if name in SLICED and (done := self.sliced.looked_at(name, args, partial(self._part, key))) is not None:
+            return done.result
         if name in COMPOSED and (form := spelled(name, *_positional(args, kwargs))) is not None:
             return form(partial(self._part, key))
         if (inside := opened(func)) is not None:
