@@ -160,7 +160,7 @@ hard(
     adds=(4,),
     blocks=("mixer mlp",) * 2,
     outs=(("L{}.mixer", "rwkv.blocks.{}.attention", 1.0), ("L{}.mlp", "rwkv.blocks.{}.feed_forward", 1.0)),
-)(without("attention"), attention_hidden_size=32, context_length=32)
+)(without("attention"), attention_hidden_size=32, context_length=32, use_cache=False)
 hard("qwen3_next", "Qwen3Next", adds=(4,), blocks=MIXED, heads=4, experts=(4, 12), outs=(("L0.mixer", "model.layers.0.linear_attn", 1.0), ("L1.attn", "model.layers.1.self_attn", 1.0), BOTH[1]))(
     SMALL, GROUPED, MOE, head_dim=8, layer_types=TWO, shared_expert_intermediate_size=10, linear_key_head_dim=4, linear_value_head_dim=4,
     linear_num_key_heads=2, linear_num_value_heads=4,

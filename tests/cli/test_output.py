@@ -152,7 +152,7 @@ def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: p
         shown, printed = typed("verify", small), typed("verify", small, "--json")
         assert (shown.code, shown.err, printed.code) == (code, "", code)
         assert re.search(rf"^{said} ", shown.out, re.MULTILINE) and shown.out.count("✗") == code
-        assert json.loads(printed.out) == {"model": "small", "ok": code == 0, "rows": list(verdict.rows)}
+        assert json.loads(printed.out) == verdict.to_dict()
 
 
 @pytest.mark.parametrize("width", [60, 200])

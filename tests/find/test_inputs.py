@@ -7,6 +7,8 @@ import torch
 
 from find._found import charted, mapped, unproved
 from mainstem.find import Proof, Stream, StreamMap, find, run, transport
+from mainstem.find._inputs import second_inputs
+from mainstem.find._record import record
 from zoo import ZOO, ids, pixels, rows
 
 
@@ -154,3 +156,21 @@ def test_under_inference_mode_and_with_gradients():
     args[0].requires_grad_()
     assert find(module, *args, **kwargs).streams == usual.streams
     assert all(p.grad is None for p in module.parameters())
+
+
+def test_the_second_input_is_made_of_ids_that_are_there():
+    """Ids that are not there may stand for something else, or be none of a code book's."""
+    module, (first,), _ = ZOO["gpt2"]()
+    graph = record(module, (first,), {})
+    (((second,), _), *_) = second_inputs(graph, (first,), {})
+    assert bool((second != first).all())
+    assert set(second.unique().tolist()) == set(first.unique().tolist())
+    (((third,), _), *_) = second_inputs(graph, (torch.full_like(first, 7),), {})
+    assert bool((third == 8).all())
+
+
+def test_an_input_of_one_id_and_one_of_numbers():
+    module, (x,), _ = ZOO["tabular"]()
+    (((y,), _), *_) = second_inputs(record(module, (x,), {}), (x,), {})
+    assert y.shape == x.shape and y.dtype == x.dtype
+    assert bool((y != x).all())

@@ -176,16 +176,6 @@ def test_statistics_that_are_no_numbers_prove_nothing(name):
         find(module, *args, **kwargs)
 
 
-def test_a_broken_row_that_only_the_second_input_reads():
-    module, (first,), _ = ZOO["gpt2"]()
-    with torch.no_grad():
-        unread = [i for i in range(50) if i not in first.unique().tolist()]
-        module.transformer.wte.weight[unread] = float("inf")
-    module.lm_head.weight = nn.Parameter(torch.randn_like(module.lm_head.weight))
-    with pytest.raises(NotClosedError, match="not finite"):
-        find(module, first)
-
-
 def test_an_input_that_is_no_number():
     module, (x,), _ = ZOO["tabular"]()
     x = x.clone()
@@ -257,11 +247,9 @@ def test_a_stream_that_leads_nowhere_is_refused():
 
     class Lost(nets.Tabular):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out = torch.zeros(len(x), 16)
             for block in self.blocks:
                 x = block(x)
-            out[:, :] = x
-            return out.sort(-1).values
+            return x.sort(-1).values
 
     with pytest.raises(NotClosedError, match=r"from the last addition at blocks\.2/add no output can be reached"):
         find(Lost().eval(), rows(6, 16))

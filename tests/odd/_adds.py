@@ -130,14 +130,6 @@ class SliceAdd(Residual):
         return x
 
 
-@odd(3)
-class SliceJoin(Residual):
-    """The written features and the others joined again."""
-
-    def step(self, x: Tensor, f: nn.Module, i: int) -> Tensor:
-        return torch.cat([x[:, :5] + f(x)[:, :5], x[:, 5:]], 1)
-
-
 EDGES = torch.tensor([[0, 1, 2, 3, 3, 1], [1, 2, 3, 0, 1, 0]])
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ._registry import Residual, W, branches, linears, note, odd, sequence
+from ._registry import W, branches, linears, note, odd, sequence
 
 
 @odd(3, 3, bypass=True)
@@ -75,23 +75,6 @@ class ParallelCopies(nn.Module):
             made = f(torch.einsum("n,bnd->bd", read, x))
             x = note(torch.einsum("nm,bmd->bnd", mix, x) + write[:, None] * made[:, None])
         return self.head(x.sum(1))
-
-
-@odd(4, bypass=True)
-class DepthWeighted(Residual):
-    """After a block, a learned mixture of all points so far takes the stream's place."""
-
-    def __init__(self) -> None:
-        super().__init__(2)
-        self.a = nn.Parameter(torch.randn(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = note(self.stem(x))
-        past = [x]
-        for i, f in enumerate(self.fs):
-            past.append(note(x + f(x)))
-            x = note(sum(self.a[i, j] * p for j, p in enumerate(past)))
-        return self.head(x)
 
 
 AROUND = ("stem", "ins.0", "gates.0", "skips.0", "outs.0", "ins.1", "gates.1", "skips.1")

@@ -29,10 +29,8 @@ _SHAPE = (
     "real tensor_split hsplit vsplit unfold fold pixel_shuffle pixel_unshuffle real diagonal rot90 take_along_dim spread"
 )
 _IDENTITY = "detach alias identity dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout"
-_POOL = (
-    "mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d interpolate "
-    "upsample cumsum"
-)
+_POOL = "mean sum avg_pool1d avg_pool2d avg_pool3d interpolate upsample cumsum"
+_ADAPTIVE = "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
 _ACT = "gelu silu mish tanh sigmoid elu selu celu softplus hardswish hardtanh hardsigmoid leaky_relu relu6 log_sigmoid softsign"
 _MAX_POOL = "max_pool1d max_pool2d max_pool3d"
 _WEIGHT_FIRST = "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"
@@ -41,6 +39,7 @@ RULES: dict[str, Rule] = {
     **{name: Rule("shape") for name in _SHAPE.split()},
     **{name: Rule("shape", form=frozen.identity) for name in _IDENTITY.split()},
     **{name: Rule("pool") for name in _POOL.split()},
+    **{name: Rule("pool", form=frozen.adaptive_pool) for name in _ADAPTIVE.split()},
     **{name: Rule("act", form=frozen.activation) for name in _ACT.split()},
     **{name: Rule("pool", form=frozen.max_pool) for name in _MAX_POOL.split()},
     **{name: Rule("weight") for name in _WEIGHT_FIRST.split()},

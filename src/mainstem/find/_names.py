@@ -39,6 +39,8 @@ def feature_axis(node: Node) -> int:
             name = base_name(reader.op)
             if name.startswith("conv") or name in ("batch_norm", "group_norm", "instance_norm") or "_pool" in name:
                 return 1
+            if name == "mean" and len(reader.shape) == len(node.shape) - 2 and reader.shape[:2] == node.shape[:2]:
+                return 1
             if name in ("linear", "layer_norm", "rms_norm", "matmul", "addmm"):
                 return -1
             if reader not in seen and reader.shape == node.shape:

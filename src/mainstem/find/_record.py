@@ -189,7 +189,9 @@ class _Recorder:
 
 
 def _chosen(name: str, inputs: list[Node]) -> bool:
-    """Whether matrices are taken out of a stack of weights by an index, which may depend on data: an expert's."""
+    """Whether matrices are taken out of a stack of weights by an index, which may depend on data: an expert's; also in another form."""
+    if name in _VIEWS and inputs and inputs[0].heavy:
+        return True
     stacked = bool(inputs) and inputs[0].pure and inputs[0].heavy and len(inputs[0].shape) > 2
     return stacked and name in ("__getitem__", "index_select") and not any(n.floating for n in inputs[1:])
 

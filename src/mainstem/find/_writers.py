@@ -1,5 +1,6 @@
 """What made a write: the last linear operations before it, the coordinates they read, the attention behind those."""
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -147,19 +148,20 @@ def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Sour
         return "attn" if own else "cross"
     if any(n.op.startswith("conv") for n in inside if n.weighted) and all(s.axis == 1 for s in sources):
         return "conv"
-    return "mixer" if any(_mixes(graph, n) for n in inside) else "mlp"
+    return "mixer" if any(_mixes(graph, n, inside) for n in inside) else "mlp"
 
 
-def _mixes(graph: Graph, node: Node) -> bool:
+def _mixes(graph: Graph, node: Node, inside: list[Node]) -> bool:
     """Whether an operation moves numbers between positions: also the joining of a recurrence's states, each made of the last."""
     if not node.floating:
         return False
     if node.op == "stack":
         states = [n for _, n in node.operands]
         return all(graph.before(a, b) for a, b in pairwise(states)) and len(states) > 1
-    if node.op == "__setitem__":  # a step's result written into the tensor that holds the steps before
-        value = node.operands[-1][1]
-        return any(n.op == "__setitem__" and graph.before(n.operands[-1][1], value) for n in _held(node))
+    if node.op == "__setitem__":  # a step's result put beside the others', made of several steps' pieces of one tensor
+        read = [n for n in inside if n.op == "__getitem__" and graph.before(n, node.operands[-1][1])]
+        pieces = Counter(n.operands[0][1] for n in read if n.floating and len(n.shape) < len(n.operands[0][1].shape))
+        return any(count > 1 for count in pieces.values())
     products = node.op in ("matmul", "bmm", "__matmul__", "einsum")
     return node.op in _MIXING or (products and sum(n.data and not n.heavy for _, n in node.operands) > 1)
 
@@ -168,12 +170,6 @@ def is_matrix(node: Node) -> bool:
     """Whether an operation multiplies by weights, more than a norm's gain. Parameters: `node`."""
     found = rule(node.op) if node.weighted and node.call else None
     return found is not None and found.sort in ("weight", "product")
-
-
-def _held(node: Node) -> list[Node]:
-    """What was written into the same tensor before."""
-    back = node.operands[0][1]
-    return [back, *(n for _, n in back.operands)] if back.leaf == "alias" else [back]
 
 
 def between(term: Node, since: Node) -> list[Node]:
