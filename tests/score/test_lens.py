@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mainstem.core import InputError
+from mainstem.find import find
 from mainstem.score import Lens, lens
 from mainstem.score._lens import _row
 from mainstem.stream import Pass, take
@@ -187,3 +188,24 @@ def test_low_precision_reads_in_float32():
     found = lens(run, some_target(run))
     assert found.logprob.dtype == torch.float32
     assert float(found.kl[-1].abs().max()) < 1e-3
+
+
+def test_a_readout_that_adds_in_place():
+    """What stood in the tensor before is what is added to, not what the run left there."""
+
+    class Added(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.f, self.side, self.head = (nn.Linear(8, 8) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            stream = self.stem(x)
+            stream = stream + self.f(stream.relu())
+            out = self.side(x)
+            out += stream
+            return self.head(out.tanh())
+
+    module, x = Added().double().eval(), torch.randn(4, 8).double()
+    run = take(module, find(module, x), (x,), {})
+    found = lens(run, run.output().argmax(-1))
+    assert float(found.kl[-1].abs().max()) < 1e-12

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Affine, Call, Program, Step, Wire, dig, last_product, put, rows_at, tensors
+from mainstem.algebra import Affine, Call, Program, Step, Wire, dig, is_inplace, last_product, put, rows_at, tensors
 from mainstem.core import InputError, Key, Path, Site, bound, error
 from mainstem.find import Patch, Stream, StreamMap, Tap, find
 
@@ -121,9 +121,13 @@ class Trail(Tap):
         self.kept: list[Any] = []  # alive, so that no other tensor takes their ids
 
     def __call__(self, key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        before = (args[0].clone(), *args[1:]) if self.on and is_inplace(name, kwargs) and isinstance(args[0], Tensor) else args
+        origin = self.made.get(id(args[0])) if before is not args else None
         out = super().__call__(key, name, func, args, kwargs)
         if self.on:
-            self._note(key, Call(name, func, args, kwargs, None), out)
+            if origin is not None:
+                self._made(before[0], origin)
+            self._note(key, Call(name, func, before, kwargs, None), out)
         elif key == self.start[0] and self.end is not None and key != self.end.key:  # else the output is the face itself
             self.on, self.mapped = True, self.watch.keys
             self._made(dig(out, self.start[1]), (-1, ()))
