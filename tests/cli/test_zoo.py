@@ -44,3 +44,9 @@ def test_what_was_not_built_is_no_failure(typed, asked):
 
 def test_json_is_the_rows(typed, asked):
     assert json.loads(typed("verify", "--zoo", "--json").out) == [CLOSED]
+
+
+def test_options_of_the_zoo_without_it_are_said(typed):
+    found = typed("verify", "--kind", "causal")
+    assert found.code == 2
+    assert "add --zoo" in found.err

@@ -51,6 +51,8 @@ def verify(
     """
     if zoo:
         return zoo_opt.verified(out, kind or (), only or (), fresh, workers, limit_seconds, json)
+    if kind or only or fresh or workers:
+        raise typer.BadParameter("--only, --kind, --fresh and --workers are of architectures: add --zoo")
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
     with busy("proving and closing every decomposition"):
         found = held.verify()
