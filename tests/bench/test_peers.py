@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from benchmarks.peers._measure import compare, peak
 from benchmarks.peers._page import page
 from benchmarks.peers._rows import GIANT, TooBig, Way, fits
