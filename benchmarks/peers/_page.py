@@ -9,8 +9,16 @@ COLUMNS = ("mainstem", "hooks", "TransformerLens 4", "TransformerLens 2", "nnsig
 PEERS = COLUMNS[2:]
 
 # Why a row misses what it is held to; printed where it does. Renewed by hand when the reason changes.
+ALL = (
+    "mainstem computes the output at one position, but holds points and writes at all of them; the others were told to hold one."
+)
 WHY: dict[str, str] = {
-    "find": "the proof runs the model in float64 several times, once for a model and not for each input.",
+    "points": "mainstem holds the writes together with the points; there is no trace of points alone.",
+    "last": ALL,
+    "lens": ALL,
+    "ready": "what carries parts on (norms, activations, readout) is held beside the parts, so that scores need no second run.",
+    "one": ALL,
+    "find": "the proof runs the model several times in float64, once for a model and not for each input.",
 }
 
 HEAD = """# Benchmarks
@@ -21,7 +29,7 @@ Made by `make bench`, which writes this page; numbers for machines are in [bench
 - **Time** is CPU time over that of the model's bare forward pass with all logits, the median of rounds in which all tools take
   turns, in one process, on the same weights. A row that begins with + is on top of the run that it needs; the others include it.
 - **Memory**, in MB, is the most that torch's allocator held above the loaded model, the result and the bare pass's own needs
-  included, and in rows with + the run that they need too. It is the allocator's own record, the same in every run.
+  included, and in rows with + the run that they need too. It is the allocator's own record; of two runs, the lower.
 - Each tool does it in the cheapest way that its own arguments allow: TransformerLens with a filter that keeps only what is
   needed, nnsight and hooks with one batched unembedding of the last position. **Hooks** are the floor: forward hooks
   that keep what passes, which no tool that holds the same tensors can go below.
