@@ -76,7 +76,7 @@ def test_a_missing_write_cannot_hide_in_the_bound(monkeypatch):
     everything = _dla.rows
     for dropped in ("L0.attn", "L1.mlp"):
         with monkeypatch.context() as patch:
-            patch.setattr(_dla, "rows", lambda run, dropped=dropped: [r for r in everything(run) if r.label != dropped])
+            patch.setattr(_dla, "rows", lambda *of, dropped=dropped: [r for r in everything(*of) if r.label != dropped])
             with pytest.raises(NotClosedError):
                 direct(run, torch.randn_like(run.output()))
 
