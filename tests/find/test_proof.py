@@ -16,7 +16,7 @@ from mainstem.core import NoStreamError, NotClosedError
 from mainstem.find import Point, StreamMap, Write, find
 from mainstem.find._build import build, chosen
 from mainstem.find._chain import chains
-from mainstem.find._cut import crossing, is_recurrence, origin
+from mainstem.find._cut import crossings, is_recurrence, origin
 from mainstem.find._lab import Lab, lab
 from mainstem.find._prove import _largest, _response, examine
 from mainstem.find._record import Graph, record
@@ -180,9 +180,9 @@ def test_a_states_chain_closes_but_is_not_the_stream():
     assert [is_recurrence(graph, c) for c in (stream, *states)] == [False, True, True]
     found = build("Recurrent", graph, states[:1])
     output = next(n for _, n in graph.outputs)
-    ways_around = {origin(graph, n, ()) for _, n in crossing(graph, states[0].points[3], output)}
+    ways_around = {origin(graph, c.operand, ()) for c in crossings(graph, states[0], output)}
     assert ways_around, "something must pass a state by"
-    assert not {origin(graph, n, ()) for _, n in crossing(graph, stream.points[1], output)}
+    assert not crossings(graph, stream, output)
     assert len(found.main.points) == 12
 
 

@@ -1,7 +1,6 @@
 """One architecture of the zoo, built, run and verified in a process of its own."""
 
 import logging
-import math
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 import transformers
 
-from mainstem.core import LoadError, NoStreamError
+from mainstem.core import LoadError, NoStreamError, finite
 from mainstem.models import STREAMLESS, Architecture, Small, load
 
 from ._model import Model
@@ -62,12 +61,3 @@ def verified(architecture: Architecture, made: Small) -> dict[str, Any]:
 def said(failure: BaseException) -> str:
     """An error in one line. Parameters: `failure`."""
     return f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
-
-
-def finite(value: Any) -> Any:
-    """The same data with None for numbers that JSON does not know. Parameters: `value`."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -37,17 +37,10 @@ def show(parts: Iterable["RenderableType"]) -> None:
 
 def print_json(record: Any) -> None:
     """Prints plain data as JSON, indented for people and on one line for programs. Parameters: `record`."""
+    from mainstem.core import finite
+
     text = json.dumps(finite(record), ensure_ascii=False, allow_nan=False, indent=2 if sys.stdout.isatty() else None)
     typer.echo(text)
-
-
-def finite(value: Any) -> Any:
-    """The same data with None for NaN and infinities, which JSON does not know. Parameters: `value`."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def told(what: object) -> None:

@@ -5,7 +5,7 @@ from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamErr
 from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
-from ._plain import from_plain, to_plain
+from ._plain import finite, from_plain, to_plain
 from ._result import Group, Parts
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Site",
     "bound",
     "error",
+    "finite",
     "from_plain",
     "parse_label",
     "show",

@@ -1,5 +1,6 @@
 """Frozen dataclasses to plain JSON types and back, by their annotations."""
 
+import math
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -46,3 +47,12 @@ def _read_union(kinds: tuple[Any, ...], data: Any) -> Any:
         return None
     others = [k for k in kinds if k is not NoneType]
     return _read(others[0], data) if len(others) == 1 else data
+
+
+def finite(value: Any) -> Any:
+    """The same data with None for NaN and infinities, which JSON does not know. Parameters: `value`, plain data."""
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -63,11 +63,7 @@ def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
     if len(picked) == 1:
         return [""]
     main, *others = picked
-    feeds = [
-        c
-        for c in others
-        if any(graph.before(c.points[-1], w) for w in main.writes()) and not graph.before(main.entry, c.points[-1])
-    ]
+    feeds = [c for c in others if _encodes(graph, c, main)]
     if len(feeds) == len(others) == 1:
         return ["dec", "enc"]
     return [f"s{i}" for i in range(len(picked))]

@@ -17,9 +17,10 @@ _PIECES = frozenset("__getitem__ select unbind split chunk narrow index_select t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crossing:
-    """An operand that passes points by: where it is read, what it is, and behind which point."""
+    """An operand that passes points by: where it is read and by what, what it is, and behind which point."""
 
     site: Site
+    reader: Node
     operand: Node
     point: int
 
@@ -39,24 +40,9 @@ def crossings(graph: Graph, chain: Chain, output: Node) -> list[Crossing]:
         if not ends >> n.index & 1 or n.key is None or n.leaf:
             continue
         behind = latest[n.index] - (n.index in rank)  # what makes a point is computed behind the one before
-        found += [Crossing(Site(n.key, "arg", path), o, behind) for path, o in n.operands if o.data and latest[o.index] < behind]
+        beside = [(path, o) for path, o in n.operands if o.data and latest[o.index] < behind]
+        found += [Crossing(Site(n.key, "arg", path), n, o, behind) for path, o in beside]
     return found
-
-
-def crossing(graph: Graph, point: Node, output: Node) -> list[tuple[Site, Node]]:
-    """Operands that depend on the inputs but not on the point, read by what follows the point on the way to the output.
-
-    Parameters: `graph`; `point`, a point of the stream; `output`, the end looked at.
-    """
-    above, ends = graph.above, graph.above[output.index]
-    between = graph.nodes[point.index + 1 : output.index + 1]
-    below = [n for n in between if above[n.index] >> point.index & 1 and ends >> n.index & 1]
-    return [
-        (Site(n.key, "arg", path), operand)
-        for n in below
-        for path, operand in n.operands
-        if n.key is not None and not n.leaf and operand.data and not above[operand.index] >> point.index & 1
-    ]
 
 
 def refuse_draws(graph: Graph, again: Callable[[], Graph]) -> None:
@@ -116,10 +102,10 @@ def is_recurrence(graph: Graph, chain: Chain) -> bool:
     for s, point in zip(chain.sums, chain.points, strict=False):
         inside = [n for n in graph.nodes[point.index + 1 : s.node.index] if graph.before(point, n) and graph.before(n, s.node)]
         used.append({name for n in inside if n.weighted for name in parameters_of(n)})
-        for _, node in crossing(graph, point, s.node):
-            piece = _piece(node)
-            if piece is not None and piece.floating:
-                entered[piece.operands[0][1]].add(piece)
+    for c in crossings(graph, chain, chain.points[-1]):
+        piece = _piece(c.operand) if graph.before(c.reader, chain.sums[c.point].node) else None
+        if piece is not None and piece.floating:
+            entered[piece.operands[0][1]].add(piece)
     if len(chain.sums) < 2 or (all(used) and not set.intersection(*used)):
         return False  # layers, each with weights of its own, and a slice of something for each
     return any(len(pieces) > len(chain.sums) / 2 for pieces in entered.values())

@@ -5,7 +5,7 @@ vector is added to (the bias of a linear map) stays one call.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import FunctionType
 from typing import Any
 
@@ -45,12 +45,17 @@ def opened(func: Callable[..., Any]) -> Callable[..., Any] | None:
 
     Parameters: `func`, the call's function.
     """
-    if func is not F.multi_head_attention_forward:
-        return None
-    return FunctionType(func.__code__, {**func.__globals__, "has_torch_function": _nothing}, func.__name__, func.__defaults__)
+    return _attention() if func is F.multi_head_attention_forward else None
 
 
-def _nothing(_tensors: Any) -> bool:
+@cache
+def _attention() -> Callable[..., Any]:
+    """The function as it is, but for its question whether somebody watches: the answer would hand the whole call over again."""
+    func: Any = F.multi_head_attention_forward
+    return FunctionType(func.__code__, {**func.__globals__, "has_torch_function": _nobody}, func.__name__, func.__defaults__)
+
+
+def _nobody(_tensors: Any) -> bool:
     return False
 
 

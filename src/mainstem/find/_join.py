@@ -5,6 +5,7 @@ from mainstem.algebra import rule
 from ._carry import LINEAR, Carry, carry
 from ._chain import Chain, upstream
 from ._record import Graph, Node
+from ._writers import is_matrix
 
 _BETWEEN = LINEAR - {"product"}
 
@@ -60,7 +61,7 @@ def _is_linear(graph: Graph, way: Carry, last: Node) -> bool:
         found = rule(node.op) if node.call else None
         if found is None or node is last:
             continue
-        weighted += node.weighted and found.sort not in ("norm", "scale", "sum", "join")
+        weighted += is_matrix(node)
         if weighted > 1 or (weighted and found.sort == "act"):
             return False
         carried = {n for _, n in way.live[node]}

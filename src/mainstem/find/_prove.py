@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mainstem.core import NotClosedError, Site, bound, error, show
+from mainstem.core import NotClosedError, bound, error, show
 
 from ._chain import Chain
 from ._cut import uncovered
@@ -15,7 +15,7 @@ from ._lab import Lab, lab
 from ._map import Point, Proof, Stream, continuity_limit
 from ._record import Graph
 from ._run import Captured, Patch
-from ._swap import cut, output_node
+from ._swap import cut, output_node, put
 
 _AMPLIFIED = 1e4
 
@@ -127,7 +127,7 @@ def _response(lab: Lab, stream: Stream) -> float:
     current: dict[int, Tensor] = {}
     for u, p in enumerate(stream.points[t:], start=t):
         if u > t:
-            patches += [_put(w.site, seen) for w in p.writes]
+            patches += [put(w.site, seen) for w in p.writes]
             if p.stream is not None and (stream.points[u - 1].face.steps or stream.points[u - 1].onward.steps):
                 patches.append(_frozen_patch(stream.points[u - 1], p, seen, current, u - 1))
         patches.append(Patch(p.site, partial(_kept, current, u)))
@@ -143,11 +143,6 @@ def _response(lab: Lab, stream: Stream) -> float:
             f"response: removing {write.label} changes the end by {found:.3g} of its size more than was carried there."
         )
     return found
-
-
-def _put(site: Site, run: Captured) -> Patch:
-    """What another run had at a place."""
-    return Patch(site, lambda old: run.at(site))
 
 
 def _kept(current: dict[int, Tensor], u: int, value: Tensor) -> Tensor:

@@ -50,7 +50,6 @@ def run(
     calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64.
     Raises `MapError` where a wanted call did not happen.
     """
-    refuse_autocast()
     tap = Tap(module, keys, patches, volatile, double)
     with tap.watch:
         tap.captured.result = module(*args, **kwargs)
@@ -67,6 +66,7 @@ class Tap:
     def __init__(
         self, module: nn.Module, keys: Collection[Key], patches: Iterable[Patch], volatile: Collection[Key], double: bool = False
     ) -> None:
+        refuse_autocast()
         self.captured = Captured()
         self.keys, self.volatile, self.double = frozenset(keys), frozenset(volatile), double
         self.patches: dict[Key, list[Patch]] = {}

@@ -27,28 +27,29 @@ class Sliced:
 
     def __init__(self) -> None:
         self.parts: deque[tuple[Tensor, Any, Tensor]] = deque(maxlen=8)  # what is added may be a part of something itself
-        self.added: tuple[Tensor, Tensor] | None = None
+        self.added: tuple[Tensor, Any, Tensor] | None = None
 
-    def looked_at(self, name: str, args: tuple[Any, ...], do: Do) -> Done | None:
+    def looked_at(self, name: str, args: tuple[Any, ...], kwargs: Any, do: Do) -> Done | None:
         """Makes the addition, and leaves the assignment that follows out; None for any other call.
 
-        Parameters: `name`; `args`; `do`, makes one part of the call.
+        Parameters: `name`, `args`, `kwargs`, the call's; `do`, makes one part of it.
         """
         if name == "__getitem__":
             if isinstance(args[0], Tensor) and not _has_tensor(args[1]):
                 self.parts.append((args[0], args[1], args[0][args[1]]))
             return None
         if name == "__setitem__":
-            mine = self.added is not None and args[0] is self.added[0] and args[2] is self.added[1]
-            self.added = None
+            added, self.added = self.added, None
+            mine = added is not None and args[0] is added[0] and args[1] == added[1] and args[2] is added[2]
             return Done(None) if mine else None
-        found = next((p for p in reversed(self.parts) if _is_same(args[0], p[2])), None) if len(args) == 2 else None
+        plain = len(args) == 2 and not kwargs
+        found = next((p for p in reversed(self.parts) if _is_same(args[0], p[2])), None) if plain else None
         if found is None or not found[0].numel() > found[2].numel() >= found[0].numel() / 2:
             return None
         whole, index, _ = found
         write = args[1] if isinstance(args[1], Tensor) else torch.as_tensor(args[1], dtype=whole.dtype)
         do(_SIGNS[name], getattr(Tensor, _SIGNS[name]), whole, do("spread", spread, write, index, whole))
-        self.added = whole, args[0]
+        self.added = whole, index, args[0]
         return Done(args[0])
 
 

@@ -6,7 +6,6 @@ a pass begins with the first input and the pattern says whose value every point 
 """
 
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -54,19 +53,19 @@ def swap(lab: Lab, stream: Stream, chain: Chain, beside: list[Crossing], pattern
     Returns how far every point and the output were from the value of the input that the point before had.
     """
     _differ(lab, stream)
-    keys = {c.site.key for c in beside} | {site.key for site in places(chain.points[0])}
-    runs = _with(lab, keys, pattern)
+    _capture(lab, {c.site.key for c in beside} | {site.key for site in places(chain.points[0])})
     met: dict[int, Tensor] = {}
-    patches = [Patch(c.site, _putting(runs[pattern[c.point]], c.site)) for c in beside if c.point >= 0]
-    patches += [Patch(site, _putting(runs[pattern[0]], site)) for site in places(chain.points[0])]
+    patches = [put(c.site, lab.runs[pattern[c.point]]) for c in beside if c.point >= 0]
+    patches += [put(site, lab.runs[pattern[0]]) for site in places(chain.points[0])]
     for t, p in enumerate(stream.points):
-        patches.append(Patch(p.site, partial(_exchanged, met, t, runs[pattern[t]].at(p.site))))
+        patches.append(Patch(p.site, partial(_exchanged, met, t, lab.runs[pattern[t]].at(p.site))))
     assert stream.output is not None
     seen = lab.run(0, {stream.output.key}, tuple(patches))
     misses = []
-    for (t, was), p in zip(pairwise([*range(len(pattern)), len(pattern)]), stream.points, strict=True):
-        site = stream.points[was].site if was < len(pattern) else stream.output
-        got = met[was] if was < len(pattern) else seen.at(site)
+    for t, p in enumerate(stream.points):
+        last = t + 1 == len(stream.points)
+        site = stream.output if last else stream.points[t + 1].site
+        got = seen.at(site) if last else met[t + 1]
         misses.append(_checked(got, lab.runs[pattern[t]].at(site), p, lab.dtype))
     return misses
 
@@ -77,23 +76,16 @@ def _differ(lab: Lab, stream: Stream) -> None:
             raise NotClosedError(f"cut: {p.name} is the same for two different inputs, so nothing flows through it.")
 
 
-def _with(lab: Lab, keys: set[Key], pattern: list[int]) -> tuple[Captured, ...]:
-    """Both inputs' runs with some more calls captured, made once."""
-    found = []
+def _capture(lab: Lab, keys: set[Key]) -> None:
+    """Captures some more calls of both inputs' runs, once."""
     for i, run in enumerate(lab.runs):
-        more = keys - run.calls.keys()
-        if more:
+        if more := keys - run.calls.keys():
             run.calls.update(lab.run(i, more).calls)
-        found.append(run)
-    return tuple(found)
 
 
-def _putting(run: Captured, site: Site) -> "partial[Tensor]":
-    return partial(_other, run, site)
-
-
-def _other(run: Captured, site: Site, old: Tensor) -> Tensor:
-    return run.at(site)
+def put(site: Site, run: Captured) -> Patch:
+    """What another run had at a place. Parameters: `site`; `run`."""
+    return Patch(site, lambda old: run.at(site))
 
 
 def _exchanged(met: dict[int, Tensor], t: int, new: Tensor, old: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ class Watch(TorchFunctionMode):
         ordinal = frame.counts.get(name, 0)
         frame.counts[name] = ordinal + 1
         key = (frame.path, frame.call, name, ordinal)
-        if name in SLICED and (done := self.sliced.looked_at(name, args, partial(self._part, key))) is not None:
+        if name in SLICED and (done := self.sliced.looked_at(name, args, kwargs, partial(self._part, key))) is not None:
             return done.result
         if name in COMPOSED and (form := spelled(name, *_positional(args, kwargs))) is not None:
             return form(partial(self._part, key))

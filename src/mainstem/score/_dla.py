@@ -50,7 +50,7 @@ def direct(run: Pass, direction: Tensor | Entries, level: str = "write", keep_po
 def _places(run: Pass, keep_pos: bool) -> Places:
     """Prompts, and their positions; one for all where the output's rows are others than the stream's (a row a code book)."""
     shape = tuple(run.output().shape)
-    sizes, points = shape[: 1 + keep_pos], [run.point(t).shape for t in range(len(run.stream.points))]
+    sizes, points = shape[: 1 + keep_pos], [run.shaped(run.raw_point(t)).shape for t in range(len(run.stream.points))]
     known = any(p[0] == shape[0] or (len(p) > 2 and p[1] == shape[0] and p[0] in shape[1:2]) for p in points)
     if not known and keep_pos:
         raise InputError("the output's rows are not the stream's, so no position is one of the stream's; leave positions out.")
