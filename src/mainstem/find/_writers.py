@@ -54,7 +54,7 @@ def writer(graph: Graph, term: Node, since: Node, entry: Node) -> Writer | None:
     Parameters: `graph`; `term`, the write; `since`, the point before it; `entry`, the stream's first point. Returns None
     where no linear operation is reached.
     """
-    way = carry(term, lambda n: _is_linear(n) or _attends(n) is not None, TRANSPORT | {"join", "product"}, since.index)
+    way = carry(term, lambda n: _is_linear(n) or _attends(n) is not None, TRANSPORT | {"join", "product"}, since.index + 1)
     if way is None:
         return None
     way, inputs, sources = _behind(way, since)
