@@ -57,6 +57,14 @@ def alike(one: dict, other: dict) -> None:
         assert [v for _, v in one[end]] == pytest.approx([v for _, v in other[end]], rel=1e-4)
 
 
+@pytest.mark.parametrize("other", [[("a", 1.0), ("c", 0.5)], [("a", 1.01), ("b", 0.5)], [("b", 0.5), ("a", 1.0)]])
+def test_words_that_are_not_alike_are_noticed(other):
+    one = {"first": [("a", 1.0), ("b", 0.5)], "last": []}
+    alike(one, one)
+    with pytest.raises(AssertionError):
+        alike(one, one | {"first": other})
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_what_was_not_computed_is_when_it_is_asked_for(name):
     one, whole = model(name).trace(ids(), positions=-1), model(name).trace(ids())

@@ -194,10 +194,6 @@ def test_choices_are_those_of_the_library() -> None:
     assert tuple(_options.Norm) == NORMS
 
 
-def test_json_knows_no_infinity() -> None:
-    assert _terminal.finite({"a": [float("inf"), (float("nan"), 1.5)]}) == {"a": [None, [None, 1.5]]}
-
-
 def test_the_version_and_the_help(typed: Typed) -> None:
     assert re.fullmatch(r"mainstem \d+\.\d+\.\d+\n", typed("--version").out)
     assert typed().out == typed("--help").out == typed("-h").out

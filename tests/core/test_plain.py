@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.core import InputError, Key, Site, bound, error, from_plain, show, to_plain, whole_file
+from mainstem.core import InputError, Key, Site, bound, error, finite, from_plain, show, to_plain, whole_file
 from mainstem.find import StreamMap
 from stream._runs import mapped
 
@@ -96,3 +96,7 @@ def test_places_where_no_file_can_be(tmp_path):
     for place, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "a.txt", "there is no folder")):
         with pytest.raises(InputError, match=said), whole_file(place):
             pass
+
+
+def test_json_knows_no_infinity() -> None:
+    assert finite({"a": [float("inf"), (float("nan"), 1.5)]}) == {"a": [None, [None, 1.5]]}

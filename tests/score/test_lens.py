@@ -1,5 +1,7 @@
 """The logit lens is the model's own readout at every point, and its numbers are what one computes from those logits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -75,6 +77,18 @@ def test_divergence_is_never_negative_and_entropy_has_its_range(name):
     assert float(found.entropy.max()) <= torch.tensor(float(classes)).log() + 1e-12
     assert int(found.rank.min()) >= 0
     assert int(found.rank.max()) < classes
+
+
+@pytest.mark.parametrize("what", ["logit", "logprob", "top_logprob", "entropy", "kl", "rank"])
+def test_a_wrong_number_of_the_lens_is_noticed(what):
+    run = main("gpt2")
+    target, logits = some_target(run), run.output()
+    found, last = lens(run, target), len(run.stream.points) - 1
+    holds(found, logits, logits, target, last)
+    spoiled = getattr(found, what).clone()
+    spoiled[last, 0, 0] += 1
+    with pytest.raises(AssertionError):
+        holds(replace(found, **{what: spoiled}), logits, logits, target, last)
 
 
 @pytest.mark.parametrize("name", LAYER_NORM)
