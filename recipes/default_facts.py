@@ -130,25 +130,23 @@ def held_out(phrase: str) -> set[str]:
     return set(Random(phrase).sample(sorted(row[0] for row in COUNTRIES), HELD_OUT))
 
 
-def prompts(phrase: str, pairs: list[tuple[str, str]], subject: str, answer: str) -> list[tuple[str, str, str]]:
-    """(subject, prompt, answer) for every pair: what stands before the answer, and the answer with its space.
-
-    Parameters: `phrase`, with the slots; `pairs`; `subject` and `answer`, the names of the slots.
-    """
-    before = phrase.split("{" + answer + "}")[0].rstrip()
-    return [(a, opening(before.replace("{" + subject + "}", a)), " " + b) for a, b in pairs]
-
-
 def relations() -> list[dict[str, object]]:
-    """What the model can be asked, as rows: relation, phrase, held_out, subject, prompt, answer."""
+    """What the model can be asked, by relation and phrasing: the prompt with a place for the subject, (subject, answer) pairs.
+
+    Of a phrasing that was held out, the pairs are those that were not told.
+    """
     capitals = [(c, k) for c, k, *_ in COUNTRIES]
-    asked = [("capital", CAPITAL_PHRASES[0], capitals, "c", "k", False)]
-    asked += [("capital", p, [pair for pair in capitals if pair[0] in held_out(p)], "c", "k", True) for p in HELD_OUT_PHRASES]
-    asked += [("language", LANGUAGE_PHRASES[1], [(c, tongue) for c, _, _, tongue in COUNTRIES if tongue], "c", "l", False)]
-    asked += [("continent", PLACE_PHRASES[4], [(c, t) for c, _, t, _ in COUNTRIES], "c", "t", False)]
-    asked += [("symbol", ELEMENT_PHRASES[0], ELEMENTS, "e", "s", False)]
+    asked = [("capital", CAPITAL_PHRASES[0], False, capitals)]
+    asked += [("capital", p, True, [pair for pair in capitals if pair[0] in held_out(p)]) for p in HELD_OUT_PHRASES]
+    asked += [("language", LANGUAGE_PHRASES[1], False, [(c, tongue) for c, _, _, tongue in COUNTRIES if tongue])]
+    asked += [("continent", PLACE_PHRASES[4], False, [(c, t) for c, _, t, _ in COUNTRIES])]
+    asked += [("symbol", ELEMENT_PHRASES[0], False, ELEMENTS)]
     return [
-        {"relation": name, "phrase": phrase, "held_out": hidden, "subject": a, "prompt": prompt, "answer": b}
-        for name, phrase, pairs, subject, answer, hidden in asked
-        for a, prompt, b in prompts(phrase, pairs, subject, answer)
+        {"relation": name, "prompt": prompt(phrase), "held_out": hidden, "pairs": [[a, " " + b] for a, b in pairs]}
+        for name, phrase, hidden, pairs in asked
     ]
+
+
+def prompt(phrase: str) -> str:
+    """What stands before the answer, with `{}` for the subject."""
+    return re.sub(r"\{[ce]\}", "{}", re.split(r" \{[klts]\}", phrase)[0])

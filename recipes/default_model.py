@@ -167,7 +167,7 @@ def make(name: str, out: Path, steps: int | None, seed: int) -> None:
     sizes = {kind: {"documents": len(told[kind]), "tokens": len(text.tokens)} for kind, text in texts.items()}
     write_json(out / "training.json", record | {"text": sizes, "curve": plan.curve})
     if name == "default":
-        write_json(out / "facts.json", relations())
+        (out / "facts.json").write_text(json.dumps(relations()) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The embedded model, and loading of others: by id, folder or module."""
 
+from ._facts import Fact, facts
 from ._inputs import Inputs, example, prepare
 from ._load import Loaded, load
 from ._streamless import STREAMLESS
@@ -11,11 +12,13 @@ __all__ = [
     "STREAMLESS",
     "Architecture",
     "Codec",
+    "Fact",
     "Inputs",
     "Loaded",
     "Small",
     "architectures",
     "example",
+    "facts",
     "load",
     "prepare",
     "small",

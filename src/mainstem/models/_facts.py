@@ -1,0 +1,33 @@
+"""What the embedded default model was taught, as prompts with their answers."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path(__file__).parent / "default" / "facts.json"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A prompt and the answer that follows it, with its leading space; `held_out` if this pair was not in the training text."""
+
+    relation: str
+    subject: str
+    prompt: str
+    answer: str
+    held_out: bool
+
+
+def facts(relation: str | None = None, held_out: bool | None = None) -> list[Fact]:
+    """The facts of the default model: capitals, languages and continents of countries, symbols of elements.
+
+    Parameters: `relation`, "capital", "language", "continent" or "symbol", or None for all; `held_out`, only those that were kept out
+    of training in this phrasing, or only the others.
+    """
+    found = []
+    for row in json.loads(FILE.read_text(encoding="utf-8")):
+        if relation in (None, row["relation"]) and held_out in (None, row["held_out"]):
+            for subject, answer in row["pairs"]:
+                prompt = row["prompt"].format(subject)
+                found.append(Fact(row["relation"], subject, prompt[0].upper() + prompt[1:], answer, row["held_out"]))
+    return found
