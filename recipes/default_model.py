@@ -71,7 +71,7 @@ RECIPES = {
     "default": Recipe(
         sizes={"n_positions": 256, "n_embd": 192, "n_layer": 6, "n_head": 6},
         vocabulary=4096,
-        steps=2400,
+        steps=2000,
         rows={"facts": (20, 64), "stories": (8, 224), "prose": (4, 256)},
         anywhere={"facts": 0.0, "stories": 0.2, "prose": 1.0},
         texts=_default_texts,
