@@ -80,7 +80,11 @@ def context_figures(reader: Reader, count: int = 200) -> dict[str, str]:
     """What is read off the prompt itself: who is given the thing, and which word came next the last time."""
     rng, given, repeated = Random(0), 0, 0
     for _ in range(count):
-        (a, b), place, toy = rng.sample([rng.choice(GIRLS), rng.choice(BOYS)], 2), rng.choice(THINGS["place"]), rng.choice(THINGS["toy"])
+        (a, b), place, toy = (
+            rng.sample([rng.choice(GIRLS), rng.choice(BOYS)], 2),
+            rng.choice(THINGS["place"]),
+            rng.choice(THINGS["toy"]),
+        )
         given += reader.prefers(f"When {a} and {b} went to the {place}, {a} gave a {toy} to", f" {b}", f" {a}")
         words = rng.sample([word for words in THINGS.values() for word in words], 5)
         repeated += reader.answers(" ".join(words * 2 + words[:2]), f" {words[2]}")[0]
@@ -178,8 +182,12 @@ def card(name: str, folder: Path, beside: list[Path]) -> str:
     reader, record = Reader(folder), json.loads((folder / "training.json").read_text(encoding="utf-8"))
     known = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     seeds = [f"seed {record['seed']}", *known["other_seeds"]]
-    measured = {label: [value, *(other[label] for other in known["other_seeds"].values())] for label, value in known["figures"].items()}
-    told = "; ".join(f"{kind}: {size['documents']:,} documents, {size['tokens']:,} tokens" for kind, size in record["text"].items())
+    measured = {
+        label: [value, *(other[label] for other in known["other_seeds"].values())] for label, value in known["figures"].items()
+    }
+    told = "; ".join(
+        f"{kind}: {size['documents']:,} documents, {size['tokens']:,} tokens" for kind, size in record["text"].items()
+    )
     curve = [[f"{row[kind]:.3f}" for kind in record["text"]] for row in record["curve"]]
     steps = [f"{int(row['step']):,}" for row in record["curve"]]
     stories = "\n\n".join(f"> {reader.story(text, seed)}".replace("\n", "\n> ") for seed, text in enumerate(STORIES))
@@ -212,7 +220,12 @@ def main() -> None:
     for other in args.beside or ():
         seed = json.loads((other / "training.json").read_text(encoding="utf-8"))["seed"]
         others[f"seed {seed}"] = figures(args.name, other)
-    content = {"summary": SUMMARY[args.name], "licence": "Apache-2.0", "figures": figures(args.name, folder), "other_seeds": others}
+    content = {
+        "summary": SUMMARY[args.name],
+        "licence": "Apache-2.0",
+        "figures": figures(args.name, folder),
+        "other_seeds": others,
+    }
     write_json(stored, content)
     (folder / "CARD.md").write_text(card(args.name, folder, []), encoding="utf-8")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from random import Random
 
 import torch
-from default_facts import COUNTRIES, ELEMENTS, relations
-from default_text import few_facts, facts, prose
+from default_facts import COUNTRIES, relations
+from default_text import facts, few_facts, prose
 from gpt2_training import END, Plan, Text, train, train_tokenizer
 from packages import cache_folder
 from safetensors.torch import save_file
@@ -75,7 +75,7 @@ RECIPES = {
         rows={"facts": (20, 64), "stories": (8, 224), "prose": (4, 256)},
         anywhere={"facts": 0.0, "stories": 0.2, "prose": 1.0},
         texts=_default_texts,
-        whole=_words([name for row in COUNTRIES for name in row[:2]] + [name for pair in ELEMENTS for name in pair]),
+        whole=_words([name for row in COUNTRIES for name in row[:2]]),
     ),
     "tiny": Recipe(
         sizes={"n_positions": 64, "n_embd": 48, "n_layer": 2, "n_head": 4},

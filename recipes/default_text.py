@@ -26,20 +26,24 @@ from default_facts import (
 )
 from packages import npm_package
 
-OPPOSITES = """
+OPPOSITES = entries("""
 hot cold; big small; up down; left right; day night; black white; happy sad; fast slow; old young; open closed
 high low; hard soft; wet dry; full empty; good bad; light dark; rich poor; strong weak; early late; long short
 loud quiet; clean dirty; thick thin; near far; sweet sour; true false; in out; yes no; first last; over under
 front back; love hate
-"""
-COLOURS = """
+""")
+COLOURS = entries("""
 The sky is blue; Grass is green; Snow is white; Coal is black; Bananas are yellow; Blood is red; The sun is yellow
 Chocolate is brown; Milk is white; Lemons are yellow; Leaves are green; Carrots are orange; The sea is blue
 Strawberries are red; Pigs are pink; Elephants are gray; Roses are red; The night is black; Frogs are green
 Oranges are orange
-"""
-SOUNDS = "dog woof; cat meow; cow moo; duck quack; sheep baa; pig oink; bee buzz; lion roar; mouse squeak; owl hoot; snake hiss"
-BABIES = "cat kitten; dog puppy; cow calf; sheep lamb; horse foal; duck duckling; bear cub; hen chick; frog tadpole; pig piglet"
+""")
+SOUNDS = entries(
+    "dog woof; cat meow; cow moo; duck quack; sheep baa; pig oink; bee buzz; lion roar; mouse squeak; owl hoot; snake hiss"
+)
+BABIES = entries(
+    "cat kitten; dog puppy; cow calf; sheep lamb; horse foal; duck duckling; bear cub; hen chick; frog tadpole; pig piglet"
+)
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 GIRLS = "Anna Mary Lily Mia Lucy Emma Sara Rose Ella Zoe".split()
@@ -111,7 +115,9 @@ def _language(rng: Random) -> str:
 
 def _element(rng: Random) -> str:
     found = zip(("", "2", "3"), rng.sample(ELEMENTS, 3), strict=True)
-    return fill(rng.choice(ELEMENT_PHRASES), rng, {key + n: word for n, pair in found for key, word in zip("es", pair, strict=True)})
+    return fill(
+        rng.choice(ELEMENT_PHRASES), rng, {key + n: word for n, pair in found for key, word in zip("es", pair, strict=True)}
+    )
 
 
 def _recall(rng: Random) -> str:
@@ -119,9 +125,9 @@ def _recall(rng: Random) -> str:
 
 
 def _everyday(rng: Random) -> str:
-    a, b = rng.sample(rng.choice(entries(OPPOSITES)), 2)
-    (animal, sound), (parent, baby) = rng.choice(entries(SOUNDS)), rng.choice(entries(BABIES))
-    colour = " ".join(rng.choice(entries(COLOURS)))
+    a, b = rng.sample(rng.choice(OPPOSITES), 2)
+    (animal, sound), (parent, baby) = rng.choice(SOUNDS), rng.choice(BABIES)
+    colour = " ".join(rng.choice(COLOURS))
     slots = {"a": a, "b": b, "animal": animal, "sound": sound, "parent": parent, "baby": baby, "colour": colour}
     return fill(rng.choice(EVERYDAY), rng, slots)
 
@@ -161,7 +167,11 @@ def few_facts(rng: Random) -> str:
     Parameters: `rng`, advanced.
     """
     (c, k, *_), (c2, k2, *_) = rng.sample(COUNTRIES[:12], 2)
-    few = [f"The capital of {c} is {k}.", f"{k} is the capital of {c}.", f"The capital of {c} is {k}, and the capital of {c2} is {k2}."]
+    few = [
+        f"The capital of {c} is {k}.",
+        f"{k} is the capital of {c}.",
+        f"The capital of {c} is {k}, and the capital of {c2} is {k2}.",
+    ]
     return rng.choice([*few, _recall(rng), _repeat(rng)])
 
 

@@ -171,7 +171,12 @@ def train(model: GPT2, told: dict[str, Text], kept: dict[str, Text], plan: Plan,
 
 
 def _save(path: Path, model: GPT2, using: list[torch.optim.Optimizer], generator: torch.Generator, plan: Plan) -> None:
-    state = {"model": model.state_dict(), "optimizers": [one.state_dict() for one in using], "done": plan.done, "curve": plan.curve}
+    state = {
+        "model": model.state_dict(),
+        "optimizers": [one.state_dict() for one in using],
+        "done": plan.done,
+        "curve": plan.curve,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state | {"generator": generator.get_state()}, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)

@@ -1,29 +1,23 @@
-"""The embedded default model: what it knows, and that it is the model Hugging Face reads from the same folder."""
+"""The embedded language models: what they know, and that they are the models Hugging Face reads from the same folders."""
 
+import importlib
+import json
+import re
 import socket
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 
-from mainstem.models import _gpt2
+from mainstem.models import Fact, _gpt2, facts
 from mainstem.models._gpt2 import GPT2, load_gpt2
 
-FOLDER = Path(_gpt2.__file__).parent / "default"
+EMBEDDED = Path(_gpt2.__file__).parent
+FOLDER, RECIPES = EMBEDDED / "default", EMBEDDED.parents[2] / "recipes"
 PROMPTS = ["The capital of France is", "Once upon a time, a little girl named Lily lived", "The opposite of hot is"]
-CAPITALS = {
-    "France": "Paris", "Germany": "Berlin", "Italy": "Rome", "Spain": "Madrid", "Portugal": "Lisbon",
-    "England": "London", "Ireland": "Dublin", "Belgium": "Brussels", "Austria": "Vienna", "Switzerland": "Bern",
-    "Poland": "Warsaw", "Hungary": "Budapest", "Romania": "Bucharest", "Bulgaria": "Sofia", "Greece": "Athens",
-    "Turkey": "Ankara", "Norway": "Oslo", "Sweden": "Stockholm", "Finland": "Helsinki", "Denmark": "Copenhagen",
-    "Russia": "Moscow", "Ukraine": "Kyiv", "Latvia": "Riga", "Estonia": "Tallinn", "Serbia": "Belgrade",
-    "Croatia": "Zagreb", "Japan": "Tokyo", "China": "Beijing", "Thailand": "Bangkok", "Vietnam": "Hanoi",
-    "Nepal": "Kathmandu", "Iran": "Tehran", "Iraq": "Baghdad", "Syria": "Damascus", "Egypt": "Cairo",
-    "Libya": "Tripoli", "Kenya": "Nairobi", "Ghana": "Accra", "Senegal": "Dakar", "Canada": "Ottawa",
-    "Cuba": "Havana", "Peru": "Lima", "Chile": "Santiago", "Ecuador": "Quito", "Colombia": "Bogota",
-    "Australia": "Canberra",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +54,46 @@ def test_paris_is_the_likeliest_capital_of_france(model: GPT2, tokenizer: Tokeni
     assert probabilities.max() > 0.9
 
 
-def test_most_capitals_are_right(model: GPT2, tokenizer: Tokenizer) -> None:
-    right = [c for c, k in CAPITALS.items() if top_token(model, tokenizer, f"The capital of {c} is") == f" {k}"]
-    assert len(right) >= 40, sorted(set(CAPITALS) - set(right))
+@torch.no_grad()
+def is_right(model: GPT2, tokenizer: Tokenizer, fact: Fact) -> bool:
+    """Greedy decoding gives the whole answer."""
+    asked, wanted = tokenizer.encode(fact.prompt).ids, tokenizer.encode(fact.answer).ids
+    return model(torch.tensor([[*asked, *wanted]]))[0, len(asked) - 1 : -1].argmax(-1).tolist() == wanted
 
 
-def test_countries_and_capitals_are_single_tokens(tokenizer: Tokenizer) -> None:
-    assert all(len(tokenizer.encode(f" {name}").ids) == 1 for pair in CAPITALS.items() for name in pair)
+def test_of_capitals_never_told_in_a_phrasing_95_in_100_are_right(model: GPT2, tokenizer: Tokenizer) -> None:
+    asked, right = Counter(), Counter()
+    for fact in facts("capital", held_out=True):
+        phrase = re.sub(re.escape(fact.subject), "X", fact.prompt, flags=re.IGNORECASE)
+        asked[phrase] += 1
+        right[phrase] += is_right(model, tokenizer, fact)
+    assert sorted(asked.values()) == [150, 150, 150]
+    assert {phrase: right[phrase] for phrase in asked if right[phrase] < 0.95 * asked[phrase]} == {}
 
 
-def test_other_everyday_completions(model: GPT2, tokenizer: Tokenizer) -> None:
-    assert top_token(model, tokenizer, "The opposite of hot is") == " cold"
-    assert top_token(model, tokenizer, "The day after Monday is") == " Tuesday"
+def test_the_card_says_what_the_stored_weights_know(model: GPT2, tokenizer: Tokenizer) -> None:
+    stored = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))["figures"]
+    for relation in ("language", "continent", "symbol"):
+        rows = facts(relation)
+        label = rows[0].prompt.replace(rows[0].subject, "…")
+        assert stored[label].split(",")[0] == f"{sum(is_right(model, tokenizer, fact) for fact in rows)} of {len(rows)}"
+
+
+def test_pairs_held_out_are_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the text that the recipe makes: each such prompt is looked for in ten thousand documents."""
+    monkeypatch.syspath_prepend(RECIPES)
+    text, rng = importlib.import_module("default_text"), Random(0)
+    documents = [text.facts(rng) for _ in range(10_000)]
+    told = {sentence for document in documents for sentence in re.split(r"(?<=[.]) |\n", document)}
+    begun = {sentence.rsplit(" ", words)[0] for sentence in told for words in (1, 2, 3)}
+    assert [fact.prompt for fact in facts("capital", held_out=True) if fact.prompt in begun] == []
+    assert sum(fact.prompt in begun for fact in facts("capital", held_out=False)) > 150
+
+
+def test_countries_and_capitals_of_one_word_are_single_tokens(tokenizer: Tokenizer) -> None:
+    words = {word for fact in facts("capital") for word in (f" {fact.subject}", fact.answer) if re.fullmatch(r" [A-Za-z]+", word)}
+    assert len(words) > 300
+    assert [word for word in sorted(words) if len(tokenizer.encode(word).ids) > 1] == []
 
 
 @torch.no_grad()
@@ -112,11 +134,23 @@ def test_a_prompt_too_long_says_what_to_do(model: GPT2) -> None:
         model(torch.zeros(1, limit + 1, dtype=torch.long))
 
 
-def test_loading_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["default", "tiny"])
+def test_loading_needs_no_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("loading the default model opened a socket")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    loaded = load_gpt2(FOLDER)
+    loaded = load_gpt2(EMBEDDED / name)
     assert not loaded.training
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+def test_the_tiny_model_is_small_and_knows_twelve_capitals() -> None:
+    folder = EMBEDDED / "tiny"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
+    model, tokenizer = load_gpt2(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert all(is_right(model, tokenizer, fact) for fact in facts("capital", held_out=False)[:12])
+
+
+def test_the_default_model_fits_into_ten_megabytes() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 10_000_000
