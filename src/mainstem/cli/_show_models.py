@@ -18,7 +18,8 @@ def listed(records: list[dict[str, Any]]) -> Iterator["RenderableType"]:
     from rich.text import Text
 
     yield _wide(records) if terminal().width >= _WIDE else _narrow(records)
-    yield Text.assemble("\n", ("a card: ", DIM), f"mainstem models {records[0]['name']}", (", to use one: ", DIM), "--model NAME")
+    first = records[0]["name"]
+    yield Text.assemble("\n", f"mainstem models {first}", (" shows its card, ", DIM), f"--model {first}", (" uses it", DIM))
 
 
 def shown(record: dict[str, Any], card: str) -> Iterator["RenderableType"]:
@@ -55,7 +56,7 @@ def _narrow(records: list[dict[str, Any]]) -> "Table":
     for record in records:
         sizes = dict(_sizes(record))
         name, kind, shape = _head(record)
-        more = "\n".join(filter(None, (f"{sizes['licence']}, {_digits(record)}", _headline(record))))
+        more = "\n".join(filter(None, (f"{sizes['licence']}, weights {_digits(record)}", _headline(record))))
         made.add_row(name, kind, Text.assemble(shape, "\n", (more, DIM)), sizes["parameters"], sizes["size"])
     return made
 
@@ -76,8 +77,11 @@ def _digits(record: dict[str, Any]) -> str:
 
 
 def _headline(record: dict[str, Any]) -> str:
-    label, value = next(iter(record["figures"].items()), ("", ""))
-    return f"{label} {value}".strip()
+    return next((f"{label}: {_said(value)}" for label, value in record["figures"].items()), "")
+
+
+def _said(value: float | int | str) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> "Table":
@@ -85,5 +89,5 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> "Table":
 
     made = table("", "", wrap=[0, 1], gap=2)
     for name, value in pairs:
-        made.add_row(Text(f"  {name}", DIM), Text(str(value)))
+        made.add_row(Text(f"  {name}", DIM), Text(_said(value)))
     return made

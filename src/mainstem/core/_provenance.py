@@ -47,5 +47,5 @@ class Provenance:
 
 def versions() -> dict[str, str]:
     """Versions of what computes: mainstem, torch, and transformers where something has imported it."""
-    loaded = {name: sys.modules.get(name) for name in ("mainstem", "torch", "transformers")}
-    return {name: str(vars(module)["__version__"]) for name, module in loaded.items() if module is not None}
+    loaded: dict[str, Any] = {name: sys.modules.get(name) for name in ("mainstem", "torch", "transformers")}
+    return {name: str(module.__version__) for name, module in loaded.items() if module is not None}

@@ -76,10 +76,10 @@ def _values(name: str, tensor: Tensor, chunk: int) -> str:
 
 def _pieces(tensor: Tensor, most: int) -> Iterator[Tensor]:
     """The values in row-major order, flat. Only pieces are copied, and only where values do not lie so."""
-    if tensor.is_contiguous():
-        yield from tensor.flatten().split(most)
+    if tensor.is_contiguous():  # `flatten` would keep the stride of a single number
+        yield from tensor.as_strided((tensor.numel(),), (1,)).split(most)
     elif tensor.numel() <= most:
-        yield tensor.flatten()
+        yield tensor.flatten().contiguous()
     else:
         for part in tensor.split(max(1, most * len(tensor) // tensor.numel())):
             yield from _pieces(part if len(part) > 1 else part[0], most)
