@@ -118,13 +118,13 @@ def make(one: Embedded) -> Made:
 
     Parameters: `one`. Raises `LoadError` for files that are missing, changed or unreadable.
     """
-    from safetensors import SafetensorError
-
     kind = _KINDS[one.kind]
     _check(one, kind.files)
     try:
         return kind.made(one.folder)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except LoadError:
+        raise
+    except Exception as error:  # a broken file fails in as many ways as there are libraries that read one
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise LoadError(f"{one.folder} cannot be read ({reason}){_REINSTALL}") from error
 
@@ -159,7 +159,7 @@ def _text(path: Path) -> str:
 def _json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(_text(path)))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise LoadError(f"{path} is not readable JSON ({error}){_REINSTALL}") from error
 
 
