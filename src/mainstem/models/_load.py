@@ -20,7 +20,8 @@ from ._text import Codec
 class Loaded:
     """A module ready to be run: its tokenizer or image processor where it has one, a name for people, and where it came from.
 
-    `origin` is "embedded", "folder", "hub" or "module"; `source` the name, folder or id that it was asked for by.
+    `origin` is "embedded", "folder", "hub" or "module"; `source` the name, folder or id that it was asked for by; `revision`
+    the hub's commit.
     """
 
     module: nn.Module
@@ -29,6 +30,7 @@ class Loaded:
     processor: Any = None
     origin: str = "module"
     source: str | None = None
+    revision: str | None = None
 
 
 def load(
@@ -103,7 +105,17 @@ def _pretrained(
     module = _module(source, options, dtype, device_map, pickles)
     codec = _codec(tokenizer if tokenizer is not None else _stored(source, "AutoTokenizer", options), module)
     images = processor if processor is not None or codec is not None else _stored(source, "AutoImageProcessor", options)
-    return Loaded(module, folder.name or source, codec, images, "folder" if folder.is_dir() else "hub", source)
+    if folder.is_dir():
+        return Loaded(module, folder.name or source, codec, images, "folder", source)
+    return Loaded(module, folder.name, codec, images, "hub", source, _commit(source, options["revision"]))
+
+
+def _commit(source: str, revision: str | None) -> str | None:
+    """The commit that a hub id was just read at, by the cache's own books: transformers 5 does not tell any more."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source, "config.json", revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _check_folder(folder: Path, pickles: bool) -> None:

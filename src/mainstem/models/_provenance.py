@@ -20,7 +20,7 @@ def provenance(loaded: Loaded) -> Provenance:
         name=loaded.name,
         origin=loaded.origin,
         source=loaded.source,
-        revision=_revision(module),
+        revision=loaded.revision or _revision(module),
         weights=digest(module),
         module=type(module).__name__,
         parameters=sum(p.numel() for p in module.parameters()),
@@ -30,7 +30,7 @@ def provenance(loaded: Loaded) -> Provenance:
 
 
 def _revision(module: nn.Module) -> str | None:
-    """The commit that transformers read the configuration from, where it was on the hub."""
+    """The commit that transformers 4 notes on a module that somebody loaded from the hub."""
     found = getattr(getattr(module, "config", None), "_commit_hash", None)
     return found if isinstance(found, str) else None
 
