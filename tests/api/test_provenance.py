@@ -154,6 +154,18 @@ def test_weights_changed_since_are_not_said_to_be_those_of_the_run(tmp_path):
     assert model.trace(ids()).scores(3).provenance == model.provenance
 
 
+def test_weights_that_cannot_be_hashed_lose_no_result(tmp_path, monkeypatch):
+    def refuse(_: Any) -> str:
+        raise ms.LoadError("weight x is a DTensor")
+
+    model = ms.load("default")
+    monkeypatch.setattr(_provenance, "digest", refuse)
+    with pytest.raises(ms.LoadError, match="weight x is a DTensor"):
+        model.provenance
+    stored = from_parquet(model.trace("The capital of France is").scores(" Paris").save(tmp_path / "a.parquet"))
+    assert (stored["weights"], stored["module"]) == (None, "GPT2")
+
+
 def test_runs_leave_the_weights_as_they_are():
     model = ms.load("default")
     before = model.provenance

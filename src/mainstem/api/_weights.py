@@ -1,9 +1,9 @@
 """The weights that a run was made with, for what is saved of it."""
 
-from dataclasses import replace
+from contextlib import suppress
 from typing import Any
 
-from mainstem.core import Provenance
+from mainstem.core import LoadError, Provenance
 from mainstem.models import Loaded, provenance, stamp
 
 
@@ -18,11 +18,13 @@ class Weights:
         self._loaded, self._stamp = loaded, stamp(loaded.module)
 
     def provenance(self) -> Provenance:
-        """Where the model came from and its weights: None for these where they are no longer those of the run."""
+        """Where the model came from and its weights: None for these where they are no longer those of the run, or cannot be hashed."""
         if self._known is not None:
             return self._known
-        found = provenance(self._loaded)
-        return found if stamp(self._loaded.module) == self._stamp else replace(found, weights=None)
+        if stamp(self._loaded.module) == self._stamp:
+            with suppress(LoadError):  # nobody shall lose a result for it
+                return provenance(self._loaded)
+        return provenance(self._loaded, hashed=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_known": self.provenance()}

@@ -14,7 +14,7 @@ class Provenance:
     Parameters: `name`, what the model is called in results; `origin`, "embedded", "folder", "hub" or "module"; `source`, the
     embedded name, the folder as it was given or the hub id, None for a module that was handed over; `revision`, the hub's
     commit where it is known; `weights`, their sha256 as `docs/decisions.md` (19) spells it out, None where they were changed
-    between the run and the saving; `module`, the class; `parameters`, how many, shared ones once; `dtype`, of the floating
+    between the run and the saving or cannot be hashed; `module`, the class; `parameters`, how many, shared ones once; `dtype`, of the floating
     weights, that of most first where there are several; `versions`, of mainstem, torch and, where it is in use, transformers.
     """
 

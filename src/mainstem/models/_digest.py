@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mainstem.core import LoadError
 
-CHUNK = 32 * 2**20  # bytes in hand at a time
+CHUNK = 4 * 2**20  # bytes in hand at a time; larger ones are no faster
 _ITSELF = (Tensor, nn.Parameter)
 
 
@@ -47,7 +47,7 @@ def stamp(module: nn.Module) -> tuple[Any, ...]:
         one = waiting.pop()
         for tensor in (*one._parameters.values(), *one._buffers.values()):
             if tensor is not None:
-                found.append((id(tensor), _version(tensor), tensor.data_ptr() if type(tensor) in _ITSELF else 0))
+                found.append(_state(tensor))
         for child in one._modules.values():
             if child is not None and id(child) not in seen:
                 seen.add(id(child))
@@ -55,11 +55,11 @@ def stamp(module: nn.Module) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _version(tensor: Tensor) -> int:
+def _state(tensor: Tensor) -> tuple[int, int, int]:
     try:
-        return tensor._version
-    except RuntimeError:  # made under inference_mode
-        return -1
+        return id(tensor), tensor._version, tensor.data_ptr() if type(tensor) in _ITSELF else 0
+    except RuntimeError:  # made under inference_mode, or sparse: only another tensor is noticed
+        return id(tensor), -1, 0
 
 
 def _values(name: str, tensor: Tensor, chunk: int) -> str:

@@ -10,10 +10,10 @@ from ._digest import digest
 from ._load import Loaded
 
 
-def provenance(loaded: Loaded) -> Provenance:
+def provenance(loaded: Loaded, hashed: bool = True) -> Provenance:
     """Where a model came from, and its weights as they are now: hashed anew at every call, about a second for a gigabyte.
 
-    Parameters: `loaded`. Raises `LoadError` for weights that have no values at hand.
+    Parameters: `loaded`; `hashed`, False to leave the weights unsaid. Raises `LoadError` for weights that have no values at hand.
     """
     module = loaded.module
     return Provenance(
@@ -21,7 +21,7 @@ def provenance(loaded: Loaded) -> Provenance:
         origin=loaded.origin,
         source=loaded.source,
         revision=loaded.revision or _revision(module),
-        weights=digest(module),
+        weights=digest(module) if hashed else None,
         module=type(module).__name__,
         parameters=sum(p.numel() for p in module.parameters()),
         dtype=_dtypes(module),
