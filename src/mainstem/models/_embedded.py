@@ -56,9 +56,10 @@ class Embedded:
 
     @property
     def licence(self) -> str:
-        """The licence of its weights."""
-        lines = self._front.splitlines()
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "")
+        """The licence of its weights, as card.json says or else what stands before the card."""
+        lines = (line.partition(":") for line in self._front.splitlines())
+        said = next((value.strip() for key, _, value in lines if key == "license"), "")
+        return str(self._facts.get("licence", said))
 
     @property
     def card(self) -> str:
