@@ -55,8 +55,9 @@ def test_each_says_its_sizes(name):
         layers, width = len(module.transformer.h), module.lm_head.in_features
         assert one.shape == f"{layers} layers, {width} dims, {module.config.n_head} heads"
     else:
-        classes = [m for m in module.modules() if isinstance(m, torch.nn.Linear)][-1].out_features
-        assert one.shape.endswith(f"{classes} classes")
+        widths = [stage[-1].norm2.num_features for stage in (s.blocks for s in module.stages)]
+        blocks = sum(len(stage.blocks) for stage in module.stages)
+        assert one.shape == f"{blocks} blocks, {'-'.join(map(str, widths))} channels"
 
 
 @pytest.mark.parametrize("name", NAMES)

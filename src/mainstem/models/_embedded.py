@@ -182,7 +182,7 @@ def _of_decoder(config: dict[str, Any]) -> str:
 
 def _of_classifier(config: dict[str, Any]) -> str:
     widths = "-".join(map(str, config["hidden_sizes"]))
-    return f"{sum(config['depths'])} blocks, {widths} channels, {len(config['id2label'])} classes"
+    return f"{sum(config['depths'])} blocks, {widths} channels"
 
 
 _REINSTALL = ": the installation is broken. Install mainstem again: pip install --force-reinstall mainstem"
