@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mainstem.api import Contrast, LensResult, Model, Result, Trace, contrast, load
-    from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
+    from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
+    from mainstem.models import Embedded, embedded
     from mainstem.stream import Edit, zero
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "api": ("Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"),
-    "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError"),
+    "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
+    "models": ("Embedded", "embedded"),
     "stream": ("Edit", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
@@ -29,6 +31,7 @@ _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Contrast",
     "Edit",
+    "Embedded",
     "InputError",
     "LensResult",
     "LoadError",
@@ -38,11 +41,13 @@ __all__ = [
     "NoStreamError",
     "NotClosedError",
     "Proof",
+    "Provenance",
     "Result",
     "Stream",
     "StreamMap",
     "Trace",
     "contrast",
+    "embedded",
     "find",
     "load",
     "zero",

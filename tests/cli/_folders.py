@@ -42,9 +42,9 @@ class PlainModel(PreTrainedModel):
 
 def embedded() -> Path:
     """The embedded model, itself a folder in Hugging Face format."""
-    from mainstem.models import _load
+    from mainstem.models import embedded as known
 
-    return _load.DEFAULT
+    return known()["default"].folder
 
 
 def gpt2(folder: Path, vocabulary: int = 2560) -> Path:

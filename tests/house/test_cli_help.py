@@ -54,7 +54,7 @@ def test_every_command_and_option_has_help():
 def test_every_command_of_the_readme_is_there():
     from mainstem.cli import app
 
-    assert {"find", "verify", "trace", "lens"} <= {path[0] for path, _ in commands(app) if path}
+    assert {"find", "verify", "trace", "lens", "models"} <= {path[0] for path, _ in commands(app) if path}
 
 
 def test_importing_the_command_line_loads_nothing_heavy():

@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, Provenance
 from mainstem.models import Loaded
 from mainstem.score import Lens
 
 from ._store import parquet, store
 from ._target import name_of
+from ._weights import Weights
 
 
 class LensResult:
@@ -19,7 +20,8 @@ class LensResult:
 
     Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output;
     `mask`, one at real tokens, None where all are: padding stays in the tensors and is left out of tables; `places`, the one
-    position of every prompt that was looked at, None for all: then the last axis of the tensors has size 1.
+    position of every prompt that was looked at, None for all: then the last axis of the tensors has size 1; `weights`, those of
+    the run.
     """
 
     def __init__(
@@ -30,14 +32,20 @@ class LensResult:
         output: Tensor,
         mask: Tensor | None,
         places: Tensor | None = None,
+        weights: Weights | None = None,
     ) -> None:
-        self.places = places
+        self.places, self._weights = places, weights
         self.values, self._loaded, self.tokens, self._output, self.mask = lens, loaded, tokens, output, mask
 
     @property
     def points(self) -> tuple[str, ...]:
         """Labels of the points, the entry first."""
         return self.values.points
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where the model came from, and the sha256 of its weights at the run; None where no run was said."""
+        return self._weights.provenance() if self._weights else None
 
     def word(self, index: int) -> str:
         """A place on the output in words. Parameters: `index`."""
@@ -96,10 +104,10 @@ class LensResult:
         return every if self.mask is None or self.places is not None else self.mask[prompt].bool().cpu()
 
     def save(self, path: str | Path) -> Path:
-        """Stores the tidy frame. Parameters: `path`, ending in `.parquet` or `.csv`. Nothing half-written is left behind."""
+        """Stores the tidy frame; in Parquet with the model's provenance. Parameters: `path`, ending in `.parquet` or `.csv`."""
         about = {"model": self._loaded.name, "norm": self.values.norm}
         forms = {
-            ".parquet": lambda half: parquet(self.frame(), about, half),
+            ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
         }
         return store(path, forms)

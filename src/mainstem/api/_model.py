@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mainstem.core import InputError, MapError
+from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import StreamMap, find
-from mainstem.models import Inputs, Loaded, example, prepare
+from mainstem.models import Inputs, Loaded, example, prepare, provenance
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
@@ -44,6 +44,15 @@ class Model:
     def name(self) -> str:
         """What the model is called in results."""
         return self.loaded.name
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the model came from, and the sha256 of its weights as they are now.
+
+        Hashed anew each time, since weights can be changed in place: about a second for a gigabyte. What is saved of a trace
+        carries it too. Raises `LoadError` where weights have no values at hand.
+        """
+        return provenance(self.loaded)
 
     @property
     def map(self) -> StreamMap:
@@ -197,10 +206,10 @@ def load(
 ) -> Model:
     """Loads a model to look at its residual stream.
 
-    Parameters: `source`, "default" for the embedded model, a folder in Hugging Face format, a hub id, or any `nn.Module`;
-    `tokenizer` and `processor`, used instead of the stored ones; `device`; `dtype`, such as "bfloat16"; `device_map`, spread
-    over devices by accelerate; `revision`, of a hub id; `trust_remote_code`, run code that comes with the model; `pickles`,
-    accept pickled checkpoints, which can run code when read.
+    Parameters: `source`, "default" or another name of `mainstem.embedded()` (it comes before a folder of that name; `./name` is
+    the folder), a folder in Hugging Face format, a hub id, or any `nn.Module`; `tokenizer` and `processor`, used instead of the
+    stored ones; `device`; `dtype`, such as "bfloat16"; `device_map`, spread over devices by accelerate; `revision`, of a hub id;
+    `trust_remote_code`, run code that comes with the model; `pickles`, accept pickled checkpoints, which can run code when read.
 
     Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
     """

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError, Parts
+from mainstem.core import InputError, Parts, Provenance
 
-from ._store import parquet, store
+from ._store import parquet, plain, store
+from ._weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class Result:
 
     Parameters: `parts`, the values; `model`, its name; `target`, what was scored, in words; `tokens`, the pieces of every
     prompt; `positions`, the scored place in every prompt, None where all are kept; `mask`, one at real tokens, None where all
-    are: padding stays in the tensors and is left out of tables.
+    are: padding stays in the tensors and is left out of tables; `weights`, those of the run, None for values made otherwise.
     """
 
     parts: Parts
@@ -29,6 +30,7 @@ class Result:
     tokens: tuple[tuple[str, ...], ...] = ()
     positions: tuple[int, ...] | None = None
     mask: Tensor | None = None
+    weights: Weights | None = None
 
     @property
     def tensor(self) -> Tensor:
@@ -64,6 +66,11 @@ class Result:
     def choices(self) -> dict[str, Any]:
         """The choices that the values were made with: score, level, norm rule, target."""
         return {**self.parts.choices, "target": self.target, "model": self.model}
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where the model came from, and the sha256 of its weights at the run. Worked out when asked for; saved with the values."""
+        return self.weights.provenance() if self.weights else None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -141,12 +148,13 @@ class Result:
         return bars.encode(x=altair.X("value:Q", title="logit"), y=altair.Y("component:N", sort=None, title=None))
 
     def save(self, path: str | Path) -> Path:
-        """Stores values, labels and choices: `.parquet` and `.csv` as a tidy frame, `.json`, `.safetensors` as a tensor.
+        """Stores values, labels, choices and provenance: `.parquet` as a tidy frame, `.json`, `.safetensors` as a tensor.
 
-        Parameters: `path`; its ending tells the form. Nothing half-written is left behind.
+        Parameters: `path`; its ending tells the form; `.csv` is the tidy frame alone. Nothing half-written is left behind.
         """
+        about = self.choices | {"error": self.error, "bound": self.bound}
         forms = {
-            ".parquet": lambda half: parquet(self.frame(), self.choices | {"error": self.error, "bound": self.bound}, half),
+            ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
             ".json": lambda half: _json(self, half),
             ".safetensors": lambda half: _safetensors(self, half),
@@ -160,13 +168,20 @@ def _short(value: Tensor) -> str:
 
 def _json(result: Result, path: Path) -> None:
     record = {"choices": result.choices, "error": result.error, "bound": result.bound, "axes": result.axes}
+    record["provenance"] = plain(result.provenance)
     path.write_text(json.dumps(record | {"labels": list(result.labels), "values": result.tensor.tolist()}), encoding="utf-8")
 
 
 def _safetensors(result: Result, path: Path) -> None:
     from safetensors.torch import save_file
 
-    about = {"choices": json.dumps(result.choices), "labels": json.dumps(list(result.labels)), "axes": json.dumps(result.axes)}
+    about = {
+        "choices": result.choices,
+        "labels": list(result.labels),
+        "axes": result.axes,
+        "provenance": plain(result.provenance),
+    }
+    notes = {name: json.dumps(value) for name, value in about.items()}
     save_file(
-        {"values": result.tensor.detach().contiguous(), "whole": torch.as_tensor(result.whole).detach().contiguous()}, path, about
+        {"values": result.tensor.detach().contiguous(), "whole": torch.as_tensor(result.whole).detach().contiguous()}, path, notes
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, whole_file
+from mainstem.core import InputError, Provenance, whole_file
 
 
 def store(path: str | Path, forms: Mapping[str, Callable[[Path], Any]]) -> Path:
@@ -21,9 +21,17 @@ def store(path: str | Path, forms: Mapping[str, Callable[[Path], Any]]) -> Path:
     return place
 
 
-def parquet(frame: Any, about: dict[str, Any], path: Path) -> None:
-    """A polars frame as Parquet, with the choices it was made with. Parameters: `frame`; `about`; `path`."""
+def parquet(frame: Any, about: dict[str, Any], provenance: Provenance | None, path: Path) -> None:
+    """A polars frame as Parquet, with the choices it was made with and the model it is of.
+
+    Parameters: `frame`; `about`, the choices; `provenance`; `path`.
+    """
     import pyarrow.parquet
 
-    noted = frame.to_arrow().replace_schema_metadata({b"mainstem": json.dumps(about).encode()})
-    pyarrow.parquet.write_table(noted, path)
+    said = json.dumps(about | {"provenance": plain(provenance)})
+    pyarrow.parquet.write_table(frame.to_arrow().replace_schema_metadata({b"mainstem": said.encode()}), path)
+
+
+def plain(provenance: Provenance | None) -> dict[str, Any] | None:
+    """Provenance as it is stored. Parameters: `provenance`, None where there is none."""
+    return provenance.to_dict() if provenance else None

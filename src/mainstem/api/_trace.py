@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, MapError
+from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Words, component, direct, lens, words
@@ -18,6 +18,7 @@ from mainstem.stream import Pass, carry, factors, find_point, find_write, heads,
 from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, name_of, spots
+from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 P = ParamSpec("P")
@@ -48,6 +49,15 @@ class Trace:
     def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs, positions: int | str | None = None) -> None:
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
         self._full: Pass | None = None
+        self._weights = Weights(loaded)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the model came from, and the sha256 of the weights of this run; None for these where they were changed since.
+
+        A change is noticed where torch counts it: optimizers, `load_state_dict`, `copy_`, other tensors; not through `.data`.
+        """
+        return self._weights.provenance()
 
     @property
     def stream(self) -> Stream:
@@ -175,7 +185,7 @@ class Trace:
         end = None if to == "logits" else find_point(self.stream, to)
         if end is None and to != "logits":
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
-        return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens)
+        return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens, weights=self._weights)
 
     def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
         """The logit lens: the model's readout applied to every point.
@@ -193,7 +203,9 @@ class Trace:
         if found.against is not None:
             raise InputError("the lens follows one token; score a contrast with scores().")
         ids = found.ids if places is None else found.ids[:, None]
-        return LensResult(lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places)
+        return LensResult(
+            lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
+        )
 
     @_fitted
     def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
@@ -214,7 +226,8 @@ class Trace:
         found = aim(self._loaded, self._inputs, output, target, spot)
         parts = direct(run, found.entries(output), level, output.ndim == 3 and spot is None)
         places = None if found.places is None else tuple(map(int, found.places))
-        return Result(parts, self._loaded.name, f"logit of {found.text}", self.tokens, places, self._inputs.mask)
+        name, mask = self._loaded.name, self._inputs.mask
+        return Result(parts, name, f"logit of {found.text}", self.tokens, places, mask, self._weights)
 
     def words(
         self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
@@ -248,4 +261,5 @@ class Trace:
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
         from mainstem.view import save_page
 
-        return save_page(self.summary(target, prompt, position), path)
+        record = self.summary(target, prompt, position)
+        return save_page(record | {"provenance": self.provenance.to_dict()}, path)

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _trace, _verify
+from . import _find, _lens, _models, _trace, _verify
 from ._help import explained
 
 HELP = explained(
     "Finds the residual stream of any PyTorch model, proves it, and takes it apart exactly.",
-    "A model that needs no download comes with it. Every command has a --help with examples of its own.",
+    "Models that need no download come with it. Every command has a --help with examples of its own.",
     examples="""
     mainstem trace "The capital of France is"
     mainstem lens "The capital of France is"
     mainstem verify path/to/model
+    mainstem models
     """,
 )
 
@@ -28,6 +29,7 @@ app.command("find", help=_find.HELP)(_find.find)
 app.command("verify", help=_verify.HELP)(_verify.verify)
 app.command("trace", help=_trace.HELP)(_trace.trace)
 app.command("lens", help=_lens.HELP)(_lens.lens)
+app.command("models", help=_models.HELP)(_models.models)
 
 
 def _print_version(asked: bool) -> None:

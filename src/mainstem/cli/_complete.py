@@ -6,13 +6,18 @@ from pathlib import Path
 
 import typer
 
-_CONFIG = Path(__file__).parents[1] / "models" / "default" / "config.json"
+_HOME = Path(__file__).parents[1] / "models"  # read by itself: importing the room would import torch
+
+
+def embedded(incomplete: str) -> Iterator[str]:
+    """The embedded models. Parameters: `incomplete`, what was typed so far."""
+    names = sorted(path.parent.name for path in _HOME.glob("*/config.json"))
+    yield from (name for name in names if name.startswith(incomplete))
 
 
 def models(incomplete: str) -> Iterator[str]:
-    """The embedded model, and folders. Parameters: `incomplete`, what was typed so far."""
-    if "default".startswith(incomplete):
-        yield "default"
+    """The embedded models, and folders. Parameters: `incomplete`, what was typed so far."""
+    yield from embedded(incomplete)
     start = Path(incomplete or ".")
     folder = start if incomplete.endswith("/") or not incomplete else start.parent
     prefix = incomplete[: incomplete.rfind("/") + 1]
@@ -22,12 +27,14 @@ def models(incomplete: str) -> Iterator[str]:
 
 
 def components(context: typer.Context, incomplete: str) -> Iterator[str]:
-    """Writes of the embedded model; others would have to be loaded first.
+    """Writes of an embedded model of text; others would have to be loaded first.
 
     Parameters: `context`, to see the model; `incomplete`, what was typed so far.
     """
-    if context.params.get("model", "default") != "default":
+    model = context.params.get("model", "default")
+    if model not in embedded(""):
         return
-    layers = range(json.loads(_CONFIG.read_text(encoding="utf-8"))["n_layer"])
-    labels = ["entry.embed", "entry.pos", *(f"L{i}.{kind}" for i in layers for kind in ("attn", "mlp"))]
+    config = json.loads((_HOME / model / "config.json").read_text(encoding="utf-8"))
+    layers = range(config.get("n_layer", 0))
+    labels = ["entry.embed", "entry.pos", *(f"L{i}.{kind}" for i in layers for kind in ("attn", "mlp"))] if layers else []
     yield from (label for label in labels if label.startswith(incomplete))

@@ -44,7 +44,7 @@ def find(
         with whole_file(svg) as half:
             half.write_text(diagram(found), encoding="utf-8")
     if json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | {"provenance": held.provenance.to_dict()})
     else:
         show(shown(found, held.name))
     if svg:

@@ -60,6 +60,7 @@ def lens(
         records = [{"prompt": str(text), **found.to_dict(i)} for i, text in enumerate(data)]
     written = [found.save(path) for path in (parquet, csv) if path]
     if json:
+        records = [record | {"provenance": run.provenance.to_dict()} for record in records]
         print_json(records if len(records) > 1 else records[0])
     else:
         show(part for i, record in enumerate(records) for part in (*([""] if i else []), *shown(record, target)))

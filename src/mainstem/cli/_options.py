@@ -43,7 +43,7 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
-_MODEL = '"default", the model that comes with mainstem; a folder in Hugging Face format; or a hub id.'
+_MODEL = 'One that comes with mainstem, such as "default" (see mainstem models); a folder in Hugging Face format; or a hub id.'
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL, autocompletion=models, show_default=True)]
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL, autocompletion=models)]

@@ -78,6 +78,8 @@ def trace(
         records = [run.summary(goal, i, position, top) for i in range(len(data))]
         if json and level is not opt.Level.write:
             _add_parts(records, run, goal, level, position)
+        if json or html:
+            records = [record | {"provenance": run.provenance.to_dict()} for record in records]
     for path in filter(None, (parquet, csv)):
         _store(run, goal, level, position, path)
     if html:

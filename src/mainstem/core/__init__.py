@@ -6,6 +6,7 @@ from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
 from ._plain import finite, from_plain, to_plain
+from ._provenance import Provenance, versions
 from ._result import Group, Parts
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "NotClosedError",
     "Parts",
     "Path",
+    "Provenance",
     "Site",
     "bound",
     "error",
@@ -29,5 +31,6 @@ __all__ = [
     "parse_label",
     "show",
     "to_plain",
+    "versions",
     "whole_file",
 ]

@@ -1,8 +1,11 @@
-"""The embedded model, and loading of others: by id, folder or module."""
+"""The embedded models, and loading of others: by id, folder or module; which weights a model has."""
 
+from ._digest import digest, stamp
+from ._embedded import Embedded, embedded
 from ._facts import Fact, facts
 from ._inputs import Inputs, example, prepare
 from ._load import Loaded, load
+from ._provenance import provenance
 from ._streamless import STREAMLESS
 from ._text import Codec
 from ._zoo import KINDS, Architecture, Small, architectures, small
@@ -12,14 +15,19 @@ __all__ = [
     "STREAMLESS",
     "Architecture",
     "Codec",
+    "Embedded",
     "Fact",
     "Inputs",
     "Loaded",
     "Small",
     "architectures",
+    "digest",
+    "embedded",
     "example",
     "facts",
     "load",
     "prepare",
+    "provenance",
     "small",
+    "stamp",
 ]

@@ -12,19 +12,25 @@ from torch import nn
 
 from mainstem.core import LoadError
 
+from ._embedded import Embedded, embedded, make, offered
 from ._text import Codec
-
-DEFAULT = Path(__file__).parent / "default"
 
 
 @dataclass
 class Loaded:
-    """A module ready to be run: its tokenizer or image processor where it has one, and a name for people."""
+    """A module ready to be run: its tokenizer or image processor where it has one, a name for people, and where it came from.
+
+    `origin` is "embedded", "folder", "hub" or "module"; `source` the name, folder or id that it was asked for by; `revision`
+    the hub's commit.
+    """
 
     module: nn.Module
     name: str
     codec: Codec | None = None
     processor: Any = None
+    origin: str = "module"
+    source: str | None = None
+    revision: str | None = None
 
 
 def load(
@@ -40,9 +46,10 @@ def load(
 ) -> Loaded:
     """Loads a model for reading: eval mode, weights checked to be finite.
 
-    Parameters: `source`, "default", a folder, a hub id or a module; `tokenizer` and `processor`, objects to use instead of the
-    stored ones; `device`; `dtype`; `device_map`, as of accelerate; `revision`, of a hub id; `trust_remote_code`, run code that
-    comes with the model; `pickles`, accept checkpoints that only exist as pickles, which can run code when read.
+    Parameters: `source`, the name of an embedded model (before a folder of that name; `./name` is the folder), a folder, a hub
+    id or a module; `tokenizer` and `processor`, objects to use instead of the stored ones; `device`; `dtype`; `device_map`, as
+    of accelerate; `revision`, of a hub id; `trust_remote_code`, run code that comes with the model; `pickles`, accept
+    checkpoints that only exist as pickles, which can run code when read.
 
     Raises `LoadError` with the fix for a missing folder, broken or missing weights, a tokenizer of another model, NaN.
     """
@@ -50,8 +57,8 @@ def load(
         raise LoadError(f"cannot load {type(source).__name__}: give 'default', a folder, a hub id or a torch.nn.Module.")
     if isinstance(source, nn.Module):
         found = Loaded(source, type(source).__name__, _codec(tokenizer, source), processor)
-    elif str(source) == "default":
-        found = _default()
+    elif isinstance(source, str) and source in (known := embedded()):
+        found = _embedded(known[source], tokenizer, processor)
     else:
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         found = _pretrained(str(source), tokenizer, processor, options, dtype, device_map, pickles)
@@ -79,12 +86,10 @@ def _ready(found: Loaded, device: Any, dtype: Any) -> Loaded:
     return found
 
 
-def _default() -> Loaded:
-    from ._gpt2 import load_gpt2
-
-    module = load_gpt2(DEFAULT)
-    codec = Codec.from_file(DEFAULT / "tokenizer.json", module.config.n_positions, module.config.vocab_size)
-    return Loaded(module, "default", codec)
+def _embedded(one: Embedded, tokenizer: Any, processor: Any) -> Loaded:
+    module, codec, images = make(one)
+    codec = codec if tokenizer is None else _codec(tokenizer, module)
+    return Loaded(module, one.name, codec, images if processor is None else processor, "embedded", one.name)
 
 
 def _pretrained(
@@ -100,7 +105,17 @@ def _pretrained(
     module = _module(source, options, dtype, device_map, pickles)
     codec = _codec(tokenizer if tokenizer is not None else _stored(source, "AutoTokenizer", options), module)
     images = processor if processor is not None or codec is not None else _stored(source, "AutoImageProcessor", options)
-    return Loaded(module, folder.name or source, codec, images)
+    if folder.is_dir():
+        return Loaded(module, folder.name or source, codec, images, "folder", source)
+    return Loaded(module, folder.name, codec, images, "hub", source, _commit(source, options["revision"]))
+
+
+def _commit(source: str, revision: str | None) -> str | None:
+    """The commit that a hub id was just read at, by the cache's own books: transformers 5 does not tell any more."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source, "config.json", revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _check_folder(folder: Path, pickles: bool) -> None:
@@ -262,8 +277,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _offline_hint(source: str) -> str:
-    return (
-        ""
-        if Path(source).is_dir()
-        else "Is the name right, and the hub reachable? A local folder needs its path, such as ./model."
-    )
+    if Path(source).is_dir():
+        return ""
+    hint = "Is the name right, and the hub reachable? A local folder needs its path, such as ./model."
+    return hint if "/" in source else f"{hint} {offered(source)}"

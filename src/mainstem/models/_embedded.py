@@ -1,0 +1,193 @@
+"""The models that come with mainstem: their files, their cards, and how each is made. No network, and no transformers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from hashlib import file_digest
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mainstem.core import InputError, LoadError
+
+from ._text import Codec
+
+HOME = Path(__file__).parent
+Made = tuple[nn.Module, Codec | None, Any]  # with its tokenizer or its image processor
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A model that comes with mainstem, as its folder tells; `load(name)` gives the model itself.
+
+    Parameters: `name`, what `load` knows it by; `kind`, what it reads, "text" or "image".
+    """
+
+    name: str
+    kind: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return HOME / self.name
+
+    @property
+    def shape(self) -> str:
+        """Its sizes in words."""
+        return _KINDS[self.kind].shape(_json(self.folder / "config.json"))
+
+    @property
+    def size(self) -> int:
+        """Bytes that its files take."""
+        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a sentence; empty where nothing was measured yet."""
+        return str(self._facts.get("summary", ""))
+
+    @property
+    def figures(self) -> dict[str, float | int | str]:
+        """What was measured of it, by what it is; the first one says most. Empty where nothing was measured yet."""
+        return dict(self._facts.get("figures", {}))
+
+    @property
+    def licence(self) -> str:
+        """The licence of its weights, as card.json says or else what stands before the card."""
+        lines = (line.partition(":") for line in self._front.splitlines())
+        said = next((value.strip() for key, _, value in lines if key == "license"), "")
+        return str(self._facts.get("licence", said))
+
+    @property
+    def card(self) -> str:
+        """Its model card in Markdown: data, training, scores, limits."""
+        return _text(self.folder / "CARD.md").removeprefix(self._front).strip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the card, as plain JSON types."""
+        said = {name: getattr(self, name) for name in ("name", "kind", "shape", "licence", "summary", "figures")}
+        return {**said, "bytes": self.size}
+
+    @property
+    def _front(self) -> str:
+        """What stands before the card itself, between two lines of dashes."""
+        text = _text(self.folder / "CARD.md")
+        end = text.find("\n---\n", 3) if text.startswith("---\n") else -1
+        return text[: end + len("\n---\n")] if end >= 0 else ""
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        path = self.folder / "card.json"
+        return _json(path) if path.is_file() else {}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How models of a kind are read: the files that are needed, the module with what reads its inputs, the sizes in words."""
+
+    files: tuple[str, ...]
+    made: Callable[[Path], Made]
+    shape: Callable[[dict[str, Any]], str]
+
+
+def embedded(name: str | None = None) -> dict[str, Embedded]:
+    """The models that come with mainstem, by name.
+
+    Parameters: `name`, of a single one. Raises `InputError`, with the names that there are, where none is called so.
+    """
+    found = {one.name: one for one in _ALL if one.folder.is_dir()}
+    if name is None:
+        return found
+    if name not in found:
+        raise InputError(f"no model called {name!r} comes with mainstem. {offered(name)}")
+    return {name: found[name]}
+
+
+def offered(name: str) -> str:
+    """What to say to somebody who asked for a model that is not there. Parameters: `name`, what was asked for."""
+    names = list(embedded())
+    near = get_close_matches(name, names, 1)
+    question = f": did you mean {near[0]!r}?" if near else "."
+    return f"Embedded {'are' if len(names) > 1 else 'is'} {', '.join(map(repr, names))}{question}"
+
+
+def make(one: Embedded) -> Made:
+    """The module with its tokenizer or image processor, from files that are what was shipped.
+
+    Parameters: `one`. Raises `LoadError` for files that are missing, changed or unreadable.
+    """
+    kind = _KINDS[one.kind]
+    _check(one, kind.files)
+    try:
+        return kind.made(one.folder)
+    except LoadError:
+        raise
+    except Exception as error:  # a broken file fails in as many ways as there are libraries that read one
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LoadError(f"{one.folder} cannot be read ({reason}){_REINSTALL}") from error
+
+
+def sums(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """The sha256 of files, as "sha256" in card.json has them. Parameters: `folder`; `names`, of its files."""
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _check(one: Embedded, names: tuple[str, ...]) -> None:
+    wanted = one._facts.get("sha256", {})
+    for name in (*names, *wanted):
+        if not (one.folder / name).is_file():
+            raise LoadError(f"{one.folder / name} is missing{_REINSTALL}")
+    found = sums(one.folder, tuple(wanted))
+    for name in wanted:
+        if found[name] != wanted[name]:
+            raise LoadError(f"{one.folder / name} is not the file that was shipped{_REINSTALL}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path} cannot be read ({error}){_REINSTALL}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(_text(path)))
+    except (ValueError, TypeError) as error:
+        raise LoadError(f"{path} is not readable JSON ({error}){_REINSTALL}") from error
+
+
+def _decoder(folder: Path) -> Made:
+    from ._gpt2 import load_gpt2
+
+    module = load_gpt2(folder)
+    return module, Codec.from_file(folder / "tokenizer.json", module.config.n_positions, module.config.vocab_size), None
+
+
+def _classifier(folder: Path) -> Made:
+    pixels, resnet = import_module("mainstem.models._pixels"), import_module("mainstem.models._resnet")
+    return resnet.load_resnet(folder), None, pixels.Pixels.read(folder / "preprocessor_config.json")
+
+
+def _of_decoder(config: dict[str, Any]) -> str:
+    return f"{config['n_layer']} layers, {config['n_embd']} dims, {config['n_head']} heads"
+
+
+def _of_classifier(config: dict[str, Any]) -> str:
+    widths = "-".join(map(str, config["hidden_sizes"]))
+    return f"{sum(config['depths'])} blocks, {widths} channels"
+
+
+_REINSTALL = ": the installation is broken. Install mainstem again: pip install --force-reinstall mainstem"
+_KINDS = {
+    "text": _Kind(("config.json", "model.safetensors", "tokenizer.json"), _decoder, _of_decoder),
+    "image": _Kind(("config.json", "model.safetensors", "preprocessor_config.json"), _classifier, _of_classifier),
+}
+_ALL = (Embedded("default", "text"), Embedded("tiny", "text"), Embedded("default-image", "image"))
