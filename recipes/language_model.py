@@ -1,8 +1,8 @@
 """Trains an embedded language model from nothing: text, tokenizer, weights.
 
-    python recipes/default_model.py [default|tiny] [--out DIR] [--steps N] [--seed 0]
+    python recipes/language_model.py [default|tiny] [--out DIR] [--steps N] [--seed 0]
 
-An interrupted run goes on from its last checkpoint. What the finished model can do is measured by recipes/default_card.py.
+An interrupted run goes on from its last checkpoint. What the finished model can do is measured by recipes/language_card.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from random import Random
 import torch
 from default_facts import COUNTRIES, relations
 from default_text import facts, few_facts, prose
-from gpt2_training import END, Plan, Text, train, train_tokenizer
+from language_training import END, Plan, Text, train, train_tokenizer
 from packages import cache_folder
 from safetensors.torch import save_file
 from storyteller import stories
