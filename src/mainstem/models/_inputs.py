@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mainstem.core import InputError
 
 from ._load import Loaded
+from ._pixels import pillow
 
 
 @dataclass
@@ -137,13 +138,11 @@ def _decoder(module: nn.Module, ids: Tensor, more: dict[str, Any]) -> dict[str, 
 
 
 def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
-    from PIL import Image, UnidentifiedImageError
-
     opened = []
     for item in several:
         try:
-            opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
-        except (OSError, UnidentifiedImageError) as error:
+            opened.append(pillow().open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
+        except OSError as error:
             reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
             raise InputError(f"cannot read {str(item)!r} as an image ({reason}): give a PNG or JPEG file.") from error
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]

@@ -40,9 +40,10 @@ def load(
 ) -> Loaded:
     """Loads a model for reading: eval mode, weights checked to be finite.
 
-    Parameters: `source`, "default", a folder, a hub id or a module; `tokenizer` and `processor`, objects to use instead of the
-    stored ones; `device`; `dtype`; `device_map`, as of accelerate; `revision`, of a hub id; `trust_remote_code`, run code that
-    comes with the model; `pickles`, accept checkpoints that only exist as pickles, which can run code when read.
+    Parameters: `source`, "default", "default-image", a folder, a hub id or a module; `tokenizer` and `processor`, objects to
+    use instead of the stored ones; `device`; `dtype`; `device_map`, as of accelerate; `revision`, of a hub id;
+    `trust_remote_code`, run code that comes with the model; `pickles`, accept checkpoints that only exist as pickles, which can
+    run code when read.
 
     Raises `LoadError` with the fix for a missing folder, broken or missing weights, a tokenizer of another model, NaN.
     """
@@ -52,6 +53,8 @@ def load(
         found = Loaded(source, type(source).__name__, _codec(tokenizer, source), processor)
     elif str(source) == "default":
         found = _default()
+    elif str(source) == "default-image":
+        found = _default_image()
     else:
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         found = _pretrained(str(source), tokenizer, processor, options, dtype, device_map, pickles)
@@ -85,6 +88,14 @@ def _default() -> Loaded:
     module = load_gpt2(DEFAULT)
     codec = Codec.from_file(DEFAULT / "tokenizer.json", module.config.n_positions, module.config.vocab_size)
     return Loaded(module, "default", codec)
+
+
+def _default_image() -> Loaded:
+    from ._pixels import Pixels
+    from ._resnet import load_resnet
+
+    folder = DEFAULT.with_name("default-image")
+    return Loaded(load_resnet(folder), folder.name, processor=Pixels.read(folder / "preprocessor_config.json"))
 
 
 def _pretrained(
