@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from cifar10 import CLASSES, Augmented, Images, Normal, cifar10
+from image_card import write_card
 from packages import cache_folder
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -152,6 +153,13 @@ def save_model(model: ResNet, normal: Normal, out: Path) -> None:
         (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def machine() -> str:
+    """The processor and torch's version: both decide in which order sums are made."""
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        name = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown processor")
+    return f"{name}, torch {torch.__version__}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "src/mainstem/models/default-image")
@@ -166,6 +174,8 @@ def main() -> None:
     run = Run(model, make_optimizers(model), args.epochs, args.seed)
     train(run, Augmented(images, normal, args.seed), test)
     save_model(model, normal, args.out)
+    facts = {"epochs": run.epochs, "seed": run.seed, "batch": BATCH, "seconds": round(run.seconds), "curve": run.curve}
+    write_card(args.out, facts | {"machine": machine()}, {})
 
 
 if __name__ == "__main__":
