@@ -102,10 +102,7 @@ class ResNet(nn.Module):
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         wanted = (self.config.num_channels, self.config.image_size, self.config.image_size)
         if shape[1:] != wanted:
-            raise ValueError(
-                f"images are [batch, {', '.join(map(str, wanted))}] (channels, height, width), not {list(shape)}. "
-                "Trace the image file or the PIL image itself and it is resized."
-            )
+            raise ValueError(f"images are [batch, {', '.join(map(str, wanted))}] (channels, height, width), not {list(shape)}")
 
 
 def load_resnet(folder: str | Path) -> ResNet:
