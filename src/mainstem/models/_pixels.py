@@ -38,7 +38,7 @@ class Pixels:
         size = stored["size"]
         return cls(size["height"], size["width"], tuple(stored["image_mean"]), tuple(stored["image_std"]))
 
-    def __call__(self, images: Sequence[Any], return_tensors: str = "pt") -> dict[str, Tensor]:
+    def __call__(self, images: Sequence[Any] | np.ndarray, return_tensors: str = "pt") -> dict[str, Tensor]:
         """Pixel values [batch, channel, height, width] in float32.
 
         Parameters: `images`, PIL images of any size and mode, or arrays of bytes [height, width] or [height, width, channel];
