@@ -197,10 +197,10 @@ def load(
 ) -> Model:
     """Loads a model to look at its residual stream.
 
-    Parameters: `source`, "default" for the embedded model, a folder in Hugging Face format, a hub id, or any `nn.Module`;
-    `tokenizer` and `processor`, used instead of the stored ones; `device`; `dtype`, such as "bfloat16"; `device_map`, spread
-    over devices by accelerate; `revision`, of a hub id; `trust_remote_code`, run code that comes with the model; `pickles`,
-    accept pickled checkpoints, which can run code when read.
+    Parameters: `source`, "default" for the embedded model, "default-image" for the embedded image classifier, a folder in
+    Hugging Face format, a hub id, or any `nn.Module`; `tokenizer` and `processor`, used instead of the stored ones; `device`;
+    `dtype`, such as "bfloat16"; `device_map`, spread over devices by accelerate; `revision`, of a hub id;
+    `trust_remote_code`, run code that comes with the model; `pickles`, accept pickled checkpoints, which can run code when read.
 
     Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
     """
