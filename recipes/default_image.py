@@ -29,7 +29,7 @@ from mainstem.models._resnet import ResNet, ResNetConfig  # noqa: E402
 
 CONFIG = ResNetConfig(3, 32, hidden_sizes=(48, 96, 192), depths=(2, 2, 1), id2label=dict(enumerate(CLASSES)))
 BATCH, SMOOTHING = 250, 0.1
-FILTERS, OTHERS = 0.06, 3e-3  # the highest learning rates
+FILTERS, OTHERS = 0.04, 3e-3  # the highest learning rates
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
@@ -163,7 +163,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "src/mainstem/models/default-image")
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)  # the order of sums, and so the weights, would depend on it
