@@ -95,10 +95,9 @@ def leaning(confidence: float, accuracy: float) -> str:
 
 def spread(seeds: dict[str, float]) -> str:
     """The accuracies of all seeds that were run."""
-    if len(seeds) == 1:
-        return "only this one was run."
     each = ", ".join(f"{accuracy:.2%} with seed {seed}" for seed, accuracy in sorted(seeds.items(), key=lambda x: int(x[0])))
-    return f"{each}; a spread of {max(seeds.values()) - min(seeds.values()):.2%}."
+    apart = max(seeds.values()) - min(seeds.values())
+    return f"{each}; they are {100 * apart:.2f} points apart." if len(seeds) > 1 else f"{each}; no other was run."
 
 
 def margin(figures: dict[str, Any]) -> float:
@@ -128,7 +127,7 @@ def card(figures: dict[str, Any], config: dict[str, Any]) -> str:
         classes="\n".join(f"| {name} | {right:.1%} |" for name, right in figures["classes"].items()),
         leaning=leaning(figures["confidence"], figures["accuracy"]),
         spread=spread(figures["seeds"]),
-        margin=margin(figures),
+        margin=100 * margin(figures),
         traced=shown["images"],
         traced_accuracy=shown["accuracy"],
         points="\n".join(rows),

@@ -149,6 +149,7 @@ def test_real_images_are_classified_as_often_as_the_card_says(
     assert abs(found / 1000 - p) < 3 * (p * (1 - p) / 1000) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_stream_shows_what_the_card_says(model: ms.Model, held_out: tuple[Tensor, Tensor], figures: dict) -> None:
     """On 250 of the images that the card's figures are of: within three deviations of a sample of a quarter."""
     pixels, labels = held_out[0][:250], held_out[1][:250]
