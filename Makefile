@@ -10,7 +10,7 @@ BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types docs bench versions default-model clean
+.PHONY: help demo test quick lint types docs bench versions default-model default-image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 — /p' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ versions:  ## check the oldest, year-old and newest torch and transformers, an e
 default-model: $(DEV)  ## train the embedded model again, from scratch, with its fixed seed
 	@echo "default-model: recipes/default_model.py"
 	@$(BIN)/python recipes/default_model.py
+
+default-image: $(DEV)  ## train the embedded image model again, from scratch, with its fixed seed
+	@echo "default-image: recipes/default_image.py"
+	@$(BIN)/python recipes/default_image.py
 
 clean:  ## remove what the other targets made, the environment included
 	@echo "clean: removing $(VENV), site, demo.html, caches"

@@ -156,7 +156,7 @@ class Model:
 
     def _size_hint(self, ready: Inputs) -> str:
         size = getattr(getattr(self.module, "config", None), "image_size", None)
-        if len(ready.sizes) != 4 or size is None:
+        if len(ready.sizes) != 4 or size is None or ready.sizes[2:] in (size, (size, size)):
             return ""
         got = " x ".join(map(str, ready.sizes[2:]))
         return f" The image came to {got}, the model reads {size}: set that size in preprocessor_config.json, or resize."

@@ -25,7 +25,7 @@ HELP = explained(
     mainstem trace "The capital of France is" --zero L3.mlp --zero L2.attn.H1
     mainstem trace "The capital of France is" --html trace.html
     mainstem trace "The capital of France is" --level head --csv heads.csv
-    mainstem trace --image cat.jpg --model path/to/resnet
+    mainstem trace --image cat.jpg --model default-image
     """,
 )
 

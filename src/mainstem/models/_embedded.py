@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import file_digest
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,9 @@ from torch import nn
 
 from mainstem.core import InputError, LoadError
 
+from ._gpt2 import load_gpt2
+from ._pixels import Pixels
+from ._resnet import load_resnet
 from ._text import Codec
 
 HOME = Path(__file__).parent
@@ -165,15 +167,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _decoder(folder: Path) -> Made:
-    from ._gpt2 import load_gpt2
-
     module = load_gpt2(folder)
     return module, Codec.from_file(folder / "tokenizer.json", module.config.n_positions, module.config.vocab_size), None
 
 
 def _classifier(folder: Path) -> Made:
-    pixels, resnet = import_module("mainstem.models._pixels"), import_module("mainstem.models._resnet")
-    return resnet.load_resnet(folder), None, pixels.Pixels.read(folder / "preprocessor_config.json")
+    return load_resnet(folder), None, Pixels.read(folder / "preprocessor_config.json")
 
 
 def _of_decoder(config: dict[str, Any]) -> str:

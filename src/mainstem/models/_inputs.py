@@ -137,13 +137,13 @@ def _decoder(module: nn.Module, ids: Tensor, more: dict[str, Any]) -> dict[str, 
 
 
 def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     opened = []
     for item in several:
         try:
             opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
-        except (OSError, UnidentifiedImageError) as error:
+        except OSError as error:
             reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
             raise InputError(f"cannot read {str(item)!r} as an image ({reason}): give a PNG or JPEG file.") from error
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
