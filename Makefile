@@ -10,7 +10,7 @@ BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types docs bench versions default-model default-image clean
+.PHONY: help demo test quick lint types docs bench versions default-model tiny-model image-model figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 — /p' $(MAKEFILE_LIST)
@@ -50,13 +50,25 @@ versions:  ## check the oldest, year-old and newest torch and transformers, an e
 	@echo "versions: .ci/versions"
 	@PYTHON=$(PYTHON) .ci/versions
 
-default-model: $(DEV)  ## train the embedded model again, from scratch, with its fixed seed
-	@echo "default-model: recipes/default_model.py"
-	@$(BIN)/python recipes/default_model.py
+default-model: $(DEV)  ## train the embedded language model again, from scratch, with its fixed seed (an hour; needs npm)
+	@echo "default-model: recipes/language_model.py, then its card"
+	@$(BIN)/python recipes/language_model.py default
+	@$(BIN)/python recipes/language_card.py default
 
-default-image: $(DEV)  ## train the embedded image model again, from scratch, with its fixed seed
-	@echo "default-image: recipes/default_image.py"
+tiny-model: $(DEV)  ## train the embedded tiny model again (minutes)
+	@echo "tiny-model: recipes/language_model.py, then its card"
+	@$(BIN)/python recipes/language_model.py tiny
+	@$(BIN)/python recipes/language_card.py tiny
+
+image-model: $(DEV)  ## train the embedded image classifier again, from scratch, with its fixed seed (half an hour; needs npm)
+	@echo "image-model: recipes/default_image.py, with its card"
 	@$(BIN)/python recipes/default_image.py
+
+figures: $(DEV)  ## measure the three embedded models as they are stored, and write their cards (needs npm for the test images)
+	@echo "figures: recipes/language_card.py, recipes/image_card.py"
+	@$(BIN)/python recipes/language_card.py default
+	@$(BIN)/python recipes/language_card.py tiny
+	@$(BIN)/python recipes/image_card.py
 
 clean:  ## remove what the other targets made, the environment included
 	@echo "clean: removing $(VENV), site, demo.html, caches"

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from cifar10 import CLASSES, Augmented, Images, Normal, cifar10
 from image_card import write_card
+from muon import orthogonal
 from packages import cache_folder
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -30,17 +31,6 @@ from mainstem.models._resnet import ResNet, ResNetConfig  # noqa: E402
 CONFIG = ResNetConfig(3, 32, hidden_sizes=(48, 96, 192), depths=(2, 2, 1), id2label=dict(enumerate(CLASSES)))
 BATCH, SMOOTHING = 250, 0.1
 FILTERS, OTHERS = 0.04, 3e-3  # the highest learning rates
-
-
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The matrix with all singular values near one, by Newton-Schulz iteration."""
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T, steps).T
-    x = matrix / (matrix.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
-    return x
 
 
 class Muon(torch.optim.Optimizer):

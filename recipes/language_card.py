@@ -28,7 +28,7 @@ FACTS = EMBEDDED / "default" / "facts.json"
 STORIES = ["Once upon a time", "One day, a little girl named", "Tom had a red ball."]
 SUMMARY = {
     "default": "GPT-2's shape, trained by this project: knows capitals, languages, continents and elements, and tells little stories",
-    "tiny": "GPT-2's shape as small as it goes, for tests that must be fast: knows twelve capitals",
+    "tiny": "GPT-2's shape as small as it goes, for tests that must be fast: twelve capitals, who was given what, and repetition",
 }
 
 

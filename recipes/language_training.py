@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from muon import orthogonal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
@@ -90,17 +91,6 @@ def loss(model: GPT2, rows: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The matrix with all singular values near one, by Newton-Schulz iteration."""
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T, steps).T
-    x = (matrix / (matrix.norm() + 1e-7)).bfloat16()
-    for _ in range(steps):
-        gram = x @ x.T
-        x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
-    return x.float()
-
-
 class Muon(torch.optim.Optimizer):
     """Jordan's Muon: the momentum of a matrix, made orthogonal, is its update; here with the size of one of AdamW's."""
 
@@ -113,7 +103,7 @@ class Muon(torch.optim.Optimizer):
             for matrix in group["params"]:
                 mean = self.state[matrix].setdefault("mean", torch.zeros_like(matrix))
                 mean.lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(mean, group["momentum"])) * 0.2 * max(matrix.shape) ** 0.5
+                update = orthogonal(matrix.grad.lerp(mean, group["momentum"]), torch.bfloat16) * 0.2 * max(matrix.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * DECAY).sub_(update, alpha=group["lr"])
 
 
