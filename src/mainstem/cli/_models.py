@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = explained(
     "Lists the models that come with mainstem, or shows the card of one.",
     """They need no download and no network. Of each: what it reads, its sizes, its licence, the first digits of the sha256 of
-    its weights, and the first of its measured figures. With NAME: all figures, and the card, which tells data, training, scores
+    its weights, and the first of its measured figures. With NAME: its card, which tells data, training, all figures
     and limits. With --json the whole sha256 and the versions it was worked out with; what other commands store says which
     weights it is of in the same way.""",
     examples="""

@@ -1,6 +1,6 @@
 """Embedded models: a table of all, or the card of one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ._terminal import DIM, TITLE, table, terminal
@@ -23,7 +23,7 @@ def listed(records: list[dict[str, Any]]) -> Iterator["RenderableType"]:
 
 
 def shown(record: dict[str, Any], card: str) -> Iterator["RenderableType"]:
-    """One model: its sizes and figures, then its card. Parameters: `record`, as of `listed`; `card`, in Markdown."""
+    """One model: its sizes, then its card, which has the figures. Parameters: `record`, as of `listed`; `card`, in Markdown."""
     from rich.markdown import Markdown
     from rich.text import Text
 
@@ -32,10 +32,10 @@ def shown(record: dict[str, Any], card: str) -> Iterator["RenderableType"]:
     if record["summary"]:
         yield Text(record["summary"])
     yield ""
-    yield _pairs(_sizes(record))
-    if record["figures"]:
-        yield Text.assemble("\n", ("measured", TITLE))
-        yield _pairs(record["figures"].items())
+    sizes = table("", "", wrap=[0, 1], gap=2)
+    for name, value in _sizes(record):
+        sizes.add_row(Text(f"  {name}", DIM), Text(value))
+    yield sizes
     yield ""
     yield Markdown(card)
 
@@ -82,12 +82,3 @@ def _headline(record: dict[str, Any]) -> str:
 
 def _said(value: float | int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
-
-
-def _pairs(pairs: Iterable[tuple[str, Any]]) -> "Table":
-    from rich.text import Text
-
-    made = table("", "", wrap=[0, 1], gap=2)
-    for name, value in pairs:
-        made.add_row(Text(f"  {name}", DIM), Text(_said(value)))
-    return made
