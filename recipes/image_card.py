@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import mainstem as ms  # noqa: E402
+from mainstem.models._embedded import sums  # noqa: E402
 from mainstem.models._pixels import Pixels  # noqa: E402
 from mainstem.models._resnet import load_resnet  # noqa: E402
 
@@ -115,7 +116,11 @@ def card(figures: dict[str, Any], config: dict[str, Any]) -> str:
         for (point, right), write in zip(shown["lens"].items(), writes, strict=True)
     ]
     return TEMPLATE.read_text(encoding="utf-8").format(
-        **{k: v for k, v in figures.items() if k not in ("classes", "training", "stream", "seeds")},
+        **{
+            k: v
+            for k, v in figures.items()
+            if k not in ("classes", "training", "stream", "seeds", "figures", "sha256", "summary", "licence")
+        },
         **{k: training[k] for k in ("epochs", "batch", "seed", "machine")},
         minutes=training["seconds"] / 60,
         package=PACKAGE,
@@ -134,10 +139,17 @@ def card(figures: dict[str, Any], config: dict[str, Any]) -> str:
     )
 
 
+def about(folder: Path) -> dict[str, Any]:
+    """What every embedded model's card.json begins with."""
+    summary = "A small ResNet, trained by this project on CIFAR-10: ten classes of pictures of 32 x 32 pixels"
+    return {"summary": summary, "licence": "Apache-2.0", "sha256": sums(folder, ("model.safetensors", "config.json"))}
+
+
 def write_card(folder: Path, training: dict[str, Any], others: dict[str, float]) -> None:
     """Measures, and writes both files. Parameters: `folder`; `training`, what it was; `others`, accuracies of other seeds."""
     _, test = cifar10()
-    figures = scores(folder, test) | {"stream": stream(folder, test.first(TRACED)), "training": training}
+    figures = about(folder) | scores(folder, test) | {"stream": stream(folder, test.first(TRACED)), "training": training}
+    figures["figures"] = {"right of the test images": f"{figures['accuracy']:.2%}", "nats an image": round(figures["loss"], 3)}
     figures["seeds"] = others | {str(training["seed"]): figures["accuracy"]}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "card.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
