@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import Contrast, LensResult, Model, Result, Trace, contrast, load
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
     from mainstem.find import Proof, Stream, StreamMap, find
+    from mainstem.models import Fact, facts
     from mainstem.stream import Edit, zero
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ _ROOMS = {
     "api": ("Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
+    "models": ("Fact", "facts"),
     "stream": ("Edit", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
@@ -29,6 +31,7 @@ _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Contrast",
     "Edit",
+    "Fact",
     "InputError",
     "LensResult",
     "LoadError",
@@ -43,6 +46,7 @@ __all__ = [
     "StreamMap",
     "Trace",
     "contrast",
+    "facts",
     "find",
     "load",
     "zero",
