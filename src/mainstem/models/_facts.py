@@ -14,7 +14,8 @@ class Fact:
     """A prompt of the default model and the answer that follows it. Made by `facts`.
 
     Parameters: `relation`; `subject`, the country or element, which the prompt names; `prompt`; `answer`, with its leading space,
-    one token or several; `held_out`, whether this pair of subject and phrasing was kept out of the training text.
+    one token or several; `held_out`, whether this pair of subject and phrasing was kept out of the training text; `phrasing`, the
+    prompt with "{}" in the subject's place.
     """
 
     relation: str
@@ -22,6 +23,7 @@ class Fact:
     prompt: str
     answer: str
     held_out: bool
+    phrasing: str
 
 
 def facts(relation: str | None = None, held_out: bool | None = None) -> list[Fact]:
@@ -39,5 +41,6 @@ def facts(relation: str | None = None, held_out: bool | None = None) -> list[Fac
         if relation in (None, row["relation"]) and held_out in (None, row["held_out"]):
             for subject, answer in row["pairs"]:
                 prompt = row["prompt"].format(subject)
-                found.append(Fact(row["relation"], subject, prompt[0].upper() + prompt[1:], answer, row["held_out"]))
+                prompt = prompt[0].upper() + prompt[1:]
+                found.append(Fact(row["relation"], subject, prompt, answer, row["held_out"], row["prompt"]))
     return found

@@ -1,0 +1,94 @@
+"""Charts of a few numbers: lines over the points of the stream, and a map of cells such as layers by heads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, isfinite
+
+from ._svg import Picture, element, number, picture, plain, short, text
+
+WIDTH, MARGIN, TOP = 680.0, 16.0, 50.0
+HIGH, LEFT, FOOT = 230.0, 44.0, 34.0
+ROW, WIDEST, LABEL = 30.0, 92.0, 7.0
+COLOURS = ("mlp", "cross", "attn", "conv", "entry", "mixer", "skip")
+
+
+def lines(series: Mapping[str, Sequence[float]], steps: Sequence[str], title: str) -> Picture:
+    """A line for each series over the same steps, from zero up, with its name at its end.
+
+    Parameters: `series`, values by name, one for each step; `steps`, what stands below, such as points of the stream; `title`.
+    """
+    for name, values in series.items():
+        if len(values) != len(steps) or not all(map(isfinite, values)):
+            raise ValueError(f"{name}: {len(values)} values for {len(steps)} steps, all of them finite?")
+    top = max([1e-12, *(v for values in series.values() for v in values)])
+    top = 1.0 if 0.5 < top <= 1 else top
+    room = 8 + LABEL * max([0, *map(len, series)])
+    across = (WIDTH - MARGIN - LEFT - room) / max(1, len(steps) - 1)
+    drawn = [*_scale(top, WIDTH - room), *_steps(steps, across), *_curves(series, top, across)]
+    return picture("ms-lines", WIDTH, TOP + HIGH + FOOT, plain(title), [text(MARGIN, 28, plain(title), "head"), *drawn])
+
+
+def _scale(top: float, right: float) -> Iterator[str]:
+    for part in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = TOP + HIGH * (1 - part)
+        yield element("path", class_="rule", d=f"M{LEFT:.1f},{y:.1f} H{right:.1f}")
+        yield text(LEFT - 6, y + 4, number(part * top), "muted fine figure end")
+
+
+def _steps(steps: Sequence[str], across: float) -> Iterator[str]:
+    every = ceil(LABEL * (1 + max([1, *map(len, steps)])) / across) if across else 1
+    for i in range(0, len(steps), every):
+        yield text(LEFT + i * across, TOP + HIGH + 20, plain(steps[i]), "muted fine mid")
+
+
+def _curves(series: Mapping[str, Sequence[float]], top: float, across: float) -> Iterator[str]:
+    ends = _apart([TOP + HIGH * (1 - values[-1] / top) for values in series.values() if len(values)])
+    for i, ((name, values), end) in enumerate(zip(series.items(), ends, strict=False)):
+        places = [(LEFT + j * across, TOP + HIGH * (1 - v / top)) for j, v in enumerate(values)]
+        kind = f"k-{COLOURS[i % len(COLOURS)]}"
+        way = " ".join(f"{'L' if j else 'M'}{x:.1f},{y:.1f}" for j, (x, y) in enumerate(places))
+        parts = [element("path", class_="stem stroke", d=way)]
+        for step, ((x, y), value) in enumerate(zip(places, values, strict=True)):
+            said = element("title", f"{plain(name)}, {step}: {number(value, 3)}")
+            parts.append(element("circle", said, class_="fill", cx=x, cy=y, r=3.5))
+        parts.append(text(places[-1][0] + 10, end + 4, plain(name), "fine named"))
+        yield element("g", parts, class_=kind)
+
+
+def _apart(heights: list[float], gap: float = 15.0) -> list[float]:
+    """Heights moved so far that names at them do not overlap, from the lowest line up."""
+    found, floor = dict.fromkeys(range(len(heights)), 0.0), TOP + HIGH + gap
+    for i in sorted(range(len(heights)), key=lambda i: -heights[i]):
+        floor = found[i] = min(heights[i], floor - gap)
+    return list(found.values())
+
+
+def grid(values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], title: str, digits: int = 2) -> Picture:
+    """A cell for each number, blue above zero and red below, the stronger the larger.
+
+    Parameters: `values`, a list of numbers for each row; `rows` and `columns`, their names; `title`; `digits` behind the point.
+    """
+    if [len(row) for row in values] != [len(columns)] * len(rows):
+        raise ValueError(f"{len(values)} rows of {[len(row) for row in values]} values for {len(rows)} by {len(columns)} names")
+    left = MARGIN + 8 + LABEL * max([0, *map(len, rows)])
+    wide = min(WIDEST, (WIDTH - MARGIN - left) / max(1, len(columns)))
+    most = max([1e-12, *(abs(v) for row in values for v in row if isfinite(v))])
+    cells = [
+        _cell(left + j * wide, TOP + 22 + i * ROW, wide, value, most, f"{rows[i]} {columns[j]}", digits)
+        for i, row in enumerate(values)
+        for j, value in enumerate(row)
+    ]
+    fits = int(wide / LABEL)
+    heads = [
+        text(left + (j + 0.5) * wide, TOP + 14, short(plain(name), fits), "muted fine mid") for j, name in enumerate(columns)
+    ]
+    names = [text(left - 8, TOP + 22 + (i + 0.63) * ROW, plain(name), "muted fine end") for i, name in enumerate(rows)]
+    parts = [text(MARGIN, 28, plain(title), "head"), *heads, *names, *cells]
+    return picture("ms-grid", WIDTH, TOP + 22 + ROW * len(rows) + MARGIN, plain(title), parts)
+
+
+def _cell(x: float, y: float, wide: float, value: float, most: float, name: str, digits: int) -> str:
+    share = abs(value) / most if isfinite(value) else 0.0
+    box = {"x": x + 1, "y": y + 1, "width": wide - 2, "height": ROW - 2, "rx": 4}
+    fill = element("rect", class_="water" if value >= 0 else "ebb", fill_opacity=f"{0.85 * share:.3f}", **box)
+    words = text(x + wide / 2, y + 0.63 * ROW, number(value, digits), f"fine figure mid{' foam' if share > 0.6 else ''}")
+    return element("g", [element("title", f"{plain(name)}: {number(value, digits + 2)}"), fill, words])
