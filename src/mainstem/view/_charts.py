@@ -41,8 +41,8 @@ def _steps(steps: Sequence[str], across: float) -> Iterator[str]:
 
 
 def _curves(series: Mapping[str, Sequence[float]], top: float, across: float) -> Iterator[str]:
-    ends = _apart([TOP + HIGH * (1 - values[-1] / top) for values in series.values() if len(values)])
-    for i, ((name, values), end) in enumerate(zip(series.items(), ends, strict=False)):
+    ends = _apart({name: [TOP + HIGH * (1 - v / top) for v in values] for name, values in series.items()})
+    for i, (name, values) in enumerate(series.items()):
         places = [(LEFT + j * across, TOP + HIGH * (1 - v / top)) for j, v in enumerate(values)]
         kind = f"k-{COLOURS[i % len(COLOURS)]}"
         way = " ".join(f"{'L' if j else 'M'}{x:.1f},{y:.1f}" for j, (x, y) in enumerate(places))
@@ -50,16 +50,24 @@ def _curves(series: Mapping[str, Sequence[float]], top: float, across: float) ->
         for step, ((x, y), value) in enumerate(zip(places, values, strict=True)):
             said = element("title", f"{plain(name)}, {step}: {number(value, 3)}")
             parts.append(element("circle", said, class_="fill", cx=x, cy=y, r=3.5))
-        parts.append(text(places[-1][0] + 10, end + 4, plain(name), "fine named"))
+        parts.append(text(places[-1][0] + 10, ends[name] + 4, plain(name), "fine named"))
         yield element("g", parts, class_=kind)
 
 
-def _apart(heights: list[float], gap: float = 15.0) -> list[float]:
-    """Heights moved so far that names at them do not overlap, from the lowest line up."""
-    found, floor = dict.fromkeys(range(len(heights)), 0.0), TOP + HIGH + gap
-    for i in sorted(range(len(heights)), key=lambda i: -heights[i]):
-        floor = found[i] = min(heights[i], floor - gap)
-    return list(found.values())
+def _apart(ways: dict[str, list[float]], gap: float = 15.0) -> dict[str, float]:
+    """Where the names of lines stand: at their ends, moved down where they would overlap, and up again where that leaves the chart.
+
+    Parameters: `ways`, heights of each line, whose last ones may be equal: then the ones before tell; `gap`, between names.
+    """
+    order = sorted(ways, key=lambda name: ways[name][::-1])
+    found, above = [], -gap
+    for name in order:
+        above = max(ways[name][-1], above + gap)
+        found.append(above)
+    below = TOP + HIGH + gap
+    for i in reversed(range(len(found))):
+        below = found[i] = min(found[i], below - gap)
+    return dict(zip(order, found, strict=True))
 
 
 def grid(values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], title: str, digits: int = 2) -> Picture:
@@ -83,7 +91,8 @@ def grid(values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequen
     ]
     names = [text(left - 8, TOP + 22 + (i + 0.63) * ROW, plain(name), "muted fine end") for i, name in enumerate(rows)]
     parts = [text(MARGIN, 28, plain(title), "head"), *heads, *names, *cells]
-    return picture("ms-grid", WIDTH, TOP + 22 + ROW * len(rows) + MARGIN, plain(title), parts)
+    width = min(WIDTH, max(left + wide * len(columns), MARGIN + 8.6 * len(title)) + MARGIN)
+    return picture("ms-grid", width, TOP + 22 + ROW * len(rows) + MARGIN, plain(title), parts)
 
 
 def _cell(x: float, y: float, wide: float, value: float, most: float, name: str, digits: int) -> str:

@@ -36,11 +36,11 @@ def short(text: str, most: int, keep: str = "head") -> str:
 
 
 def number(value: Number, digits: int = 2, sign: bool = False) -> str:
-    """A number with a true minus sign.
+    """A number with a true minus sign, and none before zero.
 
     Parameters: `value`; `digits` behind the point; `sign`, whether a plus is written too.
     """
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
 def small(value: Number) -> str:
