@@ -107,7 +107,7 @@ def test_what_fails_stops_the_build_and_says_where(run: ModuleType, was: str, no
 def test_errors_of_what_a_page_calls_are_told_at_the_page(run: ModuleType):
     from mkdocs.exceptions import BuildError
 
-    with pytest.raises(BuildError, match=re.escape("page.md, block 1, line 2: json.loads('')\nJSONDecodeError")):
+    with pytest.raises(BuildError, match=re.escape("page.md, block 1, line 3: json.loads('')\nJSONDecodeError")):
         run.rendered("```python run\nimport json; json.loads('')\n```\n".replace("; ", "\n"), "page.md")
 
 

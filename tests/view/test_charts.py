@@ -1,9 +1,11 @@
 """Charts of a few numbers: every number is where it belongs, names do not overlap, nothing runs out of the picture."""
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
+from mainstem.core import InputError
 from mainstem.view import grid, lines
 
 MINUS = "\u2212"
@@ -40,7 +42,7 @@ def test_names_of_lines_that_end_together_are_apart_and_inside(end: float):
     svg = lines({f"line {i}": [i / 8, end] for i in range(8)}, STEPS[:2], "Shares")
     heights = sorted(named(svg).values())
     assert len(heights) == 8
-    assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 14.99
+    assert min(b - a for a, b in pairwise(heights)) >= 14.99
     ys = [y for line in circles(svg) for _, y in line]
     assert min(ys) - 5 <= heights[0] and heights[-1] <= max(max(ys), heights[0] + 8 * 15) + 5
 
@@ -70,11 +72,10 @@ def test_cells_stay_inside_the_picture():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="capital: 3 values for 2 steps"):
-        lines(SERIES, STEPS[:2], "Shares")
-    with pytest.raises(ValueError, match="finite"):
-        lines({"nan": [0.0, float("nan"), 1.0]}, STEPS, "Shares")
-    with pytest.raises(ValueError, match="for 1 by 2 names"):
+    for values in ([0.0, 1.0], [], [0.0, float("nan"), 1.0], [0.0, -0.1, 1.0]):
+        with pytest.raises(InputError, match=r"capital: lines\(\) takes a value for each of 3 steps, none below zero"):
+            lines({"capital": values}, STEPS, "Shares")
+    with pytest.raises(InputError, match=r"for each of 1 rows by 2 columns, not rows of \[1\]"):
         grid([[1.0]], ["one"], ["a", "b"], "Cells")
 
 

@@ -1,9 +1,11 @@
 """Charts of a few numbers: lines over the points of the stream, and a map of cells such as layers by heads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, isfinite
+from math import ceil, inf, isfinite
 
-from ._svg import Picture, element, number, picture, plain, short, text
+from mainstem.core import InputError
+
+from ._svg import Picture, element, number, picture, plain, short, text, tooltip
 
 WIDTH, MARGIN, TOP = 680.0, 16.0, 50.0
 HIGH, LEFT, FOOT = 230.0, 44.0, 34.0
@@ -15,15 +17,16 @@ def lines(series: Mapping[str, Sequence[float]], steps: Sequence[str], title: st
     """A line for each series over the same steps, from zero up, with its name at its end.
 
     Parameters: `series`, values by name, one for each step; `steps`, what stands below, such as points of the stream; `title`.
+    Raises `InputError` where there are more or fewer values than steps.
     """
     for name, values in series.items():
-        if len(values) != len(steps) or not all(map(isfinite, values)):
-            raise ValueError(f"{name}: {len(values)} values for {len(steps)} steps, all of them finite?")
+        if not values or len(values) != len(steps) or not all(0 <= v < inf for v in values):
+            raise InputError(f"{name}: lines() takes a value for each of {len(steps)} steps, none below zero, not {values}.")
     top = max([1e-12, *(v for values in series.values() for v in values)])
     top = 1.0 if 0.5 < top <= 1 else top
     room = 8 + LABEL * max([0, *map(len, series)])
     across = (WIDTH - MARGIN - LEFT - room) / max(1, len(steps) - 1)
-    drawn = [*_scale(top, WIDTH - room), *_steps(steps, across), *_curves(series, top, across)]
+    drawn = [*_scale(top, WIDTH - room), *_steps(steps, across), *_curves(series, steps, top, across)]
     return picture("ms-lines", WIDTH, TOP + HIGH + FOOT, plain(title), [text(MARGIN, 28, plain(title), "head"), *drawn])
 
 
@@ -40,7 +43,7 @@ def _steps(steps: Sequence[str], across: float) -> Iterator[str]:
         yield text(LEFT + i * across, TOP + HIGH + 20, plain(steps[i]), "muted fine mid")
 
 
-def _curves(series: Mapping[str, Sequence[float]], top: float, across: float) -> Iterator[str]:
+def _curves(series: Mapping[str, Sequence[float]], steps: Sequence[str], top: float, across: float) -> Iterator[str]:
     ends = _apart({name: [TOP + HIGH * (1 - v / top) for v in values] for name, values in series.items()})
     for i, (name, values) in enumerate(series.items()):
         places = [(LEFT + j * across, TOP + HIGH * (1 - v / top)) for j, v in enumerate(values)]
@@ -48,8 +51,8 @@ def _curves(series: Mapping[str, Sequence[float]], top: float, across: float) ->
         way = " ".join(f"{'L' if j else 'M'}{x:.1f},{y:.1f}" for j, (x, y) in enumerate(places))
         parts = [element("path", class_="stem stroke", d=way)]
         for step, ((x, y), value) in enumerate(zip(places, values, strict=True)):
-            said = element("title", f"{plain(name)}, {step}: {number(value, 3)}")
-            parts.append(element("circle", said, class_="fill", cx=x, cy=y, r=3.5))
+            said = f"{plain(name)}, {plain(steps[step])}: {number(value, 3)}"
+            parts.append(element("circle", tooltip(said), class_="fill", cx=x, cy=y, r=3.5))
         parts.append(text(places[-1][0] + 10, ends[name] + 4, plain(name), "fine named"))
         yield element("g", parts, class_=kind)
 
@@ -74,9 +77,11 @@ def grid(values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequen
     """A cell for each number, blue above zero and red below, the stronger the larger.
 
     Parameters: `values`, a list of numbers for each row; `rows` and `columns`, their names; `title`; `digits` behind the point.
+    Raises `InputError` where there are more or fewer values than names.
     """
     if [len(row) for row in values] != [len(columns)] * len(rows):
-        raise ValueError(f"{len(values)} rows of {[len(row) for row in values]} values for {len(rows)} by {len(columns)} names")
+        sizes = [len(row) for row in values]
+        raise InputError(f"grid() takes a value for each of {len(rows)} rows by {len(columns)} columns, not rows of {sizes}.")
     left = MARGIN + 8 + LABEL * max([0, *map(len, rows)])
     wide = min(WIDEST, (WIDTH - MARGIN - left) / max(1, len(columns)))
     most = max([1e-12, *(abs(v) for row in values for v in row if isfinite(v))])
@@ -100,4 +105,4 @@ def _cell(x: float, y: float, wide: float, value: float, most: float, name: str,
     box = {"x": x + 1, "y": y + 1, "width": wide - 2, "height": ROW - 2, "rx": 4}
     fill = element("rect", class_="water" if value >= 0 else "ebb", fill_opacity=f"{0.85 * share:.3f}", **box)
     words = text(x + wide / 2, y + 0.63 * ROW, number(value, digits), f"fine figure mid{' foam' if share > 0.6 else ''}")
-    return element("g", [element("title", f"{plain(name)}: {number(value, digits + 2)}"), fill, words])
+    return element("g", [tooltip(f"{plain(name)}: {number(value, digits + 2)}"), fill, words])
