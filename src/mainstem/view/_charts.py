@@ -104,5 +104,5 @@ def _cell(x: float, y: float, wide: float, value: float, most: float, name: str,
     share = abs(value) / most if isfinite(value) else 0.0
     box = {"x": x + 1, "y": y + 1, "width": wide - 2, "height": ROW - 2, "rx": 4}
     fill = element("rect", class_="water" if value >= 0 else "ebb", fill_opacity=f"{0.85 * share:.3f}", **box)
-    words = text(x + wide / 2, y + 0.63 * ROW, number(value, digits), f"fine figure mid{' foam' if share > 0.6 else ''}")
+    words = text(x + wide / 2, y + 0.63 * ROW, number(value, digits), f"fine figure mid{' foam' if share > 0.75 else ''}")
     return element("g", [tooltip(f"{plain(name)}: {number(value, digits + 2)}"), fill, words])
