@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import Contrast, LensResult, Model, Result, Trace, contrast, load
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
-    from mainstem.models import Embedded, embedded
+    from mainstem.models import Embedded, Fact, embedded, facts
     from mainstem.stream import Edit, zero
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ _ROOMS = {
     "api": ("Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load"),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
-    "models": ("Embedded", "embedded"),
+    "models": ("Embedded", "Fact", "embedded", "facts"),
     "stream": ("Edit", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
@@ -32,6 +32,7 @@ __all__ = [
     "Contrast",
     "Edit",
     "Embedded",
+    "Fact",
     "InputError",
     "LensResult",
     "LoadError",
@@ -48,6 +49,7 @@ __all__ = [
     "Trace",
     "contrast",
     "embedded",
+    "facts",
     "find",
     "load",
     "zero",

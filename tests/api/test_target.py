@@ -70,6 +70,41 @@ def test_one_target_a_prompt_and_one_a_place():
         )
 
 
+def test_one_text_a_prompt():
+    paris, tokyo = trace().index(" Paris"), trace().index(" Tokyo")
+    both = torch.tensor([paris, tokyo])
+    for given in ([" Paris", " Tokyo"], (" Paris", tokyo), [paris, tokyo]):
+        found = trace().scores(given, "head")
+        assert torch.equal(found.tensor, trace().scores(both, "head").tensor)
+        assert found.target == "logit of given tokens"
+    assert torch.equal(trace().lens([" Paris", " Tokyo"], positions=-1).values.rank, trace().lens(both, positions=-1).values.rank)
+    with pytest.raises(ms.InputError, match=r"target ids of shape \(1,\): give one id, or a target for each of \(2,\)"):
+        trace().scores([" Paris"])
+    with pytest.raises(ms.InputError, match=r"the target 'no token' is \d tokens"):
+        trace().scores([" Paris", "no token"])
+
+
+def test_one_contrast_a_prompt():
+    found = trace().scores(ms.contrast([" Paris", " Tokyo"], " London"), "head")
+    for prompt, token in enumerate([" Paris", " Tokyo"]):
+        alone = trace().scores(ms.contrast(token, " London"), "head")
+        torch.testing.assert_close(found.tensor[:, prompt], alone.tensor[:, prompt])
+    assert found.target == "logit of given tokens over ' London'"
+    with pytest.raises(ms.InputError, match="a contrast is of two different tokens; both are ' Tokyo'"):
+        trace().scores(ms.contrast([" Paris", " Tokyo"], [" London", " Tokyo"]))
+    with pytest.raises(ms.InputError, match="a summary is of one token or a contrast of two"):
+        trace().summary(ms.contrast([" Paris", " Tokyo"], " London"))
+
+
+def test_the_ids_of_a_text():
+    model = ms.load("default")
+    assert [trace().word(i) for i in model.ids(" Paris is")] == [" Paris", " is"]
+    with pytest.raises(ms.InputError, match="the target is empty"):
+        model.ids("")
+    with pytest.raises(ms.InputError, match="has no tokenizer"):
+        ms.load(torch.nn.Linear(2, 2)).ids(" Paris")
+
+
 @pytest.mark.parametrize("place", [0, 2, -1, -3])
 def test_places_from_either_end(place):
     found = trace().scores(7, positions=place)

@@ -173,6 +173,15 @@ class Model:
         finally:
             self._edits.reset(token)
 
+    def ids(self, text: str) -> list[int]:
+        """The tokens that a text is cut into, with nothing added before or behind it. `Trace.word` gives their pieces.
+
+        Parameters: `text`. Raises `InputError` where the model reads no text, or not this one.
+        """
+        if self.loaded.codec is None:
+            raise InputError(f"{self.name} has no tokenizer: pass tokenizer=... to load.")
+        return self.loaded.codec.pieces_of(text)
+
     def verify(self, *args: Any, **kwargs: Any) -> Verification:
         """Proves the map and closes every decomposition on one input, row by row.
 

@@ -77,13 +77,12 @@ def _predicted(trace: Traced, writes: Result, prompt: int) -> int:
 
 
 def _target(trace: Traced, goal: Target) -> dict[str, Any]:
-    if isinstance(goal, Contrast):
-        one, two = (trace.index(t) for t in (goal.token, goal.against))
-        return {"id": one, "text": trace.word(one), "against": {"id": two, "text": trace.word(two)}}
-    if not isinstance(goal, (str, int)):
-        raise InputError("a summary is of one token or a contrast of two; scores() takes ids per prompt.")
-    one = trace.index(goal)
-    return {"id": one, "text": trace.word(one), "against": None}
+    named = (goal.token, goal.against) if isinstance(goal, Contrast) else (goal,)
+    found = [trace.index(t) for t in named if isinstance(t, (str, int))]
+    if len(found) != len(named):
+        raise InputError("a summary is of one token or a contrast of two; scores() takes targets per prompt.")
+    one, against = ({"id": i, "text": trace.word(i)} for i in (found[0], found[-1]))
+    return {**one, "against": against if len(found) == 2 else None}
 
 
 def _prediction(trace: Traced, prompt: int, at: int | None, k: int = 5) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
-"""What is scored: a token, a difference of two, one token per position; and where."""
+"""What is scored: a token, a difference of two, one token per prompt or position; and where."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,22 +15,23 @@ from mainstem.stream import Entries
 class Contrast:
     """The difference of two tokens' logits: their log-odds. Made by `contrast`.
 
-    Parameters: `token` and `against`, texts or ids.
+    Parameters: `token` and `against`, texts or ids, or one of these for each prompt.
     """
 
-    token: str | int
-    against: str | int
+    token: "Token"
+    against: "Token"
 
 
-def contrast(token: str | int, against: str | int) -> Contrast:
+def contrast(token: "Token", against: "Token") -> Contrast:
     """A target that is the difference of two logits, log p(token) - log p(against).
 
-    Parameters: `token` and `against`, texts that are one token each, or ids.
+    Parameters: `token` and `against`, texts that are one token each, or ids; or a list of these, one for each prompt.
     """
     return Contrast(token, against)
 
 
-Target = str | int | Contrast | Tensor | None
+Token = str | int | Sequence[str | int] | Tensor
+Target = Token | Contrast | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +71,10 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, places: 
     rows = torch.arange(output.shape[0], device=output.device)
     at = output if places is None else output[rows, places if output.shape[1] > 1 else 0]
     if isinstance(target, Contrast):
-        one, two = (_one(loaded, t, output) for t in (target.token, target.against))
-        if one == two:
-            raise InputError(f"a contrast is of two different tokens; both are {name_of(loaded, one, output)!r}.")
-        shape = at.shape[:-1]
-        ids, against = (torch.full(shape, i, device=output.device) for i in (one, two))
-        return Aim(ids, against, places, f"{name_of(loaded, one, output)!r} over {name_of(loaded, two, output)!r}")
-    if isinstance(target, Tensor):
-        if target.shape not in ((), at.shape[:-1]):
-            raise InputError(
-                f"target ids of shape {tuple(target.shape)}: give one id, or a target for each of {tuple(at.shape[:-1])}."
-            )
-        ids = target.to(output.device).long().expand(at.shape[:-1])
-        if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
-            raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")
-        return Aim(ids, None, places, "given tokens")
+        (ids, one), (against, two) = (_tokens(loaded, t, output, at.shape[:-1]) for t in (target.token, target.against))
+        if bool((same := ids[ids == against]).numel()):
+            raise InputError(f"a contrast is of two different tokens; both are {name_of(loaded, int(same[0]), output)!r}.")
+        return Aim(ids, against, places, f"{one} over {two}")
     if target is None:
         if loaded.codec is not None and not has_words(loaded, output):
             raise InputError(
@@ -92,8 +83,22 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, places: 
         ids = at.argmax(-1)
         words = {name_of(loaded, int(i), output) for i in ids.flatten()[:8]}
         return Aim(ids, None, places, f"{words.pop()!r}" if len(words) == 1 else "the predicted tokens")
-    one = _one(loaded, target, output)
-    return Aim(torch.full(at.shape[:-1], one, device=output.device), None, places, repr(name_of(loaded, one, output)))
+    ids, text = _tokens(loaded, target, output, at.shape[:-1])
+    return Aim(ids, None, places, text)
+
+
+def _tokens(loaded: Loaded, given: Token, output: Tensor, shape: torch.Size) -> tuple[Tensor, str]:
+    """The ids of a token, or of one for each prompt or place, with words for them."""
+    if not isinstance(given, (list, tuple, Tensor)):
+        one = _one(loaded, given, output)
+        return torch.full(shape, one, device=output.device), repr(name_of(loaded, one, output))
+    ids = given if isinstance(given, Tensor) else torch.tensor([_one(loaded, t, output) for t in given])
+    if ids.shape not in ((), shape):
+        raise InputError(f"target ids of shape {tuple(ids.shape)}: give one id, or a target for each of {tuple(shape)}.")
+    ids = ids.to(output.device).long().expand(shape)
+    if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
+        raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")
+    return ids, "given tokens"
 
 
 def has_words(loaded: Loaded, output: Tensor) -> bool:
@@ -109,11 +114,11 @@ def name_of(loaded: Loaded, index: int, output: Tensor) -> str:
     return str(classes.get(index, index)) if len(classes) == output.shape[-1] else str(index)
 
 
-def _one(loaded: Loaded, target: str | int, output: Tensor) -> int:
+def _one(loaded: Loaded, target: Token, output: Tensor) -> int:
     if isinstance(target, str):
         target = _named(loaded, target, output)
     if not isinstance(target, int):
-        raise InputError(f"a target is a token's text or id, a contrast of two, or a tensor of ids, not {target!r}.")
+        raise InputError(f"a target is a token's text or id, a contrast of two, or a list or tensor of these, not {target!r}.")
     if not 0 <= target < output.shape[-1]:
         raise InputError(f"there is no target {target}: the output has {output.shape[-1]} entries, counted from 0.")
     return target

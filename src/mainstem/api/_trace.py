@@ -214,7 +214,7 @@ class Trace:
         score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v, frozen at this input.
         Source: Elhage et al., "A mathematical framework for transformer circuits" (2021), there without the constants.
 
-        Parameters: `target`, a token as text or id, a `contrast`, ids per prompt, or None for what the model predicts;
+        Parameters: `target`, a token as text or id, one for each prompt, a `contrast`, or None for what the model predicts;
         `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, "dla", direct logit attribution;
         `positions`, a place, "all" for a score at every place, None for those the trace was made with (by default the mask
         token, or else the last real one).

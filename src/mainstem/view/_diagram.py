@@ -6,12 +6,12 @@ from mainstem.find import Proof, StreamMap, bottleneck
 
 from ._fold import items
 from ._sheet import PILL, PILL_WIDTH, WIDE, Sheet, sheet
-from ._svg import element, picture, plain, short, small, text
+from ._svg import Picture, element, picture, plain, short, small, text
 
 MARGIN, GUTTER, TOP = 16.0, 34.0, 56.0
 
 
-def diagram(found: StreamMap) -> str:
+def diagram(found: StreamMap) -> Picture:
     """The map as a standalone SVG: every stream from its entry down, with blocks, writes, transports and readout.
 
     The spine is wider where the stream is; where two streams meet, what the writes read across is linked. Blocks of one

@@ -6,7 +6,7 @@ from itertools import accumulate, groupby, pairwise
 from math import isfinite
 from typing import Any
 
-from ._svg import KINDS, element, kind_class, number, picture, plain, short, text, tooltip, visible
+from ._svg import KINDS, Picture, element, kind_class, number, picture, plain, short, text, tooltip, visible
 
 WIDTH, MARGIN, TOP = 440, 14, 92
 BANK, VALUE, TOTAL = 30, 43, 46
@@ -49,7 +49,7 @@ class Plan:
         return SPRING + self.depth * abs(total)
 
 
-def river(record: dict[str, Any]) -> str:
+def river(record: dict[str, Any]) -> Picture:
     """The picture of one traced prompt: every write a tributary, its length what it adds to the target's logit.
 
     What adds stands on the right, what takes away on the left; the river is as wide as the sum so far, of another

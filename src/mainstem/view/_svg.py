@@ -36,11 +36,11 @@ def short(text: str, most: int, keep: str = "head") -> str:
 
 
 def number(value: Number, digits: int = 2, sign: bool = False) -> str:
-    """A number with a true minus sign.
+    """A number with a true minus sign, and none before zero.
 
     Parameters: `value`; `digits` behind the point; `sign`, whether a plus is written too.
     """
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
 def small(value: Number) -> str:
@@ -78,14 +78,21 @@ def tooltip(words: str) -> str:
     return element("title", escape(words)) if words else ""
 
 
-def picture(name: str, width: Number, height: Number, title: str, parts: Iterable[str]) -> str:
+class Picture(str):
+    """An SVG as text, which a notebook draws."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
+def picture(name: str, width: Number, height: Number, title: str, parts: Iterable[str]) -> Picture:
     """A whole SVG with its colours, light and dark, and its own background.
 
     Parameters: `name`, its class; `width`; `height`; `title`, for those who cannot see it; `parts`, markup.
     """
     paper = element("rect", class_="paper", width=width, height=height, rx=10)
     inside = [tooltip(title), element("style", asset("picture.css")), paper]
-    return element(
+    drawn = element(
         "svg",
         [*inside, *parts],
         xmlns="http://www.w3.org/2000/svg",
@@ -95,6 +102,7 @@ def picture(name: str, width: Number, height: Number, title: str, parts: Iterabl
         role="img",
         class_=f"ms-picture {name}",
     )
+    return Picture(drawn)
 
 
 def _value(value: object) -> str:
