@@ -25,6 +25,7 @@ from mainstem.models._embedded import sums
 from mainstem.models._gpt2 import GPT2, load_gpt2
 
 FACTS = EMBEDDED / "default" / "facts.json"
+TEMPERATURE = 0.5
 STORIES = ["Once upon a time", "One day, a little girl named", "Tom had a red ball."]
 SUMMARY = {
     "default": "GPT-2's shape, trained by this project: knows capitals, languages, continents and elements, and tells little stories",
@@ -56,10 +57,10 @@ class Reader:
         return bool(last[first] > last[second])
 
     def story(self, prompt: str, seed: int) -> str:
-        """A sampled continuation at temperature 0.7, up to the end token."""
+        """A sampled continuation at a low temperature, up to the end token."""
         generator, ids = torch.Generator().manual_seed(seed), self.tokenizer.encode(prompt).ids
         while len(ids) < self.model.config.n_positions:
-            token = int(torch.multinomial((self.logprobs(ids)[-1] / 0.7).softmax(-1), 1, generator=generator))
+            token = int(torch.multinomial((self.logprobs(ids)[-1] / TEMPERATURE).softmax(-1), 1, generator=generator))
             if token == self.tokenizer.token_to_id(END):
                 break
             ids.append(token)

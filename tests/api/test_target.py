@@ -148,7 +148,7 @@ def test_classes_by_name_and_by_number():
 
 def test_a_model_without_words_needs_a_number():
     made = ms.load("default").loaded
-    bare = transformers.GPT2Model(transformers.GPT2Config(vocab_size=2560, n_embd=32, n_layer=2, n_head=4)).eval()
+    bare = transformers.GPT2Model(transformers.GPT2Config(vocab_size=4096, n_embd=32, n_layer=2, n_head=4)).eval()
     found = ms.load(bare, tokenizer=made.codec.tokenizer).trace("The capital of France is")
     with pytest.raises(ms.InputError, match="this model has no vocabulary readout: its output has 32 features"):
         found.scores()
@@ -158,11 +158,11 @@ def test_a_model_without_words_needs_a_number():
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (2560, "there is no target 2560: the output has 2560 entries"),
+        (4096, "there is no target 4096: the output has 4096 entries"),
         (-1, "there is no target -1"),
         ("", "the target is empty"),
         (" Paris Tokyo", r"the target ' Paris Tokyo' is 2 tokens here \(' Paris', ' Tokyo'\)"),
-        (torch.tensor([5, 9999]), "target ids go from 0 to 2559"),
+        (torch.tensor([5, 9999]), "target ids go from 0 to 4095"),
     ],
 )
 def test_targets_that_do_not_exist(target, said):

@@ -47,7 +47,7 @@ def embedded() -> Path:
     return known()["default"].folder
 
 
-def gpt2(folder: Path, vocabulary: int = 2560) -> Path:
+def gpt2(folder: Path, vocabulary: int = 4096) -> Path:
     """A random GPT-2 with the embedded model's tokenizer. Parameters: `folder`; `vocabulary`, rows of the embedding."""
     torch.manual_seed(0)
     sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32, "bos_token_id": 0, "eos_token_id": 0}

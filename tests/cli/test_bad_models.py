@@ -49,7 +49,7 @@ def test_a_file_instead_of_a_folder(typed: Typed, small: Path) -> None:
 
 def test_a_tokenizer_of_another_model(typed: Typed, tmp_path: Path) -> None:
     folder = gpt2(tmp_path / "model", vocabulary=50)
-    refusal(typed("trace", PROMPT, "-m", folder), "ids up to 2559", "only 50 embeddings", "model's own tokenizer")
+    refusal(typed("trace", PROMPT, "-m", folder), "ids up to 4095", "only 50 embeddings", "model's own tokenizer")
 
 
 def test_code_of_its_own_is_not_run(typed: Typed, plain: Path) -> None:

@@ -117,7 +117,7 @@ def test_images_are_traced_too(typed: Typed, seeing: Path, picture: Path) -> Non
 def test_the_lens_has_a_row_a_point(typed: Typed) -> None:
     said = typed("lens", PROMPT)
     rows = [line for line in said.out.splitlines() if re.match(r"  (entry|L\d)", line)]
-    assert len(rows) == 9
+    assert len(rows) == 13
     assert rows[-1].split()[-2:] == ['"', 'Paris"']
 
 
@@ -127,8 +127,8 @@ def test_the_lens_as_numbers(typed: Typed, tmp_path: Path, norm: str) -> None:
     said = typed("lens", PROMPT, "--norm", norm, "--target", " Paris", "--json", "--parquet", path)
     found, frame = json.loads(said.out), polars.read_parquet(path)
     assert found["top"][-1][-1] == " Paris"
-    assert (len(found["points"]), len(found["tokens"])) == (9, 5)
-    assert len(frame) == 45
+    assert (len(found["points"]), len(found["tokens"])) == (13, 5)
+    assert len(frame) == 65
     assert frame["logprob"][-1] == pytest.approx(found["logprob"][-1][-1])
     assert found["kl"][-1][-1] == pytest.approx(0, abs=1e-5)
 
@@ -139,9 +139,9 @@ def test_find_prints_and_stores_the_map(typed: Typed, tmp_path: Path) -> None:
     assert "one residual stream" in said.out and "✗" not in said.out
     assert "GPT2 > Transformer > Block" in said.out
     labels = [write.label for write in load("default").map.main.writes]
-    assert [re.search(rf"{label}\s", said.out) is not None for label in labels] == [True] * 8
+    assert [re.search(rf"{label}\s", said.out) is not None for label in labels] == [True] * 12
     assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    assert StreamMap.from_dict(record(typed("find", "--json"))).main.width == 128
+    assert StreamMap.from_dict(record(typed("find", "--json"))).main.width == 192
 
 
 def test_verify_says_whether_all_holds(typed: Typed, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_the_version_and_the_help(typed: Typed) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("mainstem trace hi --model def", ["default"]),
+        ("mainstem trace hi --model def", ["default", "default-image"]),
         ("mainstem trace hi --zero L3", ["L3.attn", "L3.mlp"]),
         ("mainstem trace hi --model other --zero L3", []),
         ("mainstem trace hi --level ", ["write", "head", "edge", "dim", "neuron"]),

@@ -21,7 +21,7 @@ DEFAULT = Path(ms.__file__).parent / "models" / "default"
 def folder(tmp_path: Path) -> Path:
     """A small random model as a folder, with the embedded model's tokenizer."""
     torch.manual_seed(0)
-    transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT | {"vocab_size": 2560})).save_pretrained(tmp_path / "small")
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT | {"vocab_size": 4096})).save_pretrained(tmp_path / "small")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(DEFAULT / name, tmp_path / "small" / name)
     return tmp_path / "small"
@@ -117,7 +117,7 @@ def test_a_tokenizer_of_another_model(folder):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(DEFAULT / name, folder / name)
     small.save_pretrained(folder)
-    with pytest.raises(ms.LoadError, match="the tokenizer has ids up to 2559, the model only 50 embeddings"):
+    with pytest.raises(ms.LoadError, match="the tokenizer has ids up to 4095, the model only 50 embeddings"):
         ms.load(folder)
 
 
