@@ -166,6 +166,7 @@ def main() -> None:
     save_model(model, normal, args.out)
     facts = {"epochs": run.epochs, "seed": run.seed, "batch": BATCH, "seconds": round(run.seconds), "curve": run.curve}
     write_card(args.out, facts | {"machine": machine()}, {})
+    run.checkpoint.unlink()  # the next run starts from nothing
 
 
 if __name__ == "__main__":
