@@ -26,7 +26,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from mainstem.models._resnet import ResNet, ResNetConfig  # noqa: E402
+from mainstem.models._resnet import RESNET, ResNet, ResNetConfig  # noqa: E402
 
 CONFIG = ResNetConfig(3, 32, hidden_sizes=(48, 96, 192), depths=(2, 2, 1), id2label=dict(enumerate(CLASSES)))
 BATCH, SMOOTHING = 250, 0.1
@@ -136,7 +136,7 @@ def save_model(model: ResNet, normal: Normal, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file({k: v.contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"})
-    config = {"model_type": "mainstem-resnet", **asdict(model.config), "dtype": "float16"}
+    config = {"model_type": RESNET, **asdict(model.config), "dtype": "float16"}
     size = {"height": model.config.image_size, "width": model.config.image_size}
     processor = {"size": size, "image_mean": normal.mean, "image_std": normal.std}
     for name, content in {"config.json": config, "preprocessor_config.json": processor}.items():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -110,9 +111,25 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
     for file in FOLDER.iterdir():
         if file.name != name:
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(LoadError, match=f"lacks {name}.*install mainstem again"):
+    with pytest.raises(LoadError, match=f"lacks {name}: take another copy"):
         load_resnet(tmp_path)
         Pixels.read(tmp_path / "preprocessor_config.json")
+
+
+def test_its_folder_loads_as_any_other(tmp_path: Path, model: ms.Model) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "mine")
+    mine, image = ms.load(copy), torch.randn(2, 3, 32, 32)
+    assert (mine.name, mine.provenance.origin, mine.provenance.weights) == ("mine", "folder", model.provenance.weights)
+    assert torch.equal(mine.trace(image).logits, model.trace(image).logits)
+
+
+def test_a_folder_whose_files_do_not_belong_together_is_refused(tmp_path: Path) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "mine")
+    stored = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    for wrong in ({"hidden_sizes": [8, 16, 32]}, {"depths": [2, 2, 2]}, {"depths": None}):
+        (copy / "config.json").write_text(json.dumps(stored | wrong), encoding="utf-8")
+        with pytest.raises(LoadError, match="cannot load .*mine.*from the same model"):
+            ms.load(copy)
 
 
 # what the card says

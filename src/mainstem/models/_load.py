@@ -13,6 +13,8 @@ from torch import nn
 from mainstem.core import LoadError
 
 from ._embedded import Embedded, embedded, make, offered
+from ._pixels import Pixels
+from ._resnet import RESNET, load_resnet
 from ._text import Codec
 
 
@@ -98,6 +100,8 @@ def _pretrained(
     folder = Path(source)
     if folder.is_dir():
         _check_folder(folder, pickles)
+        if _model_type(folder) == RESNET:
+            return _own(folder, source, processor)
     elif folder.exists():
         raise LoadError(f"{source} is a file: name the folder that holds config.json and model.safetensors.")
     elif source.startswith((".", "/", "~")) or source.count("/") > 1:
@@ -108,6 +112,23 @@ def _pretrained(
     if folder.is_dir():
         return Loaded(module, folder.name or source, codec, images, "folder", source)
     return Loaded(module, folder.name, codec, images, "hub", source, _commit(source, options["revision"]))
+
+
+def _model_type(folder: Path) -> str | None:
+    stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return stored.get("model_type") if isinstance(stored, dict) else None
+
+
+def _own(folder: Path, source: str, processor: Any) -> Loaded:
+    """A folder in the form of the embedded image classifier, which transformers does not know."""
+    try:
+        module = load_resnet(folder)
+        pixels = processor if processor is not None else Pixels.read(folder / "preprocessor_config.json")
+    except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise LoadError(
+            f"cannot load {source!r}: {_reason(error)}. Take weights and configuration from the same model."
+        ) from error
+    return Loaded(module, folder.name or source, None, pixels, "folder", source)
 
 
 def _commit(source: str, revision: str | None) -> str | None:

@@ -32,7 +32,7 @@ class Pixels:
     def read(cls, path: Path) -> Pixels:
         """What a `preprocessor_config.json` says. Raises `LoadError` where it is missing. Parameters: `path`."""
         if not path.is_file():
-            raise LoadError(f"{path.parent} lacks {path.name}: the installation is incomplete, install mainstem again.")
+            raise LoadError(f"{path.parent} lacks {path.name}: take another copy of it.")
         stored = json.loads(path.read_text(encoding="utf-8"))
         size = stored["size"]
         return cls(size["height"], size["width"], tuple(stored["image_mean"]), tuple(stored["image_std"]))

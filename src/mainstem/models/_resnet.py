@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from mainstem.core import LoadError
 
+RESNET = "mainstem-resnet"  # the model_type of folders in this form
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -113,7 +115,7 @@ def load_resnet(folder: str | Path) -> ResNet:
     folder = Path(folder)
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
-            raise LoadError(f"{folder} lacks {name}: the installation is incomplete, install mainstem again.")
+            raise LoadError(f"{folder} lacks {name}: take another copy of it.")
     with torch.device("meta"):  # the stored values are its first ones: no time and no random number goes into others
         model = ResNet(ResNetConfig.read(folder / "config.json"))
     stored = load_file(folder / "model.safetensors")
