@@ -36,10 +36,10 @@ types: $(DEV)  ## check types
 	@echo "types: mypy over src"
 	@$(BIN)/mypy
 
-# No --quiet here: it silences the warnings that --strict counts.
+# No --quiet here: it silences the warnings that --strict counts. One thread: a page that runs small models waits on a second one.
 docs: $(DEV)  ## build the documentation into site/, strictly
 	@echo "docs: mkdocs, a warning is an error, result in site/"
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
 	@echo "bench: benchmarks/spine.py, then benchmarks/peers in the environments of the peers"
