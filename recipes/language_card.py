@@ -157,7 +157,7 @@ def write_card(name: str, folder: Path, others: dict[str, dict[str, str]]) -> No
     known = {
         "summary": SUMMARY[name],
         "licence": "Apache-2.0",
-        "sha256": sums(folder, ("model.safetensors", "tokenizer.json")),
+        "sha256": sums(folder),
         "figures": figures(name, folder),
         "other_seeds": others,
     }

@@ -1,7 +1,9 @@
 """What is scored and where: tokens by text and id, contrasts, one target per prompt or place, places from either end."""
 
+import json
 from functools import cache
 
+import polars
 import pytest
 import torch
 import transformers
@@ -52,8 +54,8 @@ def test_the_prediction_is_the_default():
     found = trace().scores()
     assert [trace().word(int(i)) for i in trace().logits[:, -1].argmax(-1)] == [" Paris", " Tokyo"]
     torch.testing.assert_close(found.whole, trace().logits[:, -1].amax(-1))
-    assert found.target == "logit of the predicted tokens"
-    assert trace().scores(positions=-1).target == "logit of the predicted tokens"
+    assert found.target == trace().scores(positions=-1).target == ("logit of ' Paris'", "logit of ' Tokyo'")
+    assert trace().scores(positions="all").target == "logit of a token at each position"
 
 
 def test_one_target_a_prompt_and_one_a_place():
@@ -76,7 +78,7 @@ def test_one_text_a_prompt():
     for given in ([" Paris", " Tokyo"], (" Paris", tokyo), [paris, tokyo]):
         found = trace().scores(given, "head")
         assert torch.equal(found.tensor, trace().scores(both, "head").tensor)
-        assert found.target == "logit of given tokens"
+        assert found.target == ("logit of ' Paris'", "logit of ' Tokyo'")
     assert torch.equal(trace().lens([" Paris", " Tokyo"], positions=-1).values.rank, trace().lens(both, positions=-1).values.rank)
     with pytest.raises(ms.InputError, match=r"target ids of shape \(1,\): give one id, or a target for each of \(2,\)"):
         trace().scores([" Paris"])
@@ -84,12 +86,33 @@ def test_one_text_a_prompt():
         trace().scores([" Paris", "no token"])
 
 
+def test_each_prompt_keeps_its_target(tmp_path):
+    found = trace().scores([" Paris", " Tokyo"])
+    said = ["logit of ' Paris'", "logit of ' Tokyo'"]
+    assert found.choices["target"] == json.loads(found.save(tmp_path / "x.json").read_text())["choices"]["target"] == said
+    frame = found.frame()
+    assert frame.group_by("prompt", maintain_order=True).agg(polars.col("target").unique()).rows() == [
+        (i, [said[i]]) for i in range(2)
+    ]
+    assert [found.prompt(i).target for i in range(2)] == said
+    assert found.prompt(1).frame()["target"].unique().to_list() == said[1:]
+    assert "logit of ' Paris' and 1 others" in repr(found)
+    assert found.sum("batch").frame()["target"].unique().to_list() == ["logit of ' Paris' and 1 others"]
+
+
+def test_several_prompts_are_not_ranked_and_the_way_out_is_told():
+    found = trace().scores([" Paris", " Tokyo"])
+    with pytest.raises(ms.InputError, match=r"here are batch 2: take one prompt with \.prompt\(i\)"):
+        found.top(2)
+    assert found.prompt(1).top(2) == trace().scores(" Tokyo").prompt(1).top(2)
+
+
 def test_one_contrast_a_prompt():
     found = trace().scores(ms.contrast([" Paris", " Tokyo"], " London"), "head")
     for prompt, token in enumerate([" Paris", " Tokyo"]):
         alone = trace().scores(ms.contrast(token, " London"), "head")
         torch.testing.assert_close(found.tensor[:, prompt], alone.tensor[:, prompt])
-    assert found.target == "logit of given tokens over ' London'"
+    assert found.target == ("logit of ' Paris' over ' London'", "logit of ' Tokyo' over ' London'")
     with pytest.raises(ms.InputError, match="a contrast is of two different tokens; both are ' Tokyo'"):
         trace().scores(ms.contrast([" Paris", " Tokyo"], [" London", " Tokyo"]))
     with pytest.raises(ms.InputError, match="a summary is of one token or a contrast of two"):

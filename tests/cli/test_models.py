@@ -21,7 +21,7 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The embedded model under three names, one of which has measured figures."""
     for name in ("default", "tiny", "default-image"):
         shutil.copytree(embedded()["default"].folder, tmp_path / name)
-        (tmp_path / name / "card.json").unlink(missing_ok=True)
+        (tmp_path / name / "card.json").write_text("{}")
     (tmp_path / "default" / "card.json").write_text(json.dumps(FACTS))
     monkeypatch.setattr(_embedded, "HOME", tmp_path)
     monkeypatch.setattr(_embedded, "_ALL", tuple(_embedded.Embedded(one.name, "text") for one in _embedded._ALL))
@@ -85,7 +85,12 @@ def test_a_name_that_is_not_there(typed: Typed, three: Path) -> None:
 
 def test_a_broken_installation(typed: Typed, three: Path) -> None:
     (three / "tiny" / "model.safetensors").unlink()
-    refusal(typed("models"), "tiny/model.safetensors is missing", "pip install --force-reinstall mainstem")
+    said = typed("models")
+    assert said.code == 2 and re.search(r"^error: .*tiny/model.safetensors is missing.*Install mainstem again", said.err)
+    assert re.findall(r"^(default|tiny|default-image) ", said.out, re.MULTILINE) == ["default", "default-image"]
+    refusal(typed("models", "tiny"), "tiny/model.safetensors is missing")
+    (three / "tiny" / "card.json").write_text("{")
+    assert "tiny/card.json is not readable JSON" in typed("models").err
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,11 @@ def test_a_missing_folder_of_the_page(tmp_path: Path) -> None:
     refusal(process("trace", PROMPT, "--html", tmp_path / "absent" / "x.html"), "there is no folder", "mkdir -p")
 
 
-def test_a_reader_that_leaves() -> None:
-    running = subprocess.Popen([*COMMAND, "trace", PROMPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_reader_that_leaves(more: tuple[str, ...]) -> None:
+    running = subprocess.Popen(
+        [*COMMAND, "trace", PROMPT, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
     assert running.stdout is not None and running.stderr is not None
     running.stdout.close()
     assert running.stderr.read() == b""

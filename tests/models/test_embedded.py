@@ -11,17 +11,17 @@ import pytest
 import torch
 
 import mainstem as ms
-from mainstem.models import _embedded, embedded, load
+from mainstem.models import _embedded, _facts, embedded, load
 
 NAMES = list(embedded())
-REINSTALL = "the installation is broken. Install mainstem again: pip install --force-reinstall mainstem"
+REINSTALL = "the installation is broken. Install mainstem again, or in a clone: git checkout src/mainstem/models"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for embedded models that holds a copy of the default one, without its figures."""
+    """A place for embedded models that holds a copy of the default one, without its figures and sums."""
     shutil.copytree(embedded()["default"].folder, tmp_path / "default")
-    (tmp_path / "default" / "card.json").unlink(missing_ok=True)
+    (tmp_path / "default" / "card.json").write_text("{}")
     monkeypatch.setattr(_embedded, "HOME", tmp_path)
     return tmp_path
 
@@ -91,8 +91,10 @@ def test_a_model_that_is_not_there():
 
 
 def test_a_name_mistyped_is_told_what_there_is():
-    with pytest.raises(ms.LoadError, match="cannot load 'defualt'.*the hub reachable.*Embedded .*did you mean 'default'?"):
+    with pytest.raises(ms.LoadError, match="cannot load 'defualt'.*no such folder.*Embedded .*did you mean 'default'?"):
         ms.load("defualt")
+    with pytest.raises(ms.LoadError, match="name is empty. Embedded are 'default'"):
+        ms.load("")
     with pytest.raises(ms.LoadError, match="hub reachable") as caught:
         ms.load("somebody/defualt")
     assert "Embedded" not in str(caught.value)
@@ -136,7 +138,8 @@ def test_a_card_needs_no_front_matter(home):
 
 def test_files_are_those_that_were_shipped(home):
     folder = home / "default"
-    sums = _embedded.sums(folder, ("model.safetensors", "tokenizer.json"))
+    sums = _embedded.sums(folder)
+    assert set(sums) == {path.name for path in folder.iterdir()} - {"card.json", "CARD.md"}
     assert sums["model.safetensors"] == sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     (folder / "card.json").write_text(json.dumps({"sha256": sums}))
     before = ms.load("default").provenance.weights
@@ -145,8 +148,29 @@ def test_files_are_those_that_were_shipped(home):
     (folder / "model.safetensors").write_bytes(weights)
     with pytest.raises(ms.LoadError, match=f"model.safetensors is not the file that was shipped: {REINSTALL}"):
         load("default")
-    (folder / "card.json").unlink()
+    (folder / "card.json").write_text("{}")
     assert ms.load("default").provenance.weights != before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_that_is_shipped_is_summed_up(name):
+    one = embedded()[name]
+    assert _embedded.plain(one.folder / "card.json", dict)["sha256"] == _embedded.sums(one.folder)
+
+
+def test_without_a_card_an_installation_is_broken(home):
+    (home / "default" / "card.json").unlink()
+    with pytest.raises(ms.LoadError, match=f"card.json is missing: {REINSTALL}"):
+        load("default")
+
+
+@pytest.mark.parametrize("text", [None, "[{", "{}"])
+def test_facts_of_a_broken_installation(home, text, monkeypatch):
+    file = home / "default" / "facts.json"
+    monkeypatch.setattr(_facts, "FILE", file)
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(ms.LoadError, match=f"facts.json .*{REINSTALL}"):
+        ms.facts()
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])

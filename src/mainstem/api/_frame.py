@@ -15,15 +15,25 @@ Tokens = tuple[tuple[str, ...], ...]
 
 
 def tidy(
-    parts: Parts, model: str, target: str, tokens: Tokens, positions: tuple[int, ...] | None, mask: torch.Tensor | None
+    parts: Parts,
+    model: str,
+    target: str | tuple[str, ...],
+    tokens: Tokens,
+    positions: tuple[int, ...] | None,
+    mask: torch.Tensor | None,
 ) -> Any:
     """One row a value at a real token, coordinates as columns.
 
-    Parameters: `parts`; `model` and `target`, written on every row; `tokens`, the prompts' pieces; `positions`, the scored
+    Parameters: `parts`; `model` and `target`, or the target of its prompt, written on every row; `tokens`, the prompts' pieces; `positions`, the scored
     place of every prompt, None where all are kept; `mask`, one at real tokens, None where all are.
     """
     frames = [_group(group, parts.rest, tokens, positions) for group in parts.groups]
-    about = [pl.lit(model).alias("model"), pl.lit(target).alias("target")]
+    said = (
+        pl.lit(target)
+        if isinstance(target, str)
+        else pl.col("prompt").replace_strict(dict(enumerate(target)), return_dtype=pl.String)
+    )
+    about = [pl.lit(model).alias("model"), said.alias("target")]
     return unpadded(pl.concat(frames).with_columns(about).select("model", "target", pl.exclude("model", "target")), mask)
 
 

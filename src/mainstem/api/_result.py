@@ -19,14 +19,14 @@ from ._weights import Weights
 class Result:
     """Values of components with named axes, the choices they were made with, and how nearly they sum to the whole.
 
-    Parameters: `parts`, the values; `model`, its name; `target`, what was scored, in words; `tokens`, the pieces of every
-    prompt; `positions`, the scored place in every prompt, None where all are kept; `mask`, one at real tokens, None where all
+    Parameters: `parts`, the values; `model`, its name; `target`, what was scored, in words, one text for each prompt where
+    they differ; `tokens`, the pieces of every prompt; `positions`, the scored place in every prompt, None where all are kept; `mask`, one at real tokens, None where all
     are: padding stays in the tensors and is left out of tables; `weights`, those of the run, None for values made otherwise.
     """
 
     parts: Parts
     model: str
-    target: str
+    target: str | tuple[str, ...]
     tokens: tuple[tuple[str, ...], ...] = ()
     positions: tuple[int, ...] | None = None
     mask: Tensor | None = None
@@ -65,23 +65,28 @@ class Result:
     @property
     def choices(self) -> dict[str, Any]:
         """The choices that the values were made with: score, level, norm rule, target."""
-        return {**self.parts.choices, "target": self.target, "model": self.model}
+        target = self.target if isinstance(self.target, str) else list(self.target)
+        return {**self.parts.choices, "target": target, "model": self.model}
 
     @property
     def provenance(self) -> Provenance | None:
         """Where the model came from, and the sha256 of its weights at the run. Worked out when asked for; saved with the values."""
         return self.weights.provenance() if self.weights else None
 
+    @property
+    def _said(self) -> str:
+        return self.target if isinstance(self.target, str) else f"{self.target[0]} and {len(self.target) - 1} others"
+
     def __len__(self) -> int:
         return len(self.parts)
 
     def __getitem__(self, label: str) -> Tensor:
-        """Values of one component, or of one write with its inner axes. Parameters: `label`."""
+        """Values of one component, or of one write with its inner axes. Parameters: `label`, such as "L3.mlp"."""
         return self.parts[label]
 
     def __repr__(self) -> str:
         shape = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.tensor.shape, strict=True))
-        head = f"Result({shape}; {self.target}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e})"
+        head = f"Result({shape}; {self._said}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e})"
         if self.tensor.numel() != len(self):
             return head
         return "\n".join([head, *(f"  {label:<24} {value:+.4f}" for label, value in self.top(8))])
@@ -89,8 +94,12 @@ class Result:
     def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
         """The k highest components of a single prompt's scores, as (label, value).
 
-        Parameters: `k`; `largest`, the highest if true, else the lowest.
+        Parameters: `k`; `largest`, the highest if true, else the lowest. Raises `InputError` for several prompts or positions.
         """
+        if self.whole.numel() > 1:
+            cells = ", ".join(f"{axis} {n}" for axis, n in zip(self.parts.rest, self.whole.shape, strict=True))
+            fix = "take one prompt with .prompt(i), one position with scores(..., positions=i)"
+            raise InputError(f"top() ranks one prompt at one position; here are {cells}: {fix}.")
         only = self.parts.select("batch", 0) if self.whole.shape[:1] == (1,) else self.parts
         return only.top(k, largest)
 
@@ -100,7 +109,8 @@ class Result:
         Parameters: `axis`, its name.
         """
         found = self.parts.sum(axis)
-        return replace(self, parts=found) if isinstance(found, Parts) else found
+        target = self._said if axis == "batch" else self.target
+        return replace(self, parts=found, target=target) if isinstance(found, Parts) else found
 
     def prompt(self, index: int) -> "Result":
         """The scores of one prompt of a batch. Parameters: `index`."""
@@ -110,7 +120,9 @@ class Result:
         groups = tuple(replace(g, values=g.values.narrow(len(g.axes), index, 1)) for g in self.parts.groups)
         parts = replace(self.parts, groups=groups, whole=self.parts.whole[index : index + 1])
         mask = None if self.mask is None else self.mask[index : index + 1]
-        return replace(self, parts=parts, tokens=self.tokens[index : index + 1], positions=places, mask=mask)
+        target = self.target if isinstance(self.target, str) else self.target[index]
+        tokens = self.tokens[index : index + 1]
+        return replace(self, parts=parts, target=target, tokens=tokens, positions=places, mask=mask)
 
     def frame(self, limit: int = 5_000_000) -> Any:
         """A tidy polars frame: model, target, prompt, position, token, component, write, kind, layer, head, key_pos, neuron, value.
@@ -144,7 +156,7 @@ class Result:
             raise InputError("chart() needs altair: pip install 'mainstem[view]'") from error
         rows = sorted(self.top(len(self)), key=lambda row: -abs(row[1]))[:k]
         data = altair.Data(values=[{"component": label, "value": value} for label, value in rows])
-        bars = altair.Chart(data, title=f"{self.model}: {self.target}").mark_bar()
+        bars = altair.Chart(data, title=f"{self.model}: {self._said}").mark_bar()
         return bars.encode(x=altair.X("value:Q", title="logit"), y=altair.Y("component:N", sort=None, title=None))
 
     def save(self, path: str | Path) -> Path:

@@ -36,12 +36,12 @@ Target = Token | Contrast | None
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """A target made concrete: ids per prompt (or per place), what they are held against, the places, and words for it."""
+    """A target made concrete: ids per prompt (or per place), what they are held against, the places; in words, one a prompt if they differ."""
 
     ids: Tensor
     against: Tensor | None
     places: Tensor | None
-    text: str
+    text: str | tuple[str, ...]
 
     def entries(self, output: Tensor) -> Entries:
         """The target as entries of the output: one for the token, one for what it is held against.
@@ -71,34 +71,41 @@ def aim(loaded: Loaded, inputs: Inputs, output: Tensor, target: Target, places: 
     rows = torch.arange(output.shape[0], device=output.device)
     at = output if places is None else output[rows, places if output.shape[1] > 1 else 0]
     if isinstance(target, Contrast):
-        (ids, one), (against, two) = (_tokens(loaded, t, output, at.shape[:-1]) for t in (target.token, target.against))
+        ids, against = (_tokens(loaded, t, output, at.shape[:-1]) for t in (target.token, target.against))
         if bool((same := ids[ids == against]).numel()):
             raise InputError(f"a contrast is of two different tokens; both are {name_of(loaded, int(same[0]), output)!r}.")
-        return Aim(ids, against, places, f"{one} over {two}")
+        return Aim(ids, against, places, _said(loaded, output, ids, against))
     if target is None:
         if loaded.codec is not None and not has_words(loaded, output):
             raise InputError(
                 f"this model has no vocabulary readout: its output has {output.shape[-1]} features. Name one: target=0 (--target 0)."
             )
         ids = at.argmax(-1)
-        words = {name_of(loaded, int(i), output) for i in ids.flatten()[:8]}
-        return Aim(ids, None, places, f"{words.pop()!r}" if len(words) == 1 else "the predicted tokens")
-    ids, text = _tokens(loaded, target, output, at.shape[:-1])
-    return Aim(ids, None, places, text)
+    else:
+        ids = _tokens(loaded, target, output, at.shape[:-1])
+    return Aim(ids, None, places, _said(loaded, output, ids))
 
 
-def _tokens(loaded: Loaded, given: Token, output: Tensor, shape: torch.Size) -> tuple[Tensor, str]:
-    """The ids of a token, or of one for each prompt or place, with words for them."""
+def _said(loaded: Loaded, output: Tensor, *ids: Tensor) -> str | tuple[str, ...]:
+    """The target in words: one text if it is the same everywhere, one for each prompt if there is one position of each."""
+    rows = torch.stack(ids, -1).flatten(0, -2)
+    if ids[0].ndim > 1 and bool((rows != rows[:1]).any()):
+        return "a token at each position"
+    texts = [" over ".join(repr(name_of(loaded, i, output)) for i in row) for row in rows.tolist()]
+    return texts[0] if len(set(texts)) == 1 else tuple(texts)
+
+
+def _tokens(loaded: Loaded, given: Token, output: Tensor, shape: torch.Size) -> Tensor:
+    """The ids of a token, or of one for each prompt or place."""
     if not isinstance(given, (list, tuple, Tensor)):
-        one = _one(loaded, given, output)
-        return torch.full(shape, one, device=output.device), repr(name_of(loaded, one, output))
+        return torch.full(shape, _one(loaded, given, output), device=output.device)
     ids = given if isinstance(given, Tensor) else torch.tensor([_one(loaded, t, output) for t in given])
     if ids.shape not in ((), shape):
         raise InputError(f"target ids of shape {tuple(ids.shape)}: give one id, or a target for each of {tuple(shape)}.")
     ids = ids.to(output.device).long().expand(shape)
     if bool(((ids < 0) | (ids >= output.shape[-1])).any()):
         raise InputError(f"target ids go from 0 to {output.shape[-1] - 1}.")
-    return ids, "given tokens"
+    return ids
 
 
 def has_words(loaded: Loaded, output: Tensor) -> bool:
@@ -117,7 +124,7 @@ def name_of(loaded: Loaded, index: int, output: Tensor) -> str:
 def _one(loaded: Loaded, target: Token, output: Tensor) -> int:
     if isinstance(target, str):
         target = _named(loaded, target, output)
-    if not isinstance(target, int):
+    if not isinstance(target, int) or isinstance(target, bool):
         raise InputError(f"a target is a token's text or id, a contrast of two, or a list or tensor of these, not {target!r}.")
     if not 0 <= target < output.shape[-1]:
         raise InputError(f"there is no target {target}: the output has {output.shape[-1]} entries, counted from 0.")

@@ -226,8 +226,8 @@ class Trace:
         found = aim(self._loaded, self._inputs, output, target, spot)
         parts = direct(run, found.entries(output), level, output.ndim == 3 and spot is None)
         places = None if found.places is None else tuple(map(int, found.places))
-        name, mask = self._loaded.name, self._inputs.mask
-        return Result(parts, name, f"logit of {found.text}", self.tokens, places, mask, self._weights)
+        said = f"logit of {found.text}" if isinstance(found.text, str) else tuple(f"logit of {text}" for text in found.text)
+        return Result(parts, self._loaded.name, said, self.tokens, places, self._inputs.mask, self._weights)
 
     def words(
         self, label: str, top: int = 10, prompt: int = 0, position: int | None = None

@@ -41,15 +41,27 @@ def models(name: Name = None, json: opt.Json = False) -> None:
         from mainstem.models import embedded
 
         found = list(embedded(name).values())
-        records = [_record(one) for one in found]
+        records, broken = _records(found)
+    if broken and not records:
+        raise broken[0]
     if json:
         print_json(records if name is None else records[0])
     else:
         show(listed(records) if name is None else shown(records[0], found[0].card))
+    if broken:
+        raise broken[0]
 
 
-def _record(one: "Embedded") -> dict[str, Any]:
-    """What a model's folder tells, and what its weights are."""
+def _records(found: "list[Embedded]") -> tuple[list[dict[str, Any]], list[Exception]]:
+    """What each model's folder tells, and what its weights are; and what is wrong with those that are broken."""
     from mainstem.api import load
+    from mainstem.core import LoadError
 
-    return one.to_dict() | {"provenance": load(one.name).provenance.to_dict()}
+    records: list[dict[str, Any]] = []
+    broken: list[Exception] = []
+    for one in found:
+        try:
+            records.append(one.to_dict() | {"provenance": load(one.name).provenance.to_dict()})
+        except LoadError as error:
+            broken.append(error)
+    return records, broken

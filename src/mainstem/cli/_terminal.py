@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -40,7 +38,10 @@ def print_json(record: Any) -> None:
     from mainstem.core import finite
 
     text = json.dumps(finite(record), ensure_ascii=False, allow_nan=False, indent=2 if sys.stdout.isatty() else None)
-    typer.echo(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError as error:
+        raise BrokenPipeError from error  # without its number, of which typer makes an exit code of its own
 
 
 def told(what: object) -> None:

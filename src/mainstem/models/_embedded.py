@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,6 +18,7 @@ from ._resnet import load_resnet
 from ._text import Codec
 
 HOME = Path(__file__).parent
+T = TypeVar("T")
 Made = tuple[nn.Module, Codec | None, Any]  # with its tokenizer or its image processor
 
 
@@ -39,7 +40,7 @@ class Embedded:
     @property
     def shape(self) -> str:
         """Its sizes in words."""
-        return _KINDS[self.kind].shape(_json(self.folder / "config.json"))
+        return _KINDS[self.kind].shape(plain(self.folder / "config.json", dict))
 
     @property
     def size(self) -> int:
@@ -48,12 +49,12 @@ class Embedded:
 
     @property
     def summary(self) -> str:
-        """What it is, in a sentence; empty where nothing was measured yet."""
+        """What it is, in a sentence."""
         return str(self._facts.get("summary", ""))
 
     @property
     def figures(self) -> dict[str, float | int | str]:
-        """What was measured of it, by what it is; the first one says most. Empty where nothing was measured yet."""
+        """What was measured of it, by what it is; the first one says most."""
         return dict(self._facts.get("figures", {}))
 
     @property
@@ -82,8 +83,7 @@ class Embedded:
 
     @property
     def _facts(self) -> dict[str, Any]:
-        path = self.folder / "card.json"
-        return _json(path) if path.is_file() else {}
+        return plain(self.folder / "card.json", dict)
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,14 @@ def embedded(name: str | None = None) -> dict[str, Embedded]:
 def offered(name: str) -> str:
     """What to say to somebody who asked for a model that is not there. Parameters: `name`, what was asked for."""
     names = list(embedded())
-    near = get_close_matches(name, names, 1)
-    question = f": did you mean {near[0]!r}?" if near else "."
+    near = nearest(name)
+    question = f": did you mean {near!r}?" if near else "."
     return f"Embedded {'are' if len(names) > 1 else 'is'} {', '.join(map(repr, names))}{question}"
+
+
+def nearest(name: str, alike: float = 0.6) -> str | None:
+    """The embedded model whose name is most like it. Parameters: `name`; `alike`, from 0 to 1, how much so at least."""
+    return next(iter(get_close_matches(name, list(embedded()), 1, alike)), None)
 
 
 def make(one: Embedded) -> Made:
@@ -132,13 +137,14 @@ def make(one: Embedded) -> Made:
         raise LoadError(f"{one.folder} cannot be read ({reason}){_REINSTALL}") from error
 
 
-def sums(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """The sha256 of files, as "sha256" in card.json has them. Parameters: `folder`; `names`, of its files."""
-    found = {}
-    for name in names:
-        with (folder / name).open("rb") as file:
-            found[name] = file_digest(file, "sha256").hexdigest()
-    return found
+def sums(folder: Path) -> dict[str, str]:
+    """The sha256 of a model's files, the card aside, as "sha256" in card.json has them. Parameters: `folder`."""
+    return {path.name: _sum(path) for path in sorted(folder.iterdir()) if path.name not in ("card.json", "CARD.md")}
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _check(one: Embedded, names: tuple[str, ...]) -> None:
@@ -146,24 +152,29 @@ def _check(one: Embedded, names: tuple[str, ...]) -> None:
     for name in (*names, *wanted):
         if not (one.folder / name).is_file():
             raise LoadError(f"{one.folder / name} is missing{_REINSTALL}")
-    found = sums(one.folder, tuple(wanted))
     for name in wanted:
-        if found[name] != wanted[name]:
+        if _sum(one.folder / name) != wanted[name]:
             raise LoadError(f"{one.folder / name} is not the file that was shipped{_REINSTALL}")
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise LoadError(f"{path} is missing{_REINSTALL}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise LoadError(f"{path} cannot be read ({error}){_REINSTALL}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def plain(path: Path, kind: type[T]) -> T:
+    """What a JSON file of the package holds. Parameters: `path`; `kind`, dict or list. Raises `LoadError` where it is broken."""
     try:
-        return dict(json.loads(_text(path)))
-    except (ValueError, TypeError) as error:
+        found = json.loads(_text(path))
+    except ValueError as error:
         raise LoadError(f"{path} is not readable JSON ({error}){_REINSTALL}") from error
+    if not isinstance(found, kind):
+        raise LoadError(f"{path} does not hold a {kind.__name__}{_REINSTALL}")
+    return found
 
 
 def _decoder(folder: Path) -> Made:
@@ -184,7 +195,7 @@ def _of_classifier(config: dict[str, Any]) -> str:
     return f"{sum(config['depths'])} blocks, {widths} channels"
 
 
-_REINSTALL = ": the installation is broken. Install mainstem again: pip install --force-reinstall mainstem"
+_REINSTALL = ": the installation is broken. Install mainstem again, or in a clone: git checkout src/mainstem/models"
 _KINDS = {
     "text": _Kind(("config.json", "model.safetensors", "tokenizer.json"), _decoder, _of_decoder),
     "image": _Kind(("config.json", "model.safetensors", "preprocessor_config.json"), _classifier, _of_classifier),

@@ -1,10 +1,11 @@
 """What the embedded default model was taught, as prompts with their answers."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from mainstem.core import InputError
+
+from ._embedded import plain
 
 FILE = Path(__file__).parent / "default" / "facts.json"
 
@@ -30,9 +31,9 @@ def facts(relation: str | None = None, held_out: bool | None = None) -> list[Fac
     """The facts of the default model: capitals, languages and continents of countries, symbols of elements.
 
     Parameters: `relation`, "capital", "language", "continent" or "symbol", or None for all; `held_out`, only those that were kept out
-    of training in this phrasing, or only the others. Raises `InputError` for a relation that there is not.
+    of training in this phrasing, or only the others. Raises `InputError` for a relation that there is not, `LoadError` where the installation is broken.
     """
-    rows = json.loads(FILE.read_text(encoding="utf-8"))
+    rows = plain(FILE, list)
     known = dict.fromkeys(row["relation"] for row in rows)
     if relation is not None and relation not in known:
         raise InputError(f"no relation {relation!r}; there are {', '.join(known)}.")

@@ -12,7 +12,7 @@ from torch import nn
 
 from mainstem.core import LoadError
 
-from ._embedded import Embedded, embedded, make, offered
+from ._embedded import Embedded, embedded, make, nearest, offered
 from ._pixels import Pixels
 from ._resnet import RESNET, load_resnet
 from ._text import Codec
@@ -98,6 +98,8 @@ def _pretrained(
     source: str, tokenizer: Any, processor: Any, options: dict[str, Any], dtype: Any, device_map: Any, pickles: bool
 ) -> Loaded:
     folder = Path(source)
+    if not source.strip():
+        raise LoadError(f"the model's name is empty. {offered(source)}")
     if folder.is_dir():
         _check_folder(folder, pickles)
         if _model_type(folder) == RESNET:
@@ -106,6 +108,10 @@ def _pretrained(
         raise LoadError(f"{source} is a file: name the folder that holds config.json and model.safetensors.")
     elif source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise LoadError(f"there is no folder {source}: check the path.")
+    elif "/" not in source and nearest(source, alike=0.8):
+        raise LoadError(
+            f"cannot load {source!r}: there is no such folder, and no such model comes with mainstem. {offered(source)}"
+        )
     module = _module(source, options, dtype, device_map, pickles)
     codec = _codec(tokenizer if tokenizer is not None else _stored(source, "AutoTokenizer", options), module)
     images = processor if processor is not None or codec is not None else _stored(source, "AutoImageProcessor", options)
