@@ -50,21 +50,21 @@ versions:  ## check the oldest, year-old and newest torch and transformers, an e
 	@echo "versions: .ci/versions"
 	@PYTHON=$(PYTHON) .ci/versions
 
-default-model: $(DEV)  ## train the embedded language model again, from scratch, with its fixed seed (an hour; needs npm)
+default-model: $(DEV)  ## train the embedded language model again in place, from scratch, with its fixed seed (an hour; needs npm)
 	@echo "default-model: recipes/language_model.py, then its card"
 	@$(BIN)/python recipes/language_model.py default
 	@$(BIN)/python recipes/language_card.py default
 
-tiny-model: $(DEV)  ## train the embedded tiny model again (minutes)
+tiny-model: $(DEV)  ## train the embedded tiny model again in place (minutes)
 	@echo "tiny-model: recipes/language_model.py, then its card"
 	@$(BIN)/python recipes/language_model.py tiny
 	@$(BIN)/python recipes/language_card.py tiny
 
-image-model: $(DEV)  ## train the embedded image classifier again, from scratch, with its fixed seed (half an hour; needs npm)
+image-model: $(DEV)  ## train the embedded image classifier again in place, from scratch, with its fixed seed (half an hour; needs npm)
 	@echo "image-model: recipes/default_image.py, with its card"
 	@$(BIN)/python recipes/default_image.py
 
-figures: $(DEV)  ## measure the three embedded models as they are stored, and write their cards (needs npm for the test images)
+figures: $(DEV)  ## measure the three embedded models as they are stored, and write their cards anew (needs npm for the test images)
 	@echo "figures: recipes/language_card.py, recipes/image_card.py"
 	@$(BIN)/python recipes/language_card.py default
 	@$(BIN)/python recipes/language_card.py tiny
