@@ -262,6 +262,30 @@ def test_images_of_every_mode_are_made_red_green_and_blue(
         torch.testing.assert_close(back[0], back[2], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+@pytest.mark.parametrize("ending", ["png", "tif", None])
+def test_sixteen_bits_are_scaled_to_eight(model: ms.Model, tmp_path: Path, ending: str | None, kind: str) -> None:
+    small = np.random.default_rng(0).integers(256, size=(32, 32)).astype(np.uint8)
+    image = Image.fromarray((small.astype(np.uint16) * 257).astype(kind))
+    assert image.mode.startswith("I;16")
+    if ending and image.mode == "I;16":
+        image.save(path := tmp_path / f"deep.{ending}")
+    got = model.trace(path if ending and image.mode == "I;16" else image).logits
+    torch.testing.assert_close(got, model.trace(Image.fromarray(small)).logits, rtol=0, atol=0)
+    if ending is None:
+        want = model.loaded.processor(images=[Image.fromarray(small)])["pixel_values"]
+        torch.testing.assert_close(model.loaded.processor(images=[image])["pixel_values"], want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_greys_of_unknown_range_are_refused(model: ms.Model, tmp_path: Path, mode: str) -> None:
+    image = Image.new(mode, (32, 32), 70000)
+    image.save(tmp_path / "deep.tif")
+    for data in (image, tmp_path / "deep.tif"):
+        with pytest.raises(InputError, match=f"'{mode}' mode.*save it as an 8-bit image"):
+            model.trace(data)
+
+
 def test_files_images_arrays_and_tensors_say_the_same(model: ms.Model, sailing: Image.Image, tmp_path: Path) -> None:
     sailing.save(tmp_path / "ship.png")
     want = model.trace(sailing).logits

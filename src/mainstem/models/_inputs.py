@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mainstem.core import InputError
 
 from ._load import Loaded
+from ._pixels import eight_bits
 
 
 @dataclass
@@ -139,17 +140,30 @@ def _decoder(module: nn.Module, ids: Tensor, more: dict[str, Any]) -> dict[str, 
 def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
     from PIL import Image
 
+    mode = "L" if getattr(getattr(loaded.module, "config", None), "num_channels", 3) == 1 else "RGB"
     opened = []
     for item in several:
-        try:
-            opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
-        except OSError as error:
-            reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
-            raise InputError(f"cannot read {str(item)!r} as an image ({reason}): give a PNG or JPEG file.") from error
+        picture = _opened(item) if isinstance(item, (str, Path)) else item
+        opened.append(eight_bits(picture, mode) if isinstance(picture, Image.Image) else picture)
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
     inputs = _tensor(loaded, pixels, "right", more)
     inputs.prompts = tuple(str(item) for item in several)
     return inputs
+
+
+def _opened(path: str | Path) -> Any:
+    """The image in a file, read to its end."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{str(path)!r} is too large an image ({error}): resize it.".replace(".)", ")")) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
+        raise InputError(f"cannot read {str(path)!r} as an image ({reason}): give a PNG or JPEG file.") from error
 
 
 def example(loaded: Loaded) -> Inputs:
