@@ -298,6 +298,26 @@ def test_files_images_arrays_and_tensors_say_the_same(model: ms.Model, sailing: 
 # what it refuses
 
 
+@pytest.mark.parametrize("most", [100, 800])
+def test_images_too_large_to_be_honest(
+    model: ms.Model, sailing: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """PIL raises beyond twice its limit, and warns below that; here warnings are errors."""
+    sailing.resize((32, 32)).save(path := tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    with pytest.raises(InputError, match=f"large.png' is too large: resize it to at most {most:,} pixels"):
+        model.trace(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_that_are_only_warned_of_are_read(
+    model: ms.Model, sailing: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sailing.resize((32, 32)).save(path := tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    assert model.trace(path).logits.shape == (1, 10)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 3, 64, 64), (2, 3, 32), (3, 32)])
 def test_tensors_of_another_shape(model: ms.Model, shape: tuple[int, ...]) -> None:
     with pytest.raises(
@@ -317,7 +337,12 @@ def test_a_wrong_number_of_channels_is_not_blamed_on_the_size(model: ms.Model) -
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("The capital of France is", "cannot read 'The capital of France is' as an image"),
+        (
+            "The capital of France is",
+            "'The capital of France is' as an image: default-image reads images, not text.*--image FILE",
+        ),
+        ("nothing\0there", "reads images, not text"),
+        ("long " * 1000, "reads images, not text"),
         (Path("absent.png"), "cannot read 'absent.png' as an image"),
         ([1, 2, 3], r"images are \[batch, 3, 32, 32\]"),
         (np.zeros((32, 32, 3)), r"an array of float64 \[32, 32, 3\] as an image.*uint8"),

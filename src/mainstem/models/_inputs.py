@@ -1,6 +1,7 @@
 """From prompts, ids and images to what a module is called with: padding, masks and positions that agree."""
 
 import inspect
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,7 @@ def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
     mode = "L" if getattr(getattr(loaded.module, "config", None), "num_channels", 3) == 1 else "RGB"
     opened = []
     for item in several:
-        picture = _opened(item) if isinstance(item, (str, Path)) else item
+        picture = _opened(loaded, item) if isinstance(item, (str, Path)) else item
         opened.append(eight_bits(picture, mode) if isinstance(picture, Image.Image) else picture)
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
     inputs = _tensor(loaded, pixels, "right", more)
@@ -151,7 +152,7 @@ def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
     return inputs
 
 
-def _opened(path: str | Path) -> Any:
+def _opened(loaded: Loaded, path: str | Path) -> Any:
     """The image in a file, read to its end."""
     from PIL import Image
 
@@ -160,8 +161,14 @@ def _opened(path: str | Path) -> Any:
             image.load()
             return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{str(path)!r} is too large an image ({error}): resize it.".replace(".)", ")")) from error
+        most = Image.MAX_IMAGE_PIXELS or 0
+        raise InputError(f"the image {str(path)!r} is too large: resize it to at most {most:,} pixels.") from error
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(path, str) and not os.path.exists(path):
+            raise InputError(
+                f"cannot read {path!r} as an image: {loaded.name} reads images, not text, and there is no file of that name. "
+                "Give a PNG or JPEG file (--image FILE)."
+            ) from error
         reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
         raise InputError(f"cannot read {str(path)!r} as an image ({reason}): give a PNG or JPEG file.") from error
 
