@@ -348,11 +348,18 @@ def test_a_wrong_number_of_channels_is_not_blamed_on_the_size(model: ms.Model) -
         (np.zeros((32, 32, 3)), r"an array of float64 \[32, 32, 3\] as an image.*uint8"),
         (np.zeros((3, 32, 32), np.uint8), r"an array of uint8 \[3, 32, 32\] as an image"),
         ({"pixels": 1}, "cannot read dict as an image"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "default-image reads images: give floats that are normalised"),
+        (torch.tensor(5), r"the input has shape \(\)"),
     ],
 )
 def test_input_that_is_no_image(model: ms.Model, data: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.trace(data)
+
+
+def test_a_model_of_images_has_no_tokens(model: ms.Model) -> None:
+    with pytest.raises(InputError, match="default-image reads images, not text"):
+        model.ids("cat")
 
 
 def test_an_unknown_class_is_refused_with_those_there_are(model: ms.Model) -> None:
