@@ -120,6 +120,16 @@ def test_places_that_cannot_be_written(typed: Typed, tmp_path: Path, command: st
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here that takes no files of anyone")
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_a_folder_that_takes_no_files(typed: Typed, command: str, option: str) -> None:
+    path = f"/proc/x{option.replace('--', '.')}"
+    more = {"trace": [PROMPT, "--top", "1"], "lens": [PROMPT]}.get(command, [])
+    line = refusal(typed(command, *more, option, path))
+    assert f"cannot write {path}" in line or "nothing can be written in /proc" in line  # the latter where rights say so
+    assert ".tmp" not in line
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """Writing beyond this fails, as on a full disk. Parameters: `size`, in bytes."""
