@@ -122,7 +122,7 @@ def test_one_contrast_a_prompt():
 def test_the_ids_of_a_text():
     model = ms.load("default")
     assert [trace().word(i) for i in model.ids(" Paris is")] == [" Paris", " is"]
-    with pytest.raises(ms.InputError, match="the target is empty"):
+    with pytest.raises(ms.InputError, match="the text is empty"):
         model.ids("")
     with pytest.raises(ms.InputError, match="has no tokenizer"):
         ms.load(torch.nn.Linear(2, 2)).ids(" Paris")

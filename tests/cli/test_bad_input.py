@@ -1,11 +1,13 @@
 """Prompts, tokens, labels, images and files that cannot be used: one line with the fix, exit code 2, nothing written."""
 
+import json
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli._folders import vit
@@ -64,7 +66,25 @@ def test_images_that_are_none(typed: Typed, seeing: Path, tmp_path: Path) -> Non
     (tmp_path / "text.png").write_text("not a picture")
     for name, reason in (("text.png", "cannot identify"), ("absent.png", "No such file"), (".", "Is a directory")):
         refusal(typed("trace", "--image", tmp_path / name, "-m", seeing), reason, "PNG or JPEG")
-    refusal(typed("trace", "a cat", "-m", seeing), "'a cat' as an image", "PNG or JPEG")
+    for model in (seeing, "default-image"):
+        for command in ("trace", "lens"):
+            refusal(typed(command, "a cat", "-m", model), "'a cat' as an image", "reads images, not text", "--image FILE")
+
+
+def test_an_image_that_is_too_large(typed: Typed, seeing: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    refusal(typed("trace", "--image", picture, "-m", seeing), str(picture), "is too large", "resize it")
+
+
+def test_sixteen_bits_are_scaled_to_eight(typed: Typed, seeing: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    grey = Image.effect_noise((16, 16), 100)
+    for name, image in (("8.png", grey), ("16.png", Image.fromarray(np.asarray(grey).astype(np.uint16) * 257))):
+        image.save(tmp_path / name)
+    shallow, deep = (json.loads(typed("trace", "--image", tmp_path / n, "-m", seeing, "--json").out) for n in ("8.png", "16.png"))
+    assert deep.pop("prompt") != shallow.pop("prompt")
+    assert deep == shallow
 
 
 def test_an_image_of_the_wrong_size(typed: Typed, picture: Path, tmp_path: Path) -> None:
@@ -98,6 +118,16 @@ def test_places_that_cannot_be_written(typed: Typed, tmp_path: Path, command: st
     refusal(typed(*typing, tmp_path / "x.txt"), f"does not end with {ending}", f"x{ending}")
     refusal(typed(*typing, os.devnull), "not a plain file")
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here that takes no files of anyone")
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_a_folder_that_takes_no_files(typed: Typed, command: str, option: str) -> None:
+    path = f"/proc/x{option.replace('--', '.')}"
+    more = {"trace": [PROMPT, "--top", "1"], "lens": [PROMPT]}.get(command, [])
+    line = refusal(typed(command, *more, option, path))
+    assert f"cannot write {path}" in line or "nothing can be written in /proc" in line  # the latter where rights say so
+    assert ".tmp" not in line
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Frozen dataclasses to plain JSON types and back; bounds; names of calls."""
 
+import errno
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,6 +98,24 @@ def test_places_where_no_file_can_be(tmp_path):
     for place, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "a.txt", "there is no folder")):
         with pytest.raises(InputError, match=said), whole_file(place):
             pass
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here that takes no files of anyone")
+def test_a_folder_that_takes_no_files():
+    with (
+        pytest.raises(InputError, match=r"^cannot write /proc/x.html: its folder /proc takes no files"),
+        whole_file("/proc/x.html"),
+    ):
+        raise AssertionError("never begun")
+
+
+def test_a_full_disk_is_said_as_such(tmp_path, monkeypatch):
+    def touch(self: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with pytest.raises(OSError, match="No space left"), whole_file(tmp_path / "a.txt"):
+        raise AssertionError("never begun")
 
 
 def test_json_knows_no_infinity() -> None:

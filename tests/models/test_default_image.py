@@ -262,6 +262,30 @@ def test_images_of_every_mode_are_made_red_green_and_blue(
         torch.testing.assert_close(back[0], back[2], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+@pytest.mark.parametrize("ending", ["png", "tif", None])
+def test_sixteen_bits_are_scaled_to_eight(model: ms.Model, tmp_path: Path, ending: str | None, kind: str) -> None:
+    small = np.random.default_rng(0).integers(256, size=(32, 32)).astype(np.uint8)
+    image = Image.fromarray((small.astype(np.uint16) * 257).astype(kind))
+    assert image.mode.startswith("I;16")
+    if ending and image.mode == "I;16":
+        image.save(path := tmp_path / f"deep.{ending}")
+    got = model.trace(path if ending and image.mode == "I;16" else image).logits
+    torch.testing.assert_close(got, model.trace(Image.fromarray(small)).logits, rtol=0, atol=0)
+    if ending is None:
+        want = model.loaded.processor(images=[Image.fromarray(small)])["pixel_values"]
+        torch.testing.assert_close(model.loaded.processor(images=[image])["pixel_values"], want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_greys_of_unknown_range_are_refused(model: ms.Model, tmp_path: Path, mode: str) -> None:
+    image = Image.new(mode, (32, 32), 70000)
+    image.save(tmp_path / "deep.tif")
+    for data in (image, tmp_path / "deep.tif"):
+        with pytest.raises(InputError, match=f"'{mode}' mode.*save it as an 8-bit image"):
+            model.trace(data)
+
+
 def test_files_images_arrays_and_tensors_say_the_same(model: ms.Model, sailing: Image.Image, tmp_path: Path) -> None:
     sailing.save(tmp_path / "ship.png")
     want = model.trace(sailing).logits
@@ -272,6 +296,26 @@ def test_files_images_arrays_and_tensors_say_the_same(model: ms.Model, sailing: 
 
 
 # what it refuses
+
+
+@pytest.mark.parametrize("most", [100, 800])
+def test_images_too_large_to_be_honest(
+    model: ms.Model, sailing: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """PIL raises beyond twice its limit, and warns below that; here warnings are errors."""
+    sailing.resize((32, 32)).save(path := tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    with pytest.raises(InputError, match=f"large.png' is too large: resize it to at most {most:,} pixels"):
+        model.trace(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_that_are_only_warned_of_are_read(
+    model: ms.Model, sailing: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sailing.resize((32, 32)).save(path := tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    assert model.trace(path).logits.shape == (1, 10)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 3, 64, 64), (2, 3, 32), (3, 32)])
@@ -293,17 +337,29 @@ def test_a_wrong_number_of_channels_is_not_blamed_on_the_size(model: ms.Model) -
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("The capital of France is", "cannot read 'The capital of France is' as an image"),
+        (
+            "The capital of France is",
+            "'The capital of France is' as an image: default-image reads images, not text.*--image FILE",
+        ),
+        ("nothing\0there", "reads images, not text"),
+        ("long " * 1000, "reads images, not text"),
         (Path("absent.png"), "cannot read 'absent.png' as an image"),
         ([1, 2, 3], r"images are \[batch, 3, 32, 32\]"),
         (np.zeros((32, 32, 3)), r"an array of float64 \[32, 32, 3\] as an image.*uint8"),
         (np.zeros((3, 32, 32), np.uint8), r"an array of uint8 \[3, 32, 32\] as an image"),
         ({"pixels": 1}, "cannot read dict as an image"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "default-image reads images: give floats that are normalised"),
+        (torch.tensor(5), r"the input has shape \(\)"),
     ],
 )
 def test_input_that_is_no_image(model: ms.Model, data: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.trace(data)
+
+
+def test_a_model_of_images_has_no_tokens(model: ms.Model) -> None:
+    with pytest.raises(InputError, match="default-image reads images, not text"):
+        model.ids("cat")
 
 
 def test_an_unknown_class_is_refused_with_those_there_are(model: ms.Model) -> None:

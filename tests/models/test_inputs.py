@@ -1,7 +1,9 @@
 """What a module is called with: ids, masks and positions that agree, from prompts, lists and tensors."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import mainstem as ms
@@ -10,6 +12,11 @@ from nets import CifarResNet, Shared, Tabular
 from zoo import ZOO, pixels
 
 RAGGED = [[3, 4, 5], [6]]
+
+
+@pytest.fixture(scope="module")
+def text_model() -> ms.Model:
+    return ms.load()
 
 
 def loaded(name: str) -> Loaded:
@@ -99,14 +106,39 @@ def test_images_as_tensors():
         (3.5, "cannot read float as input"),
         ([object()], "cannot read object as input"),
         (torch.tensor([[0.5, float("nan")]]), "the input holds NaN or inf"),
-        ([1, 2, 50], "the model cannot run this input: .*index out of range"),
-        ([1, -3], "the model cannot run this input"),
+        (torch.tensor(5), r"the input has shape \(\): give \[batch"),
+        (torch.zeros(0, 3).long(), r"the input has shape \(0, 3\)"),
+        (torch.randn(1, 3, 32, 32), r"the model cannot run this input.* reads token ids, such as \[3, 4, 5\], and no floats"),
+        ([1, 2, 50], "the model cannot run this input: .*index out of range.* Token ids go from 0 to 49"),
+        ([1, -3], "the model cannot run this input.* Token ids go from 0 to 49"),
         (list(range(40)) * 2, "the model cannot run this input"),
     ],
 )
 def test_what_cannot_be_read(data, said):
     with pytest.raises(ms.InputError, match=said):
         ms.load(ZOO["gpt2"]()[0]).trace(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (torch.randn(1, 3, 32, 32), "default reads text, or token ids.* and no floats"),
+        (torch.randn(1, 4), "default reads text, or token ids.* and no floats"),
+        (Image.new("RGB", (32, 32)), "cannot read Image as input: default reads text, or token ids"),
+        ([-1], "there is no token -1: ids go from 0 to 4095"),
+        (torch.tensor([3, -2]), "there is no token -2: ids go from 0 to 4095"),
+        (torch.tensor(5), r"the input has shape \(\)"),
+        (torch.zeros(1, 3, 4, 4).long(), "default reads text, or token ids.*: whole numbers, in one list for every prompt"),
+        ([[1.5]], "whole numbers, in one list for every prompt"),
+    ],
+)
+def test_what_a_model_of_text_cannot_read(text_model, data, said):
+    with pytest.raises(ms.InputError, match=said):
+        text_model.trace(data)
+
+
+def test_token_ids_of_numpy(text_model):
+    assert text_model.trace([[np.int64(3), np.int64(4)]]).tokens == text_model.trace([3, 4]).tokens
 
 
 def test_a_side_that_does_not_exist():

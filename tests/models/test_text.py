@@ -114,6 +114,8 @@ def test_prompts_that_cannot_be_read():
         codec.encode("")
     with pytest.raises(InputError, match="the target is empty"):
         codec.one("")
+    with pytest.raises(InputError, match="there is no token -1: ids go from 0 to 257"):
+        codec.check([3, -1])
     with pytest.raises(InputError, match="the prompt has 4 tokens, this model reads at most 3: shorten it by 1"):
         codec.encode("xxxx")
     with pytest.raises(
@@ -123,6 +125,19 @@ def test_prompts_that_cannot_be_read():
     with pytest.raises(InputError, match="the prompt has no tokens"):
         codec.check([])
     codec.check([0, 257])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "is empty"), (3, "is 3, which is no text"), (None, "is None"), ("\ud800", "holds bytes that are no text")],
+)
+def test_texts_that_cannot_be_cut(text: object, said: str) -> None:
+    for codec in codecs("bytes"):
+        with pytest.raises(InputError, match=f"^the text {said}"):
+            codec.pieces_of(text)
+        if isinstance(text, str):
+            with pytest.raises(InputError, match=f"^the target {said}"):
+                codec.one(text)
 
 
 def test_what_the_models_own_prompts_begin_with():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import StreamMap, find
-from mainstem.models import Inputs, Loaded, example, prepare, provenance
+from mainstem.models import Inputs, Loaded, advice, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
@@ -152,14 +152,7 @@ class Model:
             if isinstance(error, InputError):
                 raise
             line = str(error).strip().splitlines()[0].rstrip(".")
-            raise InputError(f"the model cannot run this input: {line}.{self._size_hint(ready)}") from error
-
-    def _size_hint(self, ready: Inputs) -> str:
-        size = getattr(getattr(self.module, "config", None), "image_size", None)
-        if len(ready.sizes) != 4 or size is None or ready.sizes[2:] in (size, (size, size)):
-            return ""
-        got = " x ".join(map(str, ready.sizes[2:]))
-        return f" The image came to {got}, the model reads {size}: set that size in preprocessor_config.json, or resize."
+            raise InputError(f"the model cannot run this input: {line}.{advice(self.loaded, ready)}") from error
 
     def _current(self) -> Edit:
         return self._edits.get() or Edit()
@@ -178,6 +171,8 @@ class Model:
 
         Parameters: `text`. Raises `InputError` where the model reads no text, or not this one.
         """
+        if reads_images(self.loaded):
+            raise InputError(f"{self.name} reads images, not text: it has no tokens.")
         if self.loaded.codec is None:
             raise InputError(f"{self.name} has no tokenizer: pass tokenizer=... to load.")
         return self.loaded.codec.pieces_of(text)

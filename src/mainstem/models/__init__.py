@@ -3,7 +3,7 @@
 from ._digest import digest, stamp
 from ._embedded import Embedded, embedded
 from ._facts import Fact, facts
-from ._inputs import Inputs, example, prepare
+from ._inputs import Inputs, advice, example, prepare, reads_images
 from ._load import Loaded, load
 from ._provenance import provenance
 from ._streamless import STREAMLESS
@@ -20,6 +20,7 @@ __all__ = [
     "Inputs",
     "Loaded",
     "Small",
+    "advice",
     "architectures",
     "digest",
     "embedded",
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "prepare",
     "provenance",
+    "reads_images",
     "small",
     "stamp",
 ]

@@ -1,8 +1,10 @@
 """From prompts, ids and images to what a module is called with: padding, masks and positions that agree."""
 
 import inspect
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from mainstem.core import InputError
 
 from ._load import Loaded
+from ._pixels import eight_bits
 
 
 @dataclass
@@ -73,7 +76,46 @@ def _unread(loaded: Loaded, item: Any) -> str:
         return f"images need a processor: put preprocessor_config.json into the folder of {loaded.name}, or pass processor=... to load."
     if isinstance(item, str):
         return f"text needs a tokenizer: put tokenizer.json into the folder of {loaded.name}, pass tokenizer=... to load, or trace token ids."
-    return f"cannot read {type(item).__name__} as input: give text, token ids, images or a tensor."
+    return f"cannot read {type(item).__name__} as input: {_reads(loaded)}."
+
+
+def _reads(loaded: Loaded) -> str:
+    """What a model reads, in words."""
+    if loaded.codec is not None:
+        return f"{loaded.name} reads text, or token ids such as [3, 4, 5]"
+    if reads_images(loaded):
+        return f"{loaded.name} reads images: give floats that are normalised, [batch, channel, height, width], or an image file or array"
+    if hasattr(getattr(loaded.module, "config", None), "vocab_size"):
+        return f"{loaded.name} reads token ids, such as [3, 4, 5]"
+    return "give text, token ids, images or a tensor"
+
+
+def reads_images(loaded: Loaded) -> bool:
+    """Whether images are what a model reads. Parameters: `loaded`."""
+    channels = hasattr(getattr(loaded.module, "config", None), "num_channels")
+    return loaded.codec is None and (loaded.processor is not None or channels)
+
+
+def advice(loaded: Loaded, inputs: Inputs) -> str:
+    """What could be wrong with an input that a model could not be run with; nothing where it looks right.
+
+    Parameters: `loaded`; `inputs`, that failed.
+    """
+    config = getattr(loaded.module, "config", None)
+    if inputs.ids is not None and reads_images(loaded):
+        return f" {_reads(loaded)}."
+    if inputs.ids is not None:
+        count = getattr(config, "vocab_size", None)
+        beyond = isinstance(count, int) and bool(((inputs.ids < 0) | (inputs.ids >= count)).any())
+        return f" Token ids go from 0 to {count - 1}." if count and beyond else ""
+    size = getattr(config, "image_size", None)
+    if len(inputs.sizes) == 4 and size is not None and inputs.sizes[2:] not in (size, (size, size)):
+        got = " x ".join(map(str, inputs.sizes[2:]))
+        return f" The image came to {got}, the model reads {size}: set that size in preprocessor_config.json, or resize."
+    ids = loaded.codec is not None or hasattr(config, "vocab_size")
+    if inputs.sizes and ids and getattr(loaded.module, "main_input_name", "input_ids") == "input_ids":
+        return f" {_reads(loaded)}, and no floats."
+    return ""
 
 
 def _tensor(loaded: Loaded, data: Tensor, padding: str, more: dict[str, Any]) -> Inputs:
@@ -84,14 +126,18 @@ def _tensor(loaded: Loaded, data: Tensor, padding: str, more: dict[str, Any]) ->
             raise InputError(f"the input has shape {tuple(data.shape)}: give [batch, ...] with at least one row.")
         weight = next((p for p in loaded.module.parameters() if p.is_floating_point()), data)
         return Inputs((data.to(weight),), more, sizes=tuple(data.shape))
+    if data.ndim == 0 or not data.shape[0]:
+        raise InputError(f"the input has shape {tuple(data.shape)}: give [batch, ...] with at least one row.")
     rows = data.unsqueeze(0) if data.ndim == 1 else data
     return _ids(loaded, [row.tolist() for row in rows], padding, (), more)
 
 
-def _ids(loaded: Loaded, rows: Sequence[list[int]], padding: str, prompts: tuple[str, ...], more: dict[str, Any]) -> Inputs:
+def _ids(loaded: Loaded, rows: Sequence[list[Any]], padding: str, prompts: tuple[str, ...], more: dict[str, Any]) -> Inputs:
     for row in rows:
         if loaded.codec is not None:
-            loaded.codec.check(row)
+            if not all(isinstance(token, Integral) for token in row):
+                raise InputError(f"{_reads(loaded)}: whole numbers, in one list for every prompt.")
+            loaded.codec.check([int(token) for token in row])
         elif not row:
             raise InputError("the prompt has no tokens: give at least one.")
     device = next((p.device for p in loaded.module.parameters()), torch.device("cpu"))
@@ -103,7 +149,7 @@ def _ids(loaded: Loaded, rows: Sequence[list[int]], padding: str, prompts: tuple
     return Inputs((), _named(loaded.module, ids, known) | _decoder(loaded.module, ids, more), ids, known, prompts)
 
 
-def _filled(rows: Sequence[list[int]], pad: int, left: bool) -> tuple[Tensor, Tensor]:
+def _filled(rows: Sequence[list[Any]], pad: int, left: bool) -> tuple[Tensor, Tensor]:
     """Rows made equally long, and which of their places are real."""
     width = max(map(len, rows))
     filled = [[pad] * (width - len(r)) + r if left else r + [pad] * (width - len(r)) for r in rows]
@@ -139,17 +185,36 @@ def _decoder(module: nn.Module, ids: Tensor, more: dict[str, Any]) -> dict[str, 
 def _images(loaded: Loaded, several: list[Any], more: dict[str, Any]) -> Inputs:
     from PIL import Image
 
+    mode = "L" if getattr(getattr(loaded.module, "config", None), "num_channels", 3) == 1 else "RGB"
     opened = []
     for item in several:
-        try:
-            opened.append(Image.open(item).convert("RGB") if isinstance(item, (str, Path)) else item)
-        except OSError as error:
-            reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
-            raise InputError(f"cannot read {str(item)!r} as an image ({reason}): give a PNG or JPEG file.") from error
+        picture = _opened(loaded, item) if isinstance(item, (str, Path)) else item
+        opened.append(eight_bits(picture, mode) if isinstance(picture, Image.Image) else picture)
     pixels = loaded.processor(images=opened, return_tensors="pt")["pixel_values"]
     inputs = _tensor(loaded, pixels, "right", more)
     inputs.prompts = tuple(str(item) for item in several)
     return inputs
+
+
+def _opened(loaded: Loaded, path: str | Path) -> Any:
+    """The image in a file, read to its end."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = Image.MAX_IMAGE_PIXELS or 0
+        raise InputError(f"the image {str(path)!r} is too large: resize it to at most {most:,} pixels.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(path, str) and not os.path.exists(path):
+            raise InputError(
+                f"cannot read {path!r} as an image: {loaded.name} reads images, not text, and there is no file of that name. "
+                "Give a PNG or JPEG file (--image FILE)."
+            ) from error
+        reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
+        raise InputError(f"cannot read {str(path)!r} as an image ({reason}): give a PNG or JPEG file.") from error
 
 
 def example(loaded: Loaded) -> Inputs:

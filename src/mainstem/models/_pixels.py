@@ -53,7 +53,29 @@ class Pixels:
         from PIL import Image
 
         picture = image if isinstance(image, Image.Image) else Image.fromarray(_bytes(image))
-        return picture.convert("RGB").resize((self.width, self.height), Image.Resampling.BICUBIC)
+        return eight_bits(picture, "RGB").resize((self.width, self.height), Image.Resampling.BICUBIC)
+
+
+def eight_bits(image: Any, mode: str) -> Any:
+    """A PIL image in another mode; 16-bit greys are scaled, which PIL would clip to white.
+
+    Parameters: `image`; `mode`, "RGB" or "L". Raises `InputError` for greys of which the range is not known.
+    """
+    from PIL import Image
+
+    # PIL before 11.3 opened 16-bit files as "I".
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        levels = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise InputError(
+            f"the image has numbers of {image.mode!r} mode, and nothing says which of them is white: "
+            "scale it to 0 to 255 and save it as an 8-bit image."
+        )
+    try:
+        return image.convert(mode)
+    except ValueError as error:
+        raise InputError(f"an image of mode {image.mode!r} cannot be read: save it as an 8-bit {mode} image.") from error
 
 
 def _bytes(image: Any) -> np.ndarray:

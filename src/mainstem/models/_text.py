@@ -35,8 +35,7 @@ class Codec:
         """
         if not text:
             raise InputError("the prompt is empty: give at least one token of text.")
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise InputError("the prompt holds bytes that are no text: type it in UTF-8, for example under LC_ALL=C.UTF-8.")
+        _check_letters(text, "the prompt")
         ids = self.tokenizer.encode(text, add_special_tokens=special)
         ids = list(ids.ids if self._plain else ids)
         self.check(ids)
@@ -50,6 +49,9 @@ class Codec:
             raise InputError(
                 f"the prompt has {len(ids)} tokens, this model reads at most {self.limit}: shorten it by {len(ids) - self.limit}."
             )
+        if min(ids) < 0:
+            above = "" if self.size is None else f" to {self.size - 1}"
+            raise InputError(f"there is no token {min(ids)}: ids go from 0{above}.")
         if self.size is not None and max(ids) >= self.size:
             raise InputError(
                 f"token {max(ids)} is beyond the model's {self.size} embeddings: this tokenizer belongs to another model."
@@ -65,13 +67,13 @@ class Codec:
 
     def one(self, text: str) -> int:
         """The id of a text that is one token. Parameters: `text`. Raises `InputError` with the pieces where it is several."""
-        ids = self._bare(text)
+        ids = self._bare(text, "the target")
         if len(ids) == 1 and self._known(text, ids):
             return ids[0]
         if (stored := self._stored(text)) is not None:
             return stored
-        ids = self.pieces_of(text)
-        spaced = self.pieces_of(" " + text) if not text.startswith(" ") else ids
+        ids = self.pieces_of(text, "the target")
+        spaced = self.pieces_of(" " + text, "the target") if not text.startswith(" ") else ids
         hint = f" With a leading space it is one token: {' ' + text!r}." if len(spaced) == 1 else " Name one of them."
         shown = ", ".join(repr(self.piece(i)) for i in ids)
         raise InputError(f"the target {text!r} is {len(ids)} tokens here ({shown}), and this score is of one token.{hint}")
@@ -81,16 +83,23 @@ class Codec:
         vocabulary = self.tokenizer.get_vocab()
         return next((vocabulary[form] for s in (" ", *_SPACES) if (form := text.replace(" ", s)) in vocabulary), None)
 
-    def pieces_of(self, text: str) -> list[int]:
-        """The ids of a bare text, nothing added. Parameters: `text`. Raises `InputError` where the tokenizer cannot write it."""
-        ids = self._bare(text)
+    def pieces_of(self, text: Any, what: str = "the text") -> list[int]:
+        """The ids of a bare text, nothing added.
+
+        Parameters: `text`; `what` it is called in errors. Raises `InputError` for what is no text, or none that the tokenizer
+        can write.
+        """
+        ids = self._bare(text, what)
         if not self._known(text, ids):
-            raise InputError(f"the target {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
+            raise InputError(f"{what} {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
         return ids
 
-    def _bare(self, text: str) -> list[int]:
+    def _bare(self, text: Any, what: str) -> list[int]:
+        if not isinstance(text, str):
+            raise InputError(f"{what} is {text!r}, which is no text: give a str, such as ' Paris'.")
         if not text:
-            raise InputError("the target is empty: name a token, such as ' Paris' with its leading space.")
+            raise InputError(f"{what} is empty: name a token, such as ' Paris' with its leading space.")
+        _check_letters(text, what)
         found: Any = self.tokenizer.encode(text, add_special_tokens=False)
         return list(found.ids if self._plain else found)
 
@@ -104,3 +113,9 @@ class Codec:
         found = getattr(self.tokenizer, "pad_token_id", None)
         found = getattr(self.tokenizer, "eos_token_id", None) if found is None else found
         return 0 if found is None else int(found)
+
+
+def _check_letters(text: str, what: str) -> None:
+    """Bytes that were no UTF-8 come as surrogates, which no tokenizer takes."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"{what} holds bytes that are no text: type it in UTF-8, for example under LC_ALL=C.UTF-8.")
