@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from cifar10 import CLASSES, Augmented, Images, Normal, cifar10
 from image_card import write_card
-from muon import orthogonal
+from muon import Muon, orthogonal
 from packages import cache_folder
 from safetensors.torch import save_file
-from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -33,27 +32,16 @@ BATCH, SMOOTHING = 250, 0.1
 FILTERS, OTHERS = 0.04, 3e-3  # the highest learning rates
 
 
-class Muon(torch.optim.Optimizer):
-    """Orthogonal updates (Jordan, 2024) of filters, which are kept at length one: behind them stands a batch norm."""
-
-    def __init__(self, filters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(filters, {"lr": lr, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for weight in group["params"]:
-                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
-                mean.lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(mean, group["momentum"]).flatten(1)).view_as(weight)
-                weight.mul_(len(weight) ** 0.5 / weight.norm()).sub_(update, alpha=group["lr"])
+def change(weight: Tensor, momentum: Tensor, rate: float) -> None:
+    """An orthogonal update of filters, which are kept at length one: behind them stands a batch norm."""
+    weight.mul_(len(weight) ** 0.5 / weight.norm()).sub_(orthogonal(momentum.flatten(1)).view_as(weight), alpha=rate)
 
 
 def make_optimizers(model: ResNet) -> list[torch.optim.Optimizer]:
     """Muon for the convolutions; Adam for norms and head."""
     filters = [parameter for parameter in model.parameters() if parameter.ndim == 4]
     others = [parameter for parameter in model.parameters() if parameter.ndim != 4]
-    return [Muon(filters, FILTERS), torch.optim.Adam(others, OTHERS, betas=(0.9, 0.99))]
+    return [Muon(filters, change, FILTERS), torch.optim.Adam(others, OTHERS, betas=(0.9, 0.99))]
 
 
 @dataclass

@@ -119,9 +119,7 @@ def spread(figures: list[dict[str, str]]) -> str:
         return "Only this seed was run."
     counts = [[int(row[label].split()[0]) for row in figures if " of " in row[label]] for label in figures[0]]
     widest = max(max(row) - min(row) for row in counts if row)
-    return (
-        f"The counts of the seeds are within {widest} of one another; the same seed on the same processor gives the same weights."
-    )
+    return f"The counts of the seeds are within {widest} of one another, and retraining should come to within that."
 
 
 def card(name: str, folder: Path, known: dict[str, Any]) -> str:

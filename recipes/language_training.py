@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from muon import orthogonal
+from muon import Muon, orthogonal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
@@ -91,27 +91,17 @@ def loss(model: GPT2, rows: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
 
 
-class Muon(torch.optim.Optimizer):
-    """Jordan's Muon: the momentum of a matrix, made orthogonal, is its update; here with the size of one of AdamW's."""
-
-    def __init__(self, matrices: list[torch.nn.Parameter], momentum: float = 0.95) -> None:
-        super().__init__(matrices, {"lr": PEAK, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for matrix in group["params"]:
-                mean = self.state[matrix].setdefault("mean", torch.zeros_like(matrix))
-                mean.lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(mean, group["momentum"]), torch.bfloat16) * 0.2 * max(matrix.shape) ** 0.5
-                matrix.mul_(1 - group["lr"] * DECAY).sub_(update, alpha=group["lr"])
+def change(matrix: Tensor, momentum: Tensor, rate: float) -> None:
+    """An orthogonal update with the size of one of AdamW's, so that both can share one learning rate."""
+    update = orthogonal(momentum, torch.bfloat16) * 0.2 * max(matrix.shape) ** 0.5
+    matrix.mul_(1 - rate * DECAY).sub_(update, alpha=rate)
 
 
 def optimizers(model: GPT2) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for the embeddings, norms and biases."""
     matrices = [parameter for parameter in model.transformer.h.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in model.parameters() if not any(parameter is matrix for matrix in matrices)]
-    return [Muon(matrices), torch.optim.AdamW(others, lr=PEAK, betas=(0.9, 0.98), weight_decay=DECAY)]
+    return [Muon(matrices, change, PEAK), torch.optim.AdamW(others, lr=PEAK, betas=(0.9, 0.98), weight_decay=DECAY)]
 
 
 def train_step(model: GPT2, using: list[torch.optim.Optimizer], batch: list[Tensor], rate: float) -> None:

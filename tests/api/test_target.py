@@ -96,8 +96,8 @@ def test_each_prompt_keeps_its_target(tmp_path):
     ]
     assert [found.prompt(i).target for i in range(2)] == said
     assert found.prompt(1).frame()["target"].unique().to_list() == said[1:]
-    assert "logit of ' Paris' and 1 others" in repr(found)
-    assert found.sum("batch").frame()["target"].unique().to_list() == ["logit of ' Paris' and 1 others"]
+    assert "logit of ' Paris' and 1 more" in repr(found)
+    assert found.sum("batch").frame()["target"].unique().to_list() == ["logit of ' Paris' and 1 more"]
 
 
 def test_several_prompts_are_not_ranked_and_the_way_out_is_told():

@@ -80,9 +80,9 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_nothing_is_drawn_of_nothing():
-    ET.fromstring(lines({}, [], "Nothing"))
-    ET.fromstring(grid([], [], [], "Nothing"))
-    ET.fromstring(lines({"flat <&>": [0.0]}, ["<&>"], "<&>"))
+    for drawn in (lines({}, [], "Nothing"), grid([], [], [], "Nothing")):
+        assert "Nothing" in "".join(ET.fromstring(drawn).itertext())
+    assert "flat <&>" in "".join(ET.fromstring(lines({"flat <&>": [0.0]}, ["<&>"], "<&>")).itertext())
 
 
 def test_a_notebook_draws_a_picture():

@@ -75,7 +75,7 @@ class Result:
 
     @property
     def _said(self) -> str:
-        return self.target if isinstance(self.target, str) else f"{self.target[0]} and {len(self.target) - 1} others"
+        return self.target if isinstance(self.target, str) else f"{self.target[0]} and {len(self.target) - 1} more"
 
     def __len__(self) -> int:
         return len(self.parts)
