@@ -27,7 +27,8 @@ class Vectors:
 
     Parameters: `label` of what they are inside of; `kind`; `axes` and `sizes` inside it; `offset`, of the first one along
     these; `where`, [place], which of the places asked for; `scale`, [place, component]; `rows`, [component, d_model] or
-    [place, component, d_model], in float64. `split` says whether rows are weights and scales the coefficients of the run.
+    [place, component, d_model], as they are stored: all that is made of them is in float64. `split` says whether scales are
+    coefficients of the run and rows what does not depend on them, such as weights.
     """
 
     label: str
@@ -43,7 +44,7 @@ class Vectors:
     def dot(self, u: Float[Tensor, "place d_model"]) -> Float[Tensor, "place component"]:
         """<u, v> of a direction at every place with every component. Parameters: `u`."""
         if self.rows.ndim == 2:
-            return self.scale * (u @ self.rows.T)
+            return self.scale * (u @ self.rows.double().T)
         return self.scale * (self.rows @ u[..., None]).squeeze(-1)
 
     def of(self, row_norms: Tensor) -> Float[Tensor, "place component"]:
@@ -53,15 +54,15 @@ class Vectors:
     def pick(self, place: Tensor, component: Tensor) -> Float[Tensor, "some d_model"]:
         """The vectors of some components, each at a place. Parameters: `place`, along `where`; `component`."""
         rows = self.rows[component] if self.rows.ndim == 2 else self.rows[place, component]
-        return self.scale[place, component][:, None] * rows
+        return self.scale[place, component][:, None] * rows.double()
 
     def total(self) -> Float[Tensor, "place d_model"]:
         """Their sum at every place."""
-        return self.scale @ self.rows if self.rows.ndim == 2 else (self.scale[:, None] @ self.rows).squeeze(1)
+        return self.scale @ self.rows.double() if self.rows.ndim == 2 else (self.scale[:, None] @ self.rows).squeeze(1)
 
     def size(self) -> Float[Tensor, "place"]:
         """The sum of their norms at every place: what rounding errors of their sum are held against."""
-        return self.of(self.rows.norm(dim=-1)).sum(-1)
+        return self.of(self.rows.double().norm(dim=-1)).sum(-1)
 
     def times(self, factor: float) -> "Vectors":
         """The same, longer. Parameters: `factor`."""
@@ -162,19 +163,20 @@ def _writer(make: _Maker) -> Writer:
 def _factored(make: _Maker, found: Split, columns: Tensor, want: Tensor) -> Iterator[Vectors] | None:
     """None where rows do not stand in the stream's order: the sum tells."""
     (source,), h, spots = _writer(make).sources, make.likes[0], make.spots
-    rows = found.matrix.detach().double().T[columns]
+    rows = found.matrix.detach().T
+    rows = rows if torch.equal(columns, torch.arange(len(rows), device=rows.device)) else rows[columns]
     entering = found.before(h)
     if entering.numel() != torch.Size(spots.sizes).numel() * len(columns):
         return None
     scale = spots.of(entering.reshape(*spots.sizes, -1))[:, columns]
-    missed = (scale @ rows - want).abs().amax(-1)
-    if bool((missed > 1e-3 * (scale.abs() @ rows.norm(dim=-1)) + 1e-30).any()):
+    missed = (scale @ rows.double() - want).abs().amax(-1)
+    if bool((missed > 1e-3 * (scale.abs() @ rows.double().norm(dim=-1)) + 1e-30).any()):
         return None
     axes, sizes = axes_of(source, make.level), sizes_of(source, make.level, h, make.seen, make.run)
     if make.level in ("neuron", "dim"):
         return iter([Vectors(make.write.label, make.write.kind, axes, sizes, 0, make.every, scale, rows, True)])
     count, width = heads(h, make.run.prompts).shape[1::2]
-    matrix = rows.unflatten(0, (count, width))
+    matrix = rows.double().unflatten(0, (count, width))
     if make.level == "head":
         made = torch.einsum("phk,hkd->phd", scale.unflatten(1, (count, width)), matrix)
         return iter([Vectors(make.write.label, make.write.kind, axes, sizes, 0, make.every, made.new_ones(made.shape[:2]), made)])
