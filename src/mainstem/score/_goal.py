@@ -51,6 +51,16 @@ class Goal:
         assert self.against_mask is not None
         return wanted - _logsumexp(logits, self.against, self.against_mask)
 
+    def at(self, where: Tensor) -> "Goal":
+        """The goal at some of its places, each for itself. Parameters: `where`, which ones, repeated as often as wanted."""
+        against = None if self.against is None else self.against[where]
+        against_mask = None if self.against_mask is None else self.against_mask[where]
+        order = torch.arange(len(where), device=where.device)
+        ones = torch.ones_like(self.weights[where])
+        return Goal(
+            self.places[where], self.ids[where], self.mask[where], against, against_mask, ones, order, (len(where),), self.text
+        )
+
     def total(self, values: Float[Tensor, "*rest place"]) -> Float[Tensor, "..."]:
         """Values of the places summed into the cells of the result; padding adds nothing, whatever stands there.
 
