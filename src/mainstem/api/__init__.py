@@ -3,8 +3,21 @@
 from ._lens import LensResult
 from ._model import Model, load
 from ._result import Result
-from ._target import Contrast, contrast
+from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._trace import Trace
 from ._zoo import verify_zoo
 
-__all__ = ["Contrast", "LensResult", "Model", "Result", "Trace", "contrast", "load", "verify_zoo"]
+__all__ = [
+    "AnyOf",
+    "Contrast",
+    "LensResult",
+    "Model",
+    "Result",
+    "TokenSequence",
+    "Trace",
+    "any_of",
+    "contrast",
+    "load",
+    "sequence",
+    "verify_zoo",
+]

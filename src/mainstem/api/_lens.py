@@ -11,7 +11,7 @@ from mainstem.models import Loaded
 from mainstem.score import Lens
 
 from ._store import parquet, store
-from ._target import name_of
+from ._names import name_of
 from ._weights import Weights
 
 
