@@ -11,28 +11,18 @@ from mainstem.stream import Pass
 
 from ._certify import best
 from ._goal import Goal
-from ._increase import increase
+from ._increase import WITHIN, increase, opened_scene
 from ._registry import Choices, Score
-from ._scene import Scene, scene
-
-WITHIN = 1e-4
-
-
-def open_scene(run: Pass, goal: Goal, choices: Choices, parts: bool = False) -> Scene:
-    """A scene by the choices, with the ways of the score where they say nothing. Parameters: `run`; `goal`; `choices`; `parts`."""
-    bias = True if choices.norm_bias is None else choices.norm_bias
-    return scene(run, goal, choices.level, choices.base or "before", choices.norm or "own", bias, parts)
-
 
 @torch.no_grad()
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     within = WITHIN if choices.within is None else choices.within
-    return increase(open_scene(run, goal, choices), choices.level, within, lambda logprob: logprob, SCORE.name)
+    return increase(opened_scene(run, goal, choices), choices.level, within, lambda logprob: logprob, SCORE.name)
 
 
 @torch.no_grad()
 def _top(run: Pass, goal: Goal, choices: Choices, k: int) -> Tops:
-    return best(open_scene(run, goal, choices, parts=True), choices.level, k)
+    return best(opened_scene(run, goal, choices, parts=True), choices.level, k)
 
 
 SCORE = Score(
