@@ -12,7 +12,8 @@ from torch import Tensor
 from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
-from mainstem.score import Goal, Words, component, direct, lens, words
+from mainstem.score import Choices, Goal, Score, Words, component, lens, score_named, words
+from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
 
 from ._aim import Sight, aim
@@ -23,6 +24,7 @@ from ._places import spots
 from ._readable import readable
 from ._result import Result
 from ._target import AnyOf, Contrast, Target, TokenSequence
+from ._top import TopResult
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
@@ -242,33 +244,52 @@ class Trace:
             lens(trace.run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
         )
 
-    def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
-        """What every part of the stream gives a logit, constants included; the parts sum to it within the bound.
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        top: int | None = None,
+    ) -> Result | TopResult:
+        """What every part of the stream has to do with a prediction.
 
-        score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v, frozen at this input. It is a
-        logit that is taken apart, not a log-probability: of alternatives log sum_w exp l_w, whose direction are their shares,
-        frozen too, and whose entropy is the constant row `readout.choice`; of a sequence the sum of its tokens' logits.
-        Source: Elhage et al., "A mathematical framework for transformer circuits" (2021), there without the constants.
+        By "dla", direct logit attribution, score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v,
+        frozen at this input; the parts sum to the logit within the bound (of alternatives log sum_w exp l_w, of a sequence the
+        sum over its tokens; a logit, not a log-probability). By "logprob_increase" score(v) = log p(w | x + v) -
+        log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. `mainstem.scores_by()`
+        names the others.
 
         Parameters: `target`, a token as text or id, one for each prompt or position, `any_of` several, a `contrast` of these, a
         `sequence`, or None for what the model predicts; a text is what continues the prompt, cut into tokens together with it
-        where the prompt was a text and is scored at its end; `level`, "write", "head", "edge" (head and key position), "dim" or
-        "neuron"; `by`, "dla", direct logit attribution; `positions`, a place, "all" for a score at every place, None for those
-        the trace was made with (by default the mask token, or else the last real one).
+        where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
+        "all" for a score at every place, None for those the trace was made with (by default the mask token, or else the last
+        real one); `base`, what a part is added to: "before", the stream before it, or "last", the last point, which it is
+        taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
+        `norm_bias`, whether the final norm's bias is added; `within`, nats that a score may be off by (0: worked out in
+        full); `top`, only the components of the level with the highest scores, as many as this, none missed.
 
-        Of a sequence the result is that of another run, of the prompt and all but the last of its tokens: `tokens`, positions
-        and key positions are those of the longer input.
+        Returns the rows, or the best ones; of a sequence, those of a run of the prompt and all but the last of its tokens, whose
+        tokens and positions they have. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
+        score does not know.
         """
-        if by != "dla":
-            raise InputError(f"no score {by!r}; there is 'dla', direct logit attribution.")
+        choices, score = Choices(level, base, norm, norm_bias, within), score_named(by)
         trace, goal = self._aimed(target, positions)
-        return trace._scored(goal, level)
+        return trace._scored(goal, score, choices, top)
 
     @_fitted
-    def _scored(self, goal: Goal, level: str) -> Result:
-        said = f"logit of {goal.text}" if isinstance(goal.text, str) else tuple(f"logit of {text}" for text in goal.text)
-        parts = direct(self.run, goal, level)
-        return Result(parts, self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights)
+    def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Result | TopResult:
+        unit = "logit" if score.unit == "logit" else score.name.replace("_", " ")
+        said = f"{unit} of {goal.text}" if isinstance(goal.text, str) else tuple(f"{unit} of {text}" for text in goal.text)
+        about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
+        if k is not None:
+            return TopResult(best(self.run, goal, score.name, choices, k), *about)
+        return Result(score.rows(self.run, goal, score.checked(choices)), *about)
 
     def words(
         self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
