@@ -21,7 +21,17 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "api": (
-        "AnyOf", "Contrast", "LensResult", "Model", "Result", "TokenSequence", "Trace", "any_of", "contrast", "load", "sequence",
+        "AnyOf",
+        "Contrast",
+        "LensResult",
+        "Model",
+        "Result",
+        "TokenSequence",
+        "Trace",
+        "any_of",
+        "contrast",
+        "load",
+        "sequence",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),

@@ -17,7 +17,7 @@ from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
 
 from ._aim import Sight, aim
-from ._forced import Forced, check_forced, forced, tokens_of
+from ._forced import Forced, forced, tokens_of
 from ._lens import LensResult
 from ._names import index_of, name_of
 from ._places import spots
@@ -82,7 +82,7 @@ class Trace:
 
     def _spots(self, positions: int | str | None) -> tuple["Trace", Tensor | None]:
         """The places that are meant, and a trace that has the output there: another one, if this was made for other places."""
-        run, cut, output = self.run, self.run.cut, self.logits
+        cut, output = self.run.cut, self.logits
         shape = tuple(output.shape) if cut is None else (output.shape[0], cut.length, output.shape[-1])
         places = spots(self._loaded, self._inputs, shape, positions)
         if cut is None or (places is not None and torch.equal(places, cut.places)):
@@ -112,13 +112,14 @@ class Trace:
             return trace, aim(sight, [row[0] for row in tokens])
         made = forced(sight, tokens, self.run.kwargs)
         longer = self._lengthened(made)
-        check_forced(sight, made, longer.logits, self.run.low)
         return longer, made.goal(Sight(self._loaded, made.inputs, longer.logits, None))
 
     def _lengthened(self, made: Forced) -> "Trace":
         """The trace of a longer input, the one made last where it is the same."""
         if self._longer is None or not made.same(self._longer._inputs):
-            self._longer = Trace(self._loaded, self._again(made.inputs), made.inputs)
+            run = self._again(made.inputs)
+            made.check(run.output(), self._again(made.other(run.output().shape[-1])).output(), run.raw_point(-1).dtype)
+            self._longer = Trace(self._loaded, run, made.inputs)
         return self._longer
 
     @property
