@@ -28,7 +28,9 @@ def index_of(loaded: Loaded, target: object, output: Tensor, prompt: str | None 
     if isinstance(target, str):
         target = _named(loaded, target, output, prompt)
     if not isinstance(target, int) or isinstance(target, bool):
-        raise InputError(f"a target is a token's text or id, a contrast of two, or a list or tensor of these, not {target!r}.")
+        raise InputError(
+            f"a target is a token's text or id, or a list or tensor of these; any_of() and contrast() are of such, not of {target!r}."
+        )
     if not 0 <= target < output.shape[-1]:
         raise InputError(f"there is no target {target}: the output has {output.shape[-1]} entries, counted from 0.")
     return target

@@ -58,10 +58,6 @@ class Contrast:
     token: Token | AnyOf
     against: Token | AnyOf
 
-    def __post_init__(self) -> None:
-        if isinstance(self.token, TokenSequence) or isinstance(self.against, TokenSequence):
-            raise InputError("a contrast is of tokens or of alternatives: score two sequences one by one.")
-
 
 Target = Token | Contrast | AnyOf | TokenSequence | None
 
