@@ -34,7 +34,7 @@ class TopResult:
     def choices(self) -> dict[str, Any]:
         """The choices that the scores were made with, and how many of how many were worked out."""
         target = self.target if isinstance(self.target, str) else list(self.target)
-        worked = {"worked_out": self.tops.evaluated, "of": self.tops.of}
+        worked = {"worked_out": self.tops.evaluated, "of": self.tops.of * self.tops.values.shape[0]}
         return {**self.tops.choices, **worked, "target": target, "model": self.model}
 
     @property
@@ -94,4 +94,3 @@ class TopResult:
         head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
         rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
         return "\n".join([head, *rows, f"  every other one     at most {self.next():+.4f}"])
-
