@@ -73,12 +73,14 @@ class TopResult:
         return top_frame(self.tops, self.model, self.target, self.tokens, self.positions, self.mask)
 
     def to_dict(self, prompt: int = 0, position: int | None = None) -> dict[str, Any]:
-        """One place as plain JSON types. Parameters: `prompt`; `position`."""
-        next_best = self.next(prompt, position)
+        """One place as plain JSON types. Parameters: `prompt`; `position`, where all are kept, the last by default."""
+        after = self.next(prompt, position)
+        target = self.target if isinstance(self.target, str) else self.target[prompt]
         return {
-            "choices": self.choices,
-            "top": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
-            "next": next_best if next_best > -inf else None,
+            "choices": {**self.choices, "target": target},
+            "position": None if self.positions is None else self.positions[prompt],
+            "parts": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
+            "next": after if after > -inf else None,
         }
 
     def save(self, path: str | Path) -> Path:
