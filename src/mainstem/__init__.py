@@ -11,7 +11,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.api import AnyOf, Contrast, LensResult, Model, Result, TokenSequence, Trace, any_of, contrast, load, sequence
+    from mainstem.api import (
+        AnyOf,
+        Contrast,
+        LensResult,
+        Model,
+        Result,
+        TokenSequence,
+        TopResult,
+        Trace,
+        any_of,
+        contrast,
+        load,
+        sequence,
+    )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
@@ -27,6 +40,7 @@ _ROOMS = {
         "Model",
         "Result",
         "TokenSequence",
+        "TopResult",
         "Trace",
         "any_of",
         "contrast",
@@ -60,6 +74,7 @@ __all__ = [
     "Stream",
     "StreamMap",
     "TokenSequence",
+    "TopResult",
     "Trace",
     "any_of",
     "contrast",

@@ -4,6 +4,7 @@ from ._lens import LensResult
 from ._model import Model, load
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
+from ._top import TopResult
 from ._trace import Trace
 from ._zoo import verify_zoo
 
@@ -14,6 +15,7 @@ __all__ = [
     "Model",
     "Result",
     "TokenSequence",
+    "TopResult",
     "Trace",
     "any_of",
     "contrast",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import torch
 from jaxtyping import Float
@@ -245,6 +245,35 @@ class Trace:
             lens(trace.run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
         )
 
+    @overload
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        top: None = None,
+    ) -> Result: ...
+
+    @overload
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        *,
+        top: int,
+    ) -> TopResult: ...
+
     def scores(
         self,
         target: Target = None,
@@ -263,17 +292,17 @@ class Trace:
         frozen at this input; the parts sum to the logit within the bound (of alternatives log sum_w exp l_w, of a sequence the
         sum over its tokens; a logit, not a log-probability). By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. `mainstem.scores_by()`
-        names the others.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
 
         Parameters: `target`, a token as text or id, one for each prompt or position, `any_of` several, a `contrast` of these, a
         `sequence`, or None for what the model predicts; a text is what continues the prompt, cut into tokens together with it
-        where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
-        "all" for a score at every place, None for those the trace was made with (by default the mask token, or else the last
-        real one); `base`, what a part is added to: "before", the stream before it, or "last", the last point, which it is
-        taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
-        `norm_bias`, whether the final norm's bias is added; `within`, nats that a score may be off by (0: worked out in
-        full); `top`, only the components of the level with the highest scores, as many as this, none missed.
+        where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position),
+        "dim" or "neuron"; `by`, which score; `positions`, a place, "all" for a score at every place, None for those the trace was
+        made with (by default the mask token, or else the last real one); `base`, what a part is added to: "before", the stream
+        before it, or "last", the last point, which it is taken out of; `norm`, the final norm's scale: "own", that of what is
+        read, "final", that of the last point, "none"; `norm_bias`, whether the final norm's bias is added; `within`, nats that a
+        score may be off by (0: worked out in full); `top`, only the components of the level with the highest scores, as many as
+        this, none missed.
 
         Returns the rows, or the best ones; of a sequence, those of a run of the prompt and all but the last of its tokens, whose
         tokens and positions they have. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
@@ -284,7 +313,7 @@ class Trace:
         return trace._scored(goal, score, choices, top)
 
     @_fitted
-    def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Result | TopResult:
+    def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Any:
         unit = "logit" if score.unit == "logit" else score.name.replace("_", " ")
         said = f"{unit} of {goal.text}" if isinstance(goal.text, str) else tuple(f"{unit} of {text}" for text in goal.text)
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights

@@ -32,11 +32,10 @@ def direct(run: Pass, direction: Tensor | Entries | Goal, level: str = "write", 
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
-    places = _places(run, keep_pos)
-    if not isinstance(direction, Goal):
-        return _taken_apart(run, direction, None, level, places)
-    choice = chosen(direction, run.output())
-    return _taken_apart(run, choice.entries, choice, level, places)
+    if isinstance(direction, Goal):
+        choice = chosen(direction, run.output())
+        return _taken_apart(run, choice.entries, choice, level, _places(run, keep_pos))
+    return _taken_apart(run, direction, None, level, _places(run, keep_pos))
 
 
 def _taken_apart(run: Pass, direction: Tensor | Entries, choice: Choice | None, level: str, places: Places) -> Parts:
