@@ -8,8 +8,10 @@ from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._vectors import Vectors, vectors, whole
 
 __all__ = [
     "LEVELS",
@@ -21,7 +23,9 @@ __all__ = [
     "Places",
     "Ranks",
     "Row",
+    "Spots",
     "Sweep",
+    "Vectors",
     "aimed",
     "applies",
     "carry",
@@ -40,11 +44,14 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spots",
     "subscores",
     "subvector",
     "take",
     "through",
     "transport",
+    "vectors",
+    "whole",
     "writer_map",
     "zero",
 ]
