@@ -158,8 +158,10 @@ class Result:
         """
         from ._chart import chart
 
+        if other := set(self.parts.rest) - {"batch", "pos"}:
+            raise InputError(f"chart() draws one number a component; these have an axis {min(other)} each: take scores().")
         self._alone("chart() draws")
-        return chart(self, kind, k, words)
+        return chart(self, self.frame(), f"sum {float(self.whole):.4f}", kind, k, words)
 
     def save(self, path: str | Path) -> Path:
         """Stores values, labels, choices and provenance: `.parquet` as a tidy frame, `.json`, `.safetensors` as a tensor.

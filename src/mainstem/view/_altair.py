@@ -14,7 +14,7 @@ from ._offline import offline
 from ._theme import config
 
 _INSTALL = "pip install 'mainstem[view]'"
-_MARK = re.compile(r'<(path|text|line) (aria-label="([^"]*)" role="graphics-symbol"[^>]*)/>')
+_MARK = re.compile(r'<(path|line) (aria-label="([^"]*)" role="graphics-symbol"[^>]*)/>')
 
 
 def altair() -> Any:
@@ -49,7 +49,7 @@ class Chart:
         """The chart as a Vega-Lite specification, data and colours included."""
         return self.altair.to_dict() | {"config": config()}
 
-    def save(self, path: str | Path, scale: float = 2.0) -> Path:
+    def save(self, path: str | Path, scale: int | float = 2) -> Path:
         """Writes the chart whole or not at all, and returns the path.
 
         Parameters: `path`, whose ending tells the form: `.png`, `.svg`, `.html` (a page that fetches nothing, with values under
@@ -66,7 +66,7 @@ class Chart:
             half.write_bytes(made if isinstance(made, bytes) else made.encode())
         return place
 
-    def _png(self, scale: float) -> bytes:
+    def _png(self, scale: int | float) -> bytes:
         if not 0 < scale <= 20:
             raise InputError(f"scale is above 0 and at most 20, not {scale}.")
         return vl_convert().vegalite_to_png(self.to_dict(), scale=scale, **self._version())

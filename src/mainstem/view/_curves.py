@@ -5,6 +5,7 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._altair import Chart, altair
+from ._svg import number
 from ._tables import every, heading, table
 from ._theme import colours
 
@@ -25,6 +26,7 @@ def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: 
     alt = altair()
     frame = table(data, ("layer", "added", "probability", "logprob")).sort("layer", "added")
     rows = frame.select("layer", "added", "probability", "logprob").to_dicts()
+    rows = [row | {"said": f"layer {row['layer']}"} for row in rows]
     named = sorted(set(frame["layer"]))
     legend = alt.Legend(title="layer", values=[named[i] for i in every(len(named), 12)], format="d")
     ramp = alt.Scale(scheme={"name": "viridis", "extent": [0.0, 0.88]}, domain=[named[0], max(named[-1], named[0] + 1)])
@@ -37,6 +39,7 @@ def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: 
             y=alt.Y(f"{field}:Q", title=name),
             color=colour,
             detail="layer:N",
+            description="said:N",
             tooltip=["layer:O", "added:Q", alt.Tooltip("probability:Q", format=".4f"), alt.Tooltip("logprob:Q", format=".4f")],
         )
         panels.append(at.mark_line(strokeWidth=2) + at.transform_filter("datum.added == 0").mark_circle(size=36, opacity=1))
@@ -64,6 +67,7 @@ def additivity(data: Any, title: str = "Do single scores add up?", about: str = 
     paint = [colours()["water"], colours()["ebb"], colours()["constant"]]
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3)
     fields = {
+        "description": "said:N",
         "x": alt.X("c:Q", title=f"sum of single scores ({unit})"),
         "y": alt.Y("t:Q", title=f"score of the sum ({unit})"),
         "color": alt.Color("series:N", scale=alt.Scale(domain=_SERIES, range=paint), legend=legend),
@@ -89,6 +93,10 @@ def _panel(part: Any, by: str) -> list[dict[str, Any]]:
     said = f"{name}:  slope {slope:.3f}, intercept {intercept:+.3f}, R² {r2:.3f}".replace("-", "\u2212")
     low, high = min(0.0, part["cumulative"].min()), max(0.0, part["cumulative"].max())
     points = part.select("cumulative", "together").iter_rows()
-    rows = [{"panel": said, "series": _SERIES[0], "c": c, "t": t, "k": k} for k, (c, t) in enumerate(points, 1)]
-    rows += [{"panel": said, "series": _SERIES[1], "c": c, "t": slope * c + intercept, "k": -1} for c in (low, high)]
-    return rows + [{"panel": said, "series": _SERIES[2], "c": c, "t": c, "k": -1} for c in (low, high)]
+    rows = [
+        {"series": _SERIES[0], "c": c, "t": t, "k": k, "said": f"the first {k}: {number(c, 4)} singly, {number(t, 4)} together"}
+        for k, (c, t) in enumerate(points, 1)
+    ]
+    for name, tilt, start in ((_SERIES[1], slope, intercept), (_SERIES[2], 1.0, 0.0)):
+        rows += [{"series": name, "c": c, "t": tilt * c + start, "k": -1, "said": name} for c in (low, high)]
+    return [row | {"panel": said} for row in rows]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ._altair import Chart, altair
+from ._svg import number
 from ._tables import every, heading, single, table
 from ._theme import NAMES, colours, kinds
 
@@ -37,9 +38,10 @@ def score_by_layer(data: Any, title: str = "Score by layer", about: str = "", me
         y=alt.Y("value:Q", title=measure),
         y2=alt.datum(0),
         color=alt.Color("kind:N", scale=alt.Scale(domain=names, range=list(colour.values())), legend=legend),
+        description="said:N",
         tooltip=["layer:N", "kind:N", alt.Tooltip("value:Q", format="+.4f", title=measure)],
     )
-    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=colours()["muted"]).encode(y=alt.datum(0))
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=colours()["muted"], aria=False).encode(y=alt.datum(0))
     return Chart((drawn + zero).properties(title=heading(title, about, width)))
 
 
@@ -61,8 +63,10 @@ def _bars(frame: Any) -> tuple[list[dict[str, Any]], dict[str, str], int]:
         order = [kind for kind in colour if kind in (inner if 0 <= at <= last else here)]
         for i, kind in enumerate(order):
             left = at + wide * (i - len(order) / 2)
-            bar = {"slot": at, "layer": "entry" if at < 0 else "end" if at > last else str(at), "kind": NAMES.get(kind, kind)}
-            bars += [bar | {"value": here[kind], "left": left, "right": left + wide}] if kind in here else []
+            if kind in here:
+                name, of = "entry" if at < 0 else "end" if at > last else str(at), NAMES.get(kind, kind)
+                about = {"layer": name, "kind": of, "said": f"layer {name}, {of}: {number(here[kind], 4, sign=True)}"}
+                bars.append({"slot": at, "value": here[kind], "left": left, "right": left + wide, **about})
     return bars, colour, last
 
 
@@ -81,7 +85,8 @@ def query_histogram(data: Any, title: str = "Neurons by layer", about: str = "")
     found = {(layer, kind): count for layer, kind, count in frame.select("layer", "kind", "count").iter_rows()}
     n, present = frame["layer"].max() + 1, set(frame["kind"])
     order = [kind for kind in _ROLES if kind in present] + sorted(present - set(_ROLES))
-    rows = [{"layer": i, "kind": kind, "count": found.get((i, kind), 0)} for kind in order for i in range(n)]
+    counts = [(kind, i, found.get((i, kind), 0)) for kind in order for i in range(n)]
+    rows = [{"layer": i, "kind": kind, "count": c, "said": f"layer {i}, {kind}: {c}"} for kind, i, c in counts]
     width = min(WIDE, max(260, 40 * n))
     axis = alt.Axis(values=every(n, 24), labelAngle=0, grid=False)
     fill = [colours()[_ROLES.get(kind, "write")] for kind in order]
@@ -89,6 +94,7 @@ def query_histogram(data: Any, title: str = "Neurons by layer", about: str = "")
         x=alt.X("layer:O", title="layer", axis=axis),
         y=alt.Y("count:Q", title="neurons", scale=alt.Scale(nice=4), axis=alt.Axis(tickCount=4)),
         color=alt.Color("kind:N", scale=alt.Scale(domain=order, range=fill), legend=None),
+        description="said:N",
         tooltip=["layer:O", "kind:N", "count:Q"],
     )  # fmt: skip
     header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)

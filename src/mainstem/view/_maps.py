@@ -5,6 +5,7 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._altair import Chart, altair
+from ._svg import number
 from ._tables import every, heading, marked, single, table
 from ._theme import NAMES, colours, diverging, figures
 
@@ -31,7 +32,10 @@ def head_map(data: Any, title: str = "Score by layer and head", about: str = "",
     axes = [alt.Axis(values=every(k, size * k // room), labelAngle=0) for k, room in ((n, 20), (most, 13))]
     x = alt.X("layer:O", title="layer", scale=alt.Scale(domain=list(range(n))), axis=axes[0])
     y = alt.Y("head:O", title="head", scale=alt.Scale(domain=list(range(most))), axis=axes[1])
-    rows = [row | {"kind": NAMES.get(row["kind"], row["kind"])} for row in cells.iter_rows(named=True)]
+    rows = [
+        row | {"kind": NAMES.get(row["kind"], row["kind"]), "said": f"layer {row['layer']}, head {row['head']}"}
+        for row in cells.iter_rows(named=True)
+    ]
     drawn = _cells(alt, rows, x, y, ["layer:O", "head:O"], measure, size)
     drawn = drawn.properties(width=size * n, height=size * most)
     if cells["kind"].n_unique() > 1:
@@ -63,11 +67,10 @@ def source_map(data: Any, k: int = 12, title: str = "Score by source", about: st
     names = {(write, head): f"{write}.H{head}" for write, head in best.select("write", "head").iter_rows()}
     sources = {at: f"{at} {marked(token or '', 14)}".strip() for at, token in cells.select("key_pos", "token").iter_rows()}
     columns = [sources.get(at, str(at)) for at in range(max(sources) + 1)]
-    rows = [
-        {"label": names[row["write"], row["head"]], "source": columns[row["key_pos"]], "value": row["value"]}
-        for row in cells.sort("write", "head", "key_pos").iter_rows(named=True)
-        if (row["write"], row["head"]) in names
-    ]
+    rows = []
+    for write, head, at, score in cells.sort("write", "head", "key_pos").select("write", "head", "key_pos", "value").iter_rows():
+        if label := names.get((write, head)):
+            rows.append({"label": label, "source": columns[at], "value": score, "said": f"{label} reading {columns[at]}"})
     size = min(CELL, max(1000 / len(columns), 2))
     named = [columns[i] for i in every(len(columns), int(size * len(columns) / 13))]
     axis = alt.Axis(values=named, labelAngle=-45 if size > 20 else -90)
@@ -88,21 +91,27 @@ def _heads(frame: Any, place: str) -> Any:
     return found
 
 
-def _cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str], measure: str, size: float) -> Any:
-    """Cells coloured around zero, with their numbers where there is room."""
+def _cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str], measure: str, size: int | float) -> Any:
+    """Cells coloured around zero, each with what it says of itself, and with its number where there is room."""
     values = [row["value"] for row in rows]
     domain, colour = diverging(values)
     shown = zip(rows, figures(values), strict=True)
-    rows = [row | {"shown": text, "strong": abs(row["value"]) > 0.42 * domain[-1]} for row, text in shown]
+    rows = [
+        row
+        | {"shown": text, "said": f"{row['said']}: {number(row['value'], 4, sign=True)}"}
+        | {"strong": abs(row["value"]) > 0.42 * domain[-1]}
+        for row, text in shown
+    ]
     signed = "datum.value ? format(datum.value, '+.3~g') : '0'"
     legend = alt.Legend(title=measure, gradientLength=120, values=[domain[0], 0, domain[-1]], labelExpr=signed)
     scale = alt.Scale(domain=domain, range=colour, interpolate="lab")
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
     drawn = base.mark_rect(stroke=colours()["paper"], strokeWidth=1 if size >= 7 else 0).encode(
         color=alt.Color("value:Q", scale=scale, legend=legend),
+        description="said:N",
         tooltip=[*names, alt.Tooltip("value:Q", format="+.4f", title=measure)],
     )
     if size < 38:
         return alt.layer(drawn)
     ink = alt.condition("datum.strong", alt.value(colours()["foam"]), alt.value(colours()["ink"]))
-    return drawn + base.mark_text(fontSize=10).encode(text="shown:N", color=ink)
+    return drawn + base.mark_text(fontSize=10, aria=False).encode(text="shown:N", color=ink)

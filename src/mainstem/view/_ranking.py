@@ -6,12 +6,13 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._altair import Chart, altair
+from ._svg import number
 from ._tables import heading, marked, single, table
 from ._theme import colours, figures
 
 Words = Callable[[str], Sequence[str]]
 WIDE, NARROW, ROW = 700, 380, 22
-_WORDLESS = ("constant", "rounding", "interaction")
+_WORDLESS = ("constant", "transport", "rounding", "interaction")
 _GAP = " \u00a0 "
 
 
@@ -25,8 +26,8 @@ def top_components(
 ) -> Chart:
     """Bars of the k components of the largest size, the strongest on top, blue above zero and red below.
 
-    Parameters: `data`, a frame of scores of one prompt at one position, or records with component and value; `k`, how many at
-    most; `words`, gives the words that a component raises most, from its label; `title`; `about`, lines below it; `measure`,
+    Parameters: `data`, a frame of scores of one prompt at one position, or records with component and value, and with rank
+    where that is the order; `k`, how many at most; `words`, gives the words that a component raises most, from its label; `title`; `about`, lines below it; `measure`,
     what the values are, with their unit. Raises `InputError` for an empty table, numbers that are not finite, several prompts
     or positions, k below 1, or where altair is missing.
     """
@@ -46,11 +47,13 @@ def _strongest(frame: Any, k: int) -> list[dict[str, Any]]:
     if k < 1:
         raise InputError(f"a chart shows 1 component or more, not {k}.")
     rows = []
-    best = frame.sort(pl.col("value").abs(), descending=True, maintain_order=True).head(k)
+    order = pl.col("rank") if "rank" in frame.columns else -pl.col("value").abs()
+    best = frame.sort(order, maintain_order=True).head(k)
     for row in best.iter_rows(named=True):
         source = row.get("token") if row.get("key_pos") is not None else None
         label = row["component"] if source is None else f"{row['component']} {marked(source, 16)}"
-        rows.append({"component": row["component"], "label": label, "value": row["value"], "kind": row.get("kind")})
+        said = f"{label}: {number(row['value'], 4, sign=True)}"
+        rows.append({name: row.get(name) for name in ("component", "value", "kind")} | {"label": label, "said": said})
     return rows
 
 
@@ -66,11 +69,12 @@ def _bars(alt: Any, rows: list[dict[str, Any]], order: list[str], measure: str) 
     blue, red = alt.value(colours()["water"]), alt.value(colours()["ebb"])
     bars = base.mark_bar(height=14).encode(
         color=alt.condition("datum.value < 0", red, blue),
+        description="said:N",
         tooltip=["component:N", alt.Tooltip("value:Q", format="+.4f", title=measure)],
     )
-    above = base.transform_filter("datum.value >= 0").mark_text(align="left", dx=5).encode(text="shown:N")
-    below = base.transform_filter("datum.value < 0").mark_text(align="right", dx=-5).encode(text="shown:N")
-    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=colours()["muted"]).encode(x=alt.datum(0))
+    above = base.transform_filter("datum.value >= 0").mark_text(align="left", dx=5, aria=False).encode(text="shown:N")
+    below = base.transform_filter("datum.value < 0").mark_text(align="right", dx=-5, aria=False).encode(text="shown:N")
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=colours()["muted"], aria=False).encode(x=alt.datum(0))
     return bars + above + below + zero
 
 

@@ -64,7 +64,7 @@ def _escaped(c: str) -> str:
     return "□" if 0xD800 <= ord(c) < 0xE000 else c.encode("unicode_escape").decode()
 
 
-def heading(title: str, about: str, width: float) -> dict[str, Any]:
+def heading(title: str, about: str, width: int | float) -> dict[str, Any]:
     """Title and subtitle, broken into lines that fit.
 
     Parameters: `title`; `about`, what stands below, its line ends kept; `width`, of what is drawn.
@@ -80,6 +80,6 @@ def every(n: int, most: int) -> list[int]:
     return list(range(0, n, next(step for step in steps if n <= step * max(most, 1))))
 
 
-def _lines(text: str, wide: float, most: int) -> list[str]:
-    shown = "".join(c if c.isprintable() else _escaped(c) for c in text)
+def _lines(text: str, wide: int | float, most: int) -> list[str]:
+    shown = "".join(c if c.isprintable() or c == "\u00a0" else _escaped(c) for c in text)
     return textwrap.wrap(shown, int(wide), max_lines=most, placeholder=" …")

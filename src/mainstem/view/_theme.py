@@ -9,7 +9,7 @@ from ._svg import KINDS, MINUS, asset
 # Without the last name the bundled renderer draws no text at all where it has none of the others.
 FONT = "'Helvetica Neue', Arial, sans-serif"
 NAMES = {"attn": "attention", "mlp": "MLP", "conv": "convolution", "cross": "cross-attention"}
-_SPARE = ("#3f4a55", "#b08968", "#94a3b8")
+_ROWS = {"interaction": "#3f4f5f", "transport": "#b9a27c", "rounding": "#d9cbb0"}  # rows that are no writes, behind them
 
 
 @cache
@@ -21,10 +21,8 @@ def colours() -> dict[str, str]:
 
 def kinds(present: set[str]) -> dict[str, str]:
     """Kinds of writes in the order of legends, with their colours. Parameters: `present`, those that there are."""
-    known = [kind for kind in KINDS if kind in present]
-    other = sorted(present - set(KINDS))
-    spare = (colours()["write"], *_SPARE)
-    return {k: colours()[k] for k in known} | {k: spare[i % len(spare)] for i, k in enumerate(other)}
+    known = {kind: colours()[kind] for kind in KINDS} | _ROWS
+    return {k: v for k, v in known.items() if k in present} | {k: colours()["write"] for k in sorted(present - set(known))}
 
 
 def diverging(values: list[float]) -> tuple[list[float], list[str]]:
