@@ -185,11 +185,11 @@ def _by_rows(run: Pass, spots: Spots, found: Split) -> ByRows | None:
     last = len(run.stream.points) - 1
     if any(run.shaped(run.raw_point(t)).shape != run.point(last).shape for t in range(last)):
         return None
-    like = run.raw_point(last).ndim
+    like = run.raw_point(last)
 
     def way(t: int) -> Callable[[Tensor], Tensor]:
         face, before = (_doubled(a) for a in (run.frozen(run.stream.points[t].face), found.before))
-        return lambda rows: before.live(face.live(rows if like == 2 else rows[None])).reshape(len(rows), -1)
+        return lambda rows: before.live(face.live(_prompts(rows, like))).flatten(0, -2)[: len(rows)]
 
     ways = {t: way(t) for t in range(last + 1)}
     try:
@@ -200,6 +200,14 @@ def _by_rows(run: Pass, spots: Spots, found: Split) -> ByRows | None:
     return ByRows(
         ways, Unembedding(found.matrix.detach(), None if found.bias is None else found.bias.detach()), _doubled(found.after)
     )
+
+
+def _prompts(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows as prompts as long as those of the run, which some modules reshape to; the last one is filled up with zeros."""
+    if like.ndim == 2:
+        return rows
+    length = like.shape[1]
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % length)).unflatten(0, (-1, length))
 
 
 def _agrees(run: Pass, spots: Spots, found: Split, way: Callable[[Tensor], Tensor]) -> bool:
