@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import Group
-from mainstem.stream import Pass, Spots, Vectors, Without, spots
+from mainstem.core import Group, tracked
+from mainstem.stream import Pass, Spots, Vectors, Without, opened, spots
 
-from ._bar import Bar
 from ._components import components
+from ._estimate import parts
 from ._goal import Goal
 from ._increase import Scored, put
 from ._reading import turns
@@ -67,15 +66,29 @@ def ablation(run: Pass, goal: Goal, zeroed: str) -> Ablation:
 def effects(made: Ablation, level: str) -> list[Group]:
     """The effect of every component of a level, a run for each. Parameters: `made`; `level`."""
     held: dict[str, Scored] = {}
-    stream = made.run.stream
-    entering = {write.label: t for t, point in enumerate(stream.points) for write in point.writes}
-    with Bar(f"running without each part at level {level!r}", len(entering)) as bar:
-        for write, found in components(made.run, level, made.where):
-            turns = list(made.turns(found))
-            for turn in turns:
-                values = []
-                for some in torch.arange(found.scale.shape[1], device=found.where.device).split(made.without.room):
-                    values.append(made.effect(entering[write.label], found, turn, some))
-                    bar.step(len(some) / prod(found.sizes) / len(turns))
-                put(held, replace(found, where=turn[1]), torch.cat(values, 1), len(made.goal.places))
+    for t, found, turn, some in tracked(_jobs(made, level), "runs without each part", _count(made, level)):
+        put(held, _few(found, some, turn[1]), made.effect(t, found, turn, some), len(made.goal.places))
     return [one.group(made.goal) for one in held.values()]
+
+
+def _jobs(made: Ablation, level: str) -> Iterator[tuple[int, Vectors, Turn, Tensor]]:
+    """What goes into one forward pass each."""
+    entering = {write.label: t for t, point in enumerate(made.run.stream.points) for write in point.writes}
+    for write, found in components(made.run, level, made.where):
+        every = torch.arange(found.scale.shape[1], device=found.where.device)
+        for turn in made.turns(found):
+            yield from ((entering[write.label], found, turn, some) for some in every.split(made.without.room))
+
+
+def _count(made: Ablation, level: str) -> int:
+    """How many passes these are, about."""
+    run, room = made.run, made.without.room
+    length = 1 if len(made.where.sizes) == 1 else made.where.sizes[1]
+    each = [parts(source, level, length) for w in run.stream.writes if w.writer and opened(run, w, level) for source in w.writer.sources]
+    turns = max(1, len(made.goal.places) // made.where.sizes[0]) if made.here else 1
+    return turns * (len(run.stream.entry) + len(run.stream.writes) + sum(-(-n // room) for n in each))
+
+
+def _few(found: Vectors, some: Tensor, where: Tensor) -> Vectors:
+    """Some of the components in a row, at other places; of their vectors only the number counts."""
+    return replace(found, offset=found.offset + int(some[0]), where=where)
