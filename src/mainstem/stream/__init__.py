@@ -12,6 +12,7 @@ from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._vectors import Vectors, vectors, whole
+from ._without import Without
 
 __all__ = [
     "LEVELS",
@@ -26,6 +27,7 @@ __all__ = [
     "Spots",
     "Sweep",
     "Vectors",
+    "Without",
     "aimed",
     "applies",
     "carry",

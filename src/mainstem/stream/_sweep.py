@@ -30,16 +30,16 @@ class Sweep:
 
 
 @graded
-def pull(run: Pass, direction: Tensor | Entries) -> Sweep:
+def pull(run: Pass, direction: Tensor | Entries | Aimed) -> Sweep:
     """Pulls a direction on the output back to every point of the stream.
 
     Parameters: `run`; `direction`, of the output's shape, or entries of it: the sum of output x direction is the number taken
-    apart.
+    apart; or aimed at something else behind the last point, such as that point itself.
     """
     points = run.stream.points
     at: list[Tensor] = []
     constants = []
-    aim = aimed(run, direction)
+    aim = direction if isinstance(direction, Aimed) else aimed(run, direction)
     g = aim.weights
     for t in reversed(range(len(points))):
         maps = aim.maps if t == len(points) - 1 else transport(run, t)
