@@ -1,11 +1,15 @@
 """Direct logit attribution: what every part of the stream gives a logit, through everything after it frozen at this input."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
-from mainstem.stream import LEVELS, Entries, Pass, Places, Ranks, Sweep, graded, needed, opened, pull, reduce, rows, subscores
+from mainstem.stream import LEVELS, Aimed, Entries, Pass, Places, Ranks, Sweep, aimed, graded, needed, opened, pull, reduce, rows, subscores
 
 from ._estimate import announce, batches
 
@@ -21,30 +25,41 @@ def direct(run: Pass, direction: Tensor | Entries, level: str = "write", keep_po
 
     Returns the parts with [batch] or [batch, pos] behind the component axis. Raises `NotClosedError` where they do not sum.
     """
-    if level not in LEVELS:
-        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
-    places = _places(run, keep_pos)
-    sweep = pull(run, direction)
+    (parts,) = taken_apart(run, [aimed(run, direction)], level, _places(run, keep_pos), {"by": "dla"})
+    return parts
+
+
+def taken_apart(run: Pass, aims: Sequence[Aimed], level: str, places: Places, choices: dict[str, Any]) -> list[Parts]:
+    """Numbers, each as the sum of what every part before it contributes, constants included.
+
+    Parameters: `run`; `aims`, the numbers; `level`, how far writes are taken apart; `places`, (batch,), or (batch, pos) for one at
+    every position; `choices`, to be written on the result.
+    """
+    if level not in LEVELS:
+        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
+    sweeps = [pull(run, aim) for aim in aims]
+    expanded = _expanded(run, sweeps, level, places)
+    chosen = choices | {"level": level, "norm": "frozen at this input", "edits": len(run.patches)}
+    return [_summed(run, sweep, groups, places, chosen) for sweep, groups in zip(sweeps, expanded, strict=True)]
+
+
+def _summed(run: Pass, sweep: Sweep, expanded: dict[str, list[Group]], places: Places, choices: dict[str, Any]) -> Parts:
     aim = sweep.aim
-    expanded = _expanded(run, sweep, level, places)
     groups: list[Group] = []
     size = torch.zeros((), device=aim.weights.device)
     for row in rows(run, None, aim):
         g = _direction(sweep, row.label, row.start)
         product = g * row.vector
         size = size + reduce(product.abs(), places)
-        found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
-        groups += found
+        groups += expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
     whole = reduce(aim.weights * aim.output, places)
-    parts = Parts(tuple(groups), whole, ("batch", "pos") if keep_pos else ("batch",), 0.0, 0.0)
+    parts = Parts(tuple(groups), whole, ("batch", "pos")[: len(places)], 0.0, 0.0)
     total = parts.sum()
     assert isinstance(total, Tensor)
-    miss = error(total, whole)
-    choices = {"by": "dla", "level": level, "norm": "frozen at this input", "edits": len(run.patches)}
-    return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size), choices).checked()
+    return replace(parts, error=error(total, whole), bound=bound(run.dtype, size), choices=choices).checked()
 
 
 def _places(run: Pass, keep_pos: bool) -> Places:
@@ -64,16 +79,19 @@ def _direction(sweep: Sweep, label: str, start: int) -> Tensor:
     return sweep.at[start] if start < len(sweep.at) else sweep.aim.weights
 
 
-def _expanded(run: Pass, sweep: Sweep, level: str, places: Places) -> dict[str, list[Group]]:
-    """The writes that the level takes apart, a few at a time, so that what is captured stays small."""
-    found = {}
-    entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
-    for some in batches(run, [w for w in run.stream.writes if opened(run, w, level)]):
+def _expanded(run: Pass, sweeps: Sequence[Sweep], level: str, places: Places) -> list[dict[str, list[Group]]]:
+    """The writes that the level takes apart, a few at a time, so that what is captured stays small; by label, for each sweep."""
+    found: list[dict[str, list[Group]]] = [{} for _ in sweeps]
+    last = max((len(sweep.at) for sweep in sweeps), default=0)
+    entering = {w.label: t for t, p in enumerate(run.stream.points[:last]) for w in p.writes}
+    for some in batches(run, [w for w in run.stream.writes if w.label in entering and opened(run, w, level)]):
         seen = run.again({key for w in some for key in needed(w)})
         for write in some:
-            depth = opened(run, write, level)
+            depth, t = opened(run, write, level), entering[write.label]
             assert depth is not None
-            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, places, sweep.ranks)
+            for sweep, groups in zip(sweeps, found, strict=True):
+                if t < len(sweep.at):
+                    groups[write.label] = _closed(run, write, depth, sweep.at[t], seen, places, sweep.ranks)
     return found
 
 

@@ -1,5 +1,6 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._activation import Asked, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
@@ -14,6 +15,7 @@ from ._take import refit, take
 __all__ = [
     "LEVELS",
     "Aimed",
+    "Asked",
     "Cut",
     "Edit",
     "Entries",
@@ -22,14 +24,17 @@ __all__ = [
     "Ranks",
     "Row",
     "Sweep",
+    "activations",
     "aimed",
     "applies",
+    "by_key_position",
     "carry",
     "factors",
     "find_point",
     "find_write",
     "graded",
     "heads",
+    "keys_of",
     "needed",
     "opened",
     "patches",
