@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from mainstem.core import Group, Parts
+from mainstem.core import Group, Parts, Tops, parse_label
 from mainstem.score import Lens
 
 _COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
@@ -108,3 +108,32 @@ def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
         return frame
     real = mask.bool().cpu()
     return frame.filter(pl.Series([bool(real[b, t]) for b, t in frame.select("prompt", "position").iter_rows()]))
+
+
+def top_frame(
+    tops: Tops,
+    model: str,
+    target: str | tuple[str, ...],
+    tokens: Tokens,
+    positions: tuple[int, ...] | None,
+    mask: torch.Tensor | None,
+) -> Any:
+    """One row for each of the best components of a place.
+
+    Parameters: `tops`; the others as of `tidy`.
+    """
+    records = []
+    for cell, labels in enumerate(tops.labels):
+        prompt, position = (cell, None) if len(tops.shape) == 1 else divmod(cell, tops.shape[1])
+        position = positions[prompt] if position is None and positions is not None else position
+        said = target if isinstance(target, str) else target[prompt]
+        for rank, (label, value) in enumerate(zip(labels, tops.values[cell].tolist(), strict=True)):
+            parsed = parse_label(label)
+            inside = dict(parsed.at)
+            where = {name: inside.get(name) for name in _COORDINATES}
+            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank, "component": label}
+            records.append({**at, "write": parsed.write, "layer": _layer(parsed.write), **where, "value": value})
+    schema = {name: pl.String for name in ("model", "target", "component", "write")}
+    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *_COORDINATES)}
+    frame = pl.DataFrame(records, schema_overrides={**schema, **numbers, "value": pl.Float64})
+    return unpadded(frame.with_columns(_tokens(frame, tokens)) if tokens else frame, mask)

@@ -1,8 +1,25 @@
 """Turns writes into numbers about a prediction."""
 
 from ._dla import direct
+from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._queries import switched_on
+from ._registry import Choices, Score, score_named, scores, top
 from ._words import Words, component, words
 
-__all__ = ["NORMS", "Lens", "Words", "component", "direct", "lens", "switched_on", "words"]
+__all__ = [
+    "NORMS",
+    "Choices",
+    "Goal",
+    "Lens",
+    "Score",
+    "Words",
+    "component",
+    "direct",
+    "lens",
+    "score_named",
+    "scores",
+    "switched_on",
+    "top",
+    "words",
+]

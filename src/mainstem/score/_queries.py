@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from mainstem.core import Parts
-from mainstem.stream import Asked, Pass, activations, graded
+from mainstem.core import InputError, Parts
+from mainstem.stream import LEVELS, Coordinate, Pass, activations, graded
 
-from ._dla import taken_apart
+from ._apart import taken_apart
 
 
 @graded
-def switched_on(run: Pass, asked: Sequence[Asked], level: str = "write") -> list[Parts]:
+def switched_on(run: Pass, asked: Sequence[Coordinate], level: str = "write") -> list[Parts]:
     """The pre-activations of neurons and attention values, each as the sum of what every part of the stream before it contributes.
 
     <K_k, x> / sigma + B_k = sum over parts u of <Kc_k, u> / sigma + B_k, each part carried to x through what lies between, frozen at
@@ -22,4 +22,10 @@ def switched_on(run: Pass, asked: Sequence[Asked], level: str = "write") -> list
     Returns the parts of each, [batch], zero but for the prompt asked for. Raises `NotClosedError` where they do not sum to the
     pre-activation that the run itself had, `InputError` as of `activations`.
     """
-    return taken_apart(run, activations(run, asked), level, (run.prompts,), {"by": "activation"})
+    if level not in LEVELS:
+        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
+    found = taken_apart(run, activations(run, asked), level, (run.prompts,))
+    return [
+        apart.parts(run, {"by": "activation", "of": one.label, "key": one.key, "level": level})
+        for one, apart in zip(asked, found, strict=True)
+    ]

@@ -1,6 +1,6 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
-from ._activation import Asked, activations, by_key_position, keys_of
+from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
@@ -9,13 +9,15 @@ from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._vectors import Vectors, vectors, whole
 
 __all__ = [
     "LEVELS",
     "Aimed",
-    "Asked",
+    "Coordinate",
     "Cut",
     "Edit",
     "Entries",
@@ -23,7 +25,9 @@ __all__ = [
     "Places",
     "Ranks",
     "Row",
+    "Spots",
     "Sweep",
+    "Vectors",
     "activations",
     "aimed",
     "applies",
@@ -45,11 +49,14 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spots",
     "subscores",
     "subvector",
     "take",
     "through",
     "transport",
+    "vectors",
+    "whole",
     "writer_map",
     "zero",
 ]

@@ -25,7 +25,7 @@ _NEURON, _DIM = "neurons, such as N0", "dims of heads, such as H0.D2, and their 
 
 
 @dataclass(frozen=True)
-class Asked:
+class Coordinate:
     """One coordinate that is switched on: its label, the name of its key (None where it has one), prompt and position."""
 
     label: str
@@ -43,7 +43,7 @@ def keys_of(run: Pass, label: str) -> tuple[str, ...]:
 
 
 @graded
-def activations(run: Pass, asked: Sequence[Asked]) -> list[Aimed]:
+def activations(run: Pass, asked: Sequence[Coordinate]) -> list[Aimed]:
     """The pre-activations of coordinates, each affine in the stream: [batch], zero but for the prompt that is asked for.
 
     Parameters: `run`; `asked`, neurons; attention dims at a key position, whose value there it is; or attention dims alone: the
@@ -62,7 +62,7 @@ def by_key_position(run: Pass, label: str, place: Places) -> Tensor:
 
     Parameters: `run`; `label`, such as "L3.attn.H7.D12"; `place`, prompt and position.
     """
-    asked = Asked(label, None, place)
+    asked = Coordinate(label, None, place)
     write, at, source, key = _of(run, asked)
     reader = _Reader(run, run.again({*needed(write), key.site.key, *key.program.keys()}))
     index, weights = reader.picked(asked, write, at, source, key)
@@ -87,7 +87,7 @@ def _source(run: Pass, label: Label) -> tuple[Write, int, Source]:
     return write, at, source
 
 
-def _of(run: Pass, asked: Asked) -> tuple[Write, int, Source, Subkey]:
+def _of(run: Pass, asked: Coordinate) -> tuple[Write, int, Source, Subkey]:
     write, at, source = _source(run, parse_label(asked.label))
     chosen = [key for key in source.keys if asked.key in (None, key.name)]
     if len(chosen) != 1:
@@ -104,11 +104,13 @@ class _Reader:
     seen: Captured
     rows: dict[tuple[str, int, Places], Tensor] = field(default_factory=dict)
 
-    def aim(self, asked: Asked, write: Write, at: int, source: Source, key: Subkey) -> Aimed:
+    def aim(self, asked: Coordinate, write: Write, at: int, source: Source, key: Subkey) -> Aimed:
         """The coordinate with the way to it from the point that its block reads."""
         run, start = self.run, find_point(self.run.stream, key.point)
         if start is None:
-            raise InputError(f"{asked.label} reads {key.point}, a point of another stream: only what this stream holds is taken apart.")
+            raise InputError(
+                f"{asked.label} reads {key.point}, a point of another stream: only what this stream holds is taken apart."
+            )
         index, weights = self.picked(asked, write, at, source, key)
         own = torch.zeros(run.prompts, dtype=weights.dtype, device=weights.device)
         own[asked.place[0]] = 1
@@ -122,7 +124,7 @@ class _Reader:
         raw = self.run.raw_point(start).shape
         return maps if raw == self.run.point(start).shape else (_step(lambda values: values.reshape(raw)), *maps)
 
-    def picked(self, asked: Asked, write: Write, at: int, source: Source, key: Subkey) -> tuple[Tensor, Tensor]:
+    def picked(self, asked: Coordinate, write: Write, at: int, source: Source, key: Subkey) -> tuple[Tensor, Tensor]:
         """Which numbers of a pre-activation are asked for, counted through, and what each is multiplied by."""
         label = parse_label(asked.label)
         if source.attention is not None:
@@ -135,7 +137,11 @@ class _Reader:
             expert = inside(dict(label.at)["expert"], ends.shape[0], "expert")
             rows = rows[experts_of(ends, self.seen.at(source.site))[rows] == expert]
         if rows.numel() != 1:
-            said = "is off at this place: it adds nothing there" if not rows.numel() else f"stands in {rows.numel()} rows at this place"
+            said = (
+                "is off at this place: it adds nothing there"
+                if not rows.numel()
+                else f"stands in {rows.numel()} rows at this place"
+            )
             raise InputError(f"{asked.label} {said}.")
         return rows * size + neuron, torch.ones(1, dtype=self.run.dtype, device=rows.device)
 
@@ -143,7 +149,9 @@ class _Reader:
         run, attention = self.run, source.attention
         values, z = heads(self.seen.at(key.site), run.prompts), heads(run.lift(self.seen.at(source.site)), run.prompts)
         if values.shape[0] != run.prompts or len(place) != 2 or z.shape[2] <= place[1]:
-            raise InputError("this attention does not look at the positions of a prompt, so its values have no key position to name.")
+            raise InputError(
+                "this attention does not look at the positions of a prompt, so its values have no key position to name."
+            )
         assert attention is not None
         (batch, position), (_, several, length, size) = place, values.shape
         head, dim = inside(at["head"], z.shape[1], "head"), inside(at["dim"], size, "dim")
