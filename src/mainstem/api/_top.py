@@ -94,3 +94,4 @@ class TopResult:
         head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
         rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
         return "\n".join([head, *rows, f"  every other one     at most {self.next():+.4f}"])
+

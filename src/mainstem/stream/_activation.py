@@ -5,7 +5,7 @@ The pre-activation of neuron k at one place is a row of weights times what its b
 key position.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -175,6 +175,6 @@ class _Reader:
         return self.rows[write.label, at, place]
 
 
-def _step(func: object) -> Affine:
+def _step(func: Callable[[Tensor], Tensor]) -> Affine:
     """A linear function of one tensor as a map of its own."""
     return Affine(Program((Step(("", 0, "reshape", 0), (Wire((0,), -1),)),)), (Call("reshape", func, (None,), {}, None),))
