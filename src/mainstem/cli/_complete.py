@@ -38,3 +38,9 @@ def components(context: typer.Context, incomplete: str) -> Iterator[str]:
     layers = range(config.get("n_layer", 0))
     labels = ["entry.embed", "entry.pos", *(f"L{i}.{kind}" for i in layers for kind in ("attn", "mlp"))] if layers else []
     yield from (label for label in labels if label.startswith(incomplete))
+
+
+def scores(incomplete: str) -> Iterator[str]:
+    """The scores there are. Parameters: `incomplete`, what was typed so far."""
+    names = sorted(path.stem for path in (_HOME.parent / "score").glob("[!_]*.py"))
+    yield from (name for name in names if name.startswith(incomplete))
