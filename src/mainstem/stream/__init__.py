@@ -4,6 +4,7 @@ from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_vectors import KeyVectors, key_vectors
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
@@ -21,6 +22,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "KeyVectors",
     "Pass",
     "Places",
     "Ranks",
@@ -38,6 +40,7 @@ __all__ = [
     "find_write",
     "graded",
     "heads",
+    "key_vectors",
     "keys_of",
     "needed",
     "opened",

@@ -6,7 +6,7 @@ key position.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -70,15 +70,22 @@ def by_key_position(run: Pass, label: str, place: Places) -> Tensor:
 
 
 def _source(run: Pass, label: Label) -> tuple[Write, int, Source]:
-    write, axes = find_write(run.stream, str(label)), [axis for axis, _ in label.at]
-    if write.writer is None:
-        raise InputError(f"{label} does not exist: {write.label} has no parts.")
-    at = branch(write, label)
-    source = write.writer.sources[at]
+    write, at, source = source_of(run, label)
+    axes = [axis for axis, _ in label.at]
     if source.attention is None:
         fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), _NEURON)
     else:
         fits(label, axes in (["head", "dim"], ["head", "key_pos", "dim"]), _DIM)
+    return write, at, source
+
+
+def source_of(run: Pass, label: Label) -> tuple[Write, int, Source]:
+    """The coordinates that a label is of, if something is known to switch them on. Parameters: `run`; `label`."""
+    write = find_write(run.stream, str(label))
+    if write.writer is None:
+        raise InputError(f"{label} does not exist: {write.label} has no parts.")
+    at = branch(write, label)
+    source = write.writer.sources[at]
     if not source.keys:
         raise InputError(
             f"{label} has no key: the operations of {write.label} ({write.kind}) do not make its coordinates, one by one, of numbers "
@@ -87,30 +94,38 @@ def _source(run: Pass, label: Label) -> tuple[Write, int, Source]:
     return write, at, source
 
 
+def key_of(source: Source, label: str, name: str | None) -> Subkey:
+    """The key of a name. Parameters: `source`; `label`, for the message; `name`, None where there is one."""
+    found = [key for key in source.keys if name in (None, key.name)]
+    if len(found) != 1:
+        names = " and ".join(repr(key.name) for key in source.keys)
+        raise InputError(f"{label} has the keys {names}: name one of them, key={source.keys[0].name!r}.")
+    return found[0]
+
+
+def read_at(run: Pass, label: str, key: Subkey) -> int:
+    """The point that a key reads. Parameters: `run`; `label`, for the message; `key`."""
+    found = find_point(run.stream, key.point)
+    if found is None:
+        raise InputError(f"{label} reads {key.point}, a point of another stream: only what this stream holds is taken apart.")
+    return found
+
+
 def _of(run: Pass, asked: Coordinate) -> tuple[Write, int, Source, Subkey]:
     write, at, source = _source(run, parse_label(asked.label))
-    chosen = [key for key in source.keys if asked.key in (None, key.name)]
-    if len(chosen) != 1:
-        names = " and ".join(repr(key.name) for key in source.keys)
-        raise InputError(f"{asked.label} has the keys {names}: name one of them, key={source.keys[0].name!r}.")
-    return write, at, source, chosen[0]
+    return write, at, source, key_of(source, asked.label, asked.key)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Reader:
-    """Finds coordinates in what a run captured; rows that stand for a place are looked for once."""
+    """Finds coordinates in what a run captured."""
 
     run: Pass
     seen: Captured
-    rows: dict[tuple[str, int, Places], Tensor] = field(default_factory=dict)
 
     def aim(self, asked: Coordinate, write: Write, at: int, source: Source, key: Subkey) -> Aimed:
         """The coordinate with the way to it from the point that its block reads."""
-        run, start = self.run, find_point(self.run.stream, key.point)
-        if start is None:
-            raise InputError(
-                f"{asked.label} reads {key.point}, a point of another stream: only what this stream holds is taken apart."
-            )
+        run, start = self.run, read_at(self.run, asked.label, key)
         index, weights = self.picked(asked, write, at, source, key)
         own = torch.zeros(run.prompts, dtype=weights.dtype, device=weights.device)
         own[asked.place[0]] = 1
@@ -131,7 +146,7 @@ class _Reader:
             return self._values(dict(label.at), source, key, asked.place)
         size = source.sizes[-1]
         neuron = inside(dict(label.at)["neuron"], size, "neuron")
-        rows = self._rows(write, at, asked.place)
+        rows = rows_of(self.run, write, at, asked.place, self.seen)
         if source.groups is not None:
             ends = self.seen.at(source.groups)
             expert = inside(dict(label.at)["expert"], ends.shape[0], "expert")
@@ -163,16 +178,18 @@ class _Reader:
         pattern, _ = factors(attention, self.seen, z, run.prompts, run.edited(source.site))
         return (first + index) * size + dim, pattern[batch, head, position]
 
-    def _rows(self, write: Write, at: int, place: Places) -> Tensor:
-        """The rows of a write's coordinates that the write has at one place; an expert's are some of the stream's, in any order."""
-        if (write.label, at, place) not in self.rows:
-            affine, likes = writer_map(self.run, write, self.seen)
-            g = torch.zeros(self.run.seen.at(write.site).shape, dtype=likes[at].dtype, device=likes[at].device)
-            spot = placed(g, self.run.spread)[place]
-            spot.copy_(torch.rand(spot.shape, generator=torch.Generator().manual_seed(0)) + 0.5)
-            back = affine.adjoint(*likes)(g)[at]
-            self.rows[write.label, at, place] = back.reshape(-1, back.shape[-1]).any(-1).nonzero()[:, 0]
-        return self.rows[write.label, at, place]
+
+def rows_of(run: Pass, write: Write, at: int, place: Places, seen: Captured) -> Tensor:
+    """The rows of a write's coordinates that the write has at one place; an expert's are some of the stream's, in any order.
+
+    Parameters: `run`; `write`; `at`, which of its sources; `place`; `seen`.
+    """
+    affine, likes = writer_map(run, write, seen)
+    g = torch.zeros(run.seen.at(write.site).shape, dtype=likes[at].dtype, device=likes[at].device)
+    spot = placed(g, run.spread)[place]
+    spot.copy_(torch.rand(spot.shape, generator=torch.Generator().manual_seed(0)) + 0.5)
+    back = affine.adjoint(*likes)(g)[at]
+    return back.reshape(-1, back.shape[-1]).any(-1).nonzero()[:, 0]
 
 
 def _step(func: Callable[[Tensor], Tensor]) -> Affine:
