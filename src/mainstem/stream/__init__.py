@@ -1,8 +1,10 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_vectors import KeyVectors, key_vectors
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
@@ -17,9 +19,11 @@ from ._without import Without
 __all__ = [
     "LEVELS",
     "Aimed",
+    "Coordinate",
     "Cut",
     "Edit",
     "Entries",
+    "KeyVectors",
     "Pass",
     "Places",
     "Ranks",
@@ -28,14 +32,18 @@ __all__ = [
     "Sweep",
     "Vectors",
     "Without",
+    "activations",
     "aimed",
     "applies",
+    "by_key_position",
     "carry",
     "factors",
     "find_point",
     "find_write",
     "graded",
     "heads",
+    "key_vectors",
+    "keys_of",
     "needed",
     "opened",
     "patches",
