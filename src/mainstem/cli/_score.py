@@ -189,6 +189,4 @@ def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[
 
 
 def _draw(run: "Trace", found: "Result | TopResult", path: Path) -> None:
-    kind = found.choices["level"]
-    words = {"words": run.words} if kind in ("neuron", "dim") else {}
-    found.chart(**words).save(path)
+    found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None).save(path)
