@@ -20,7 +20,9 @@ def rms(y: Tensor, gain: Tensor, eps: float) -> Tensor:
     return y / (y.square().mean(-1, keepdim=True) + eps).sqrt() * gain
 
 
-def plain(norm: Callable[[Tensor], Tensor], head: Callable[[Tensor], Tensor], entry: Callable[[Tensor], Tensor] | None = None) -> Read:
+def plain(
+    norm: Callable[[Tensor], Tensor], head: Callable[[Tensor], Tensor], entry: Callable[[Tensor], Tensor] | None = None
+) -> Read:
     """A final norm and a head for every point; what is done to the entry alone comes before."""
     return lambda point, y: head(norm(entry(y) if entry is not None and point == "entry" else y))
 

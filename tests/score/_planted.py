@@ -1,7 +1,6 @@
 """Readouts and writes made by hand to be hard for bounds, and their scores in extended precision."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,6 +36,12 @@ class Planted:
     def survey(self, tokens: int = 0) -> Survey:
         step = self.piece.step
         return survey(self.reading, [step.asked(torch.arange(PLACES))], tokens)
+
+    def added(self, place: int, component: int) -> Tensor:
+        """What is read at a place, in float64, with a component there."""
+        step, found = self.piece.step, self.piece.vectors
+        where = torch.tensor([place])
+        return self.reading.normed(1, where, step.x[where] + step.sign * found.pick(where, torch.tensor([component])))[0]
 
 
 def planted(seed: int) -> Planted:
@@ -190,13 +195,3 @@ def value(case: Planted, y: np.ndarray) -> np.ndarray:
 def logsumexp(a: np.ndarray) -> np.ndarray:
     top = a.max(-1, keepdims=True)
     return np.log(np.exp(a - top).sum(-1)) + top[..., 0]
-
-
-def cases(first: int, count: int) -> Iterator[Planted]:
-    return (planted(seed) for seed in range(first, first + count))
-
-
-def in_float32(case: Planted) -> Planted:
-    """The same with rows stored in float32."""
-    vectors = replace(case.piece.vectors, rows=case.piece.vectors.rows.float())
-    return replace(case, piece=replace(case.piece, vectors=vectors))

@@ -71,9 +71,11 @@ class Change:
     def wobble(self) -> Float[Tensor, "place component"]:
         """What rounding may have put <u, n(x + v) - n(x)> off by as a share of |u|, whatever u."""
         scales = self.doubt * ((self.stretch.abs() + 1) * self._size + self._moved)
-        return scales + 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean + rounding(
-            self.dtype, self.base
-        ) * self._moved
+        return (
+            scales
+            + 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean
+            + rounding(self.dtype, self.base) * self._moved
+        )
 
     def tokens(self, place: int, unembedding: Float[Tensor, "token d_model"]) -> Float[Tensor, "component token"]:
         """delta of a few tokens at one place. Parameters: `place`; `unembedding`, their rows."""
