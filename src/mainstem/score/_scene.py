@@ -167,18 +167,32 @@ def scene(
     """A run at the places of a goal, ready to be scored.
 
     Parameters: `run`; `goal`; `level`; `base`, "before", a write is added to what the stream was before it (parallel writes in
-    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`; `parts`,
-    only the writes that the level takes apart. Raises `InputError`.
+    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`; `parts`, only the writes
+    that the level takes apart. Raises `InputError` for an unknown choice, and where the target has no probability.
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
     if base not in BASES:
         raise InputError(f"no base {base!r}; there are {', '.join(BASES)}.")
     where = spots(run, goal.places)
+    _possible(run, goal)
     steps = _before(run, where) if base == "before" else _last(run, where)
-    return Scene(
-        run, goal, where, reading(run, where, norm, norm_bias), tuple(steps), base, {"norm": norm, "norm_bias": norm_bias}
-    )
+    kept = tuple(step for step in steps if not parts or opened(run, step.write, level))
+    return Scene(run, goal, where, reading(run, where, norm, norm_bias), kept, base, {"norm": norm, "norm_bias": norm_bias})
+
+
+def _possible(run: Pass, goal: Goal) -> None:
+    """Refuses a target that the model rules out, and one whose logit is no number: there is nothing to score."""
+    output, rows = run.output(), [row[:, None] for row in goal.rows(run.output())]
+    sides = [(goal.ids, goal.mask)]
+    if goal.against is not None and goal.against_mask is not None:
+        sides.append((goal.against, goal.against_mask))
+    for ids, mask in sides:
+        found = torch.where(mask, output[(*rows, ids)], -torch.inf).amax(-1)
+        if not bool((found.isfinite() | (goal.weights == 0)).all()):
+            raise InputError(
+                "the target's logit is -inf or no number: the model rules it out, or its weights hold NaN. Take another target."
+            )
 
 
 def _before(run: Pass, where: Spots) -> Iterator[Step]:
