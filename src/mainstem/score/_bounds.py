@@ -62,10 +62,12 @@ def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) 
     where, slack = piece.vectors.where, room(reading, at, moved).slack
     ids, mask = goal.ids[where], goal.mask[where]
     if goal.against is None and ids.shape[1] == 1:
-        found, miss = moved.along(_rows(reading, ids)[:, 0] - at.mean)
+        found, miss = moved.along(_rows(reading, ids)[:, 0] - reading.unembedding.factor * at.mean)
         return found + miss + slack
     wanted, miss = _expected(reading, at, ids, mask, moved)
-    rest, more = moved.along(at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
+    rest, more = (
+        moved.along(reading.unembedding.factor * at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
+    )
     return wanted - rest + miss + more + slack
 
 
@@ -82,7 +84,7 @@ def between(
         rest, more = _against(reading, goal, where, at, moved)
         off = miss + more + space.slack
         return wanted - rest - off, wanted - rest + off
-    mean, more = moved.along(at.mean)
+    mean, more = moved.along(reading.unembedding.factor * at.mean)
     more = more + space.summed * space.reach
     rests = [_rest(reading, at, moved, space, place, mean[place], more[place]) for place in range(len(where))]
     least, most = (torch.stack(column) for column in zip(*rests, strict=True))

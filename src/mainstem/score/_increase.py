@@ -92,15 +92,15 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
         return piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
 
     parts = {label: (opened, some) for label, opened, some in gathered(scene, level, score)}
-    whole = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
+    states_read = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
     choices = {
         "by": by,
         "level": level,
         "base": scene.base,
         **scene.rules,
         "within": within,
-        "worked_out": counts[0] + whole,
-        "of": counts[1] + whole,
+        "worked_out": counts[0] + states_read,
+        "of": counts[1] + states_read,
     }
     if scene.base == "last":
         return loose([one.group(scene.goal) for _, some in parts.values() for one in some], scene.goal, choices)

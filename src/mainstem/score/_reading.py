@@ -125,7 +125,8 @@ class Whole(Reading):
             now = (turn == k).nonzero()[:, 0]
             at = Spots(self.spots.at[where[now]], self.spots.sizes)
             goals = goal.at(where[now])
-            found[now] = say(goals, goals.logits(self.read(self._face(t, at.onto(rows[now], like)))))
+            said = say(goals, goals.logits(self.read(self._face(t, at.onto(rows[now], like)))))
+            found[now] = said.to(found.dtype)
         return found
 
     def _face(self, t: int, value: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from ._tiles import ROWS, Unembedding
 class Survey:
     """Of every row x that was asked about, read as n(x).
 
-    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows times its factor, p the
-    prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their log-probabilities `logprobs`.
+    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
+    the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their log-probabilities `logprobs`.
     """
 
     normed: Float[Tensor, "row d_model"]
