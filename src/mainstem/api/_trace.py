@@ -220,6 +220,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: None = None,
     ) -> Result: ...
 
@@ -234,6 +235,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         *,
         top: int,
     ) -> TopResult: ...
@@ -248,6 +250,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: int | None = None,
     ) -> Result | TopResult:
         """What every part of the stream has to do with a prediction.
@@ -255,20 +258,22 @@ class Trace:
         By "dla", direct logit attribution, score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v,
         frozen at this input; the parts sum to the logit within the bound. By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. By "path" such gains are
+        shared out among the parts, with no interaction. The others are "prob_increase", "rank", "ablation", "projection",
+        "norm" and "coefficient_norm".
 
         Parameters: `target`, a token as text or id, one for each prompt, a `contrast`, or None for what the model predicts;
         `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
         "all" for a score at every place, None for those the trace was made with (by default the mask token, or else the last
-        real one); `base`, what a part is added to: "before", the stream before it, or "last", the last point, which it is
-        taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
+        real one); `base`, what a part is added to: "before", the stream before it, "block", the stream before its block (by "path"), or
+        "last", the last point, which it is taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
         `norm_bias`, whether the final norm's bias is added; `within`, nats that a score may be off by (0: worked out in
-        full); `top`, only the components of the level with the highest scores, as many as this, none missed.
+        full); `zeroed`, where "ablation" takes a part out, "everywhere" or "here", at the scored place alone; `top`, only the components of the level with the highest scores, as many as this, none missed.
 
         Returns the rows, or the best ones. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
         score does not know.
         """
-        return self._scored(target, by, positions, Choices(level, base, norm, norm_bias, within), top)
+        return self._scored(target, by, positions, Choices(level, base, norm, norm_bias, within, zeroed), top)
 
     @_fitted
     def _scored(self, target: Target, by: str, positions: int | str | None, choices: Choices, top: int | None) -> Any:
@@ -276,7 +281,8 @@ class Trace:
         found = aim(self._loaded, self._inputs, run.output(), target, spot)
         goal, score = goal_of(found, run.output(), self._inputs.mask), score_named(by)
         unit = "logit" if score.unit == "logit" else by.replace("_", " ")
-        said = f"{unit} of {found.text}" if isinstance(found.text, str) else tuple(f"{unit} of {text}" for text in found.text)
+        of = found.text if score.aimed else ""
+        said = tuple(f"{unit} of {text}" for text in of) if isinstance(of, tuple) else f"{unit} of {of}" if of else unit
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
         if top is not None:
             return TopResult(best(run, goal, by, choices, top), *about)
