@@ -256,6 +256,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: None = None,
     ) -> Result: ...
 
@@ -270,6 +271,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         *,
         top: int,
     ) -> TopResult: ...
@@ -284,6 +286,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: int | None = None,
     ) -> Result | TopResult:
         """What every part of the stream has to do with a prediction.
@@ -292,30 +295,33 @@ class Trace:
         frozen at this input; the parts sum to the logit within the bound (of alternatives log sum_w exp l_w, of a sequence the
         sum over its tokens; a logit, not a log-probability). By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. By "path" such gains are
+        shared out among the parts, with no interaction. The others are "prob_increase", "rank", "ablation", "projection",
+        "norm" and "coefficient_norm".
 
         Parameters: `target`, a token as text or id, one for each prompt or position, `any_of` several, a `contrast` of these, a
         `sequence`, or None for what the model predicts; a text is what continues the prompt, cut into tokens together with it
         where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position),
         "dim" or "neuron"; `by`, which score; `positions`, a place, "all" for a score at every place, None for those the trace was
         made with (by default the mask token, or else the last real one); `base`, what a part is added to: "before", the stream
-        before it, or "last", the last point, which it is taken out of; `norm`, the final norm's scale: "own", that of what is
-        read, "final", that of the last point, "none"; `norm_bias`, whether the final norm's bias is added; `within`, nats that a
-        score may be off by (0: worked out in full); `top`, only the components of the level with the highest scores, as many as
-        this, none missed.
+        before it, "block", the stream before its block (by "path"), or "last", the last point, which it is taken out of; `norm`,
+        the final norm's scale: "own", that of what is read, "final", that of the last point, "none"; `norm_bias`, whether the
+        final norm's bias is added; `within`, nats that a score may be off by (0: worked out in full); `zeroed`, where "ablation"
+        takes a part out, "everywhere" or "here", at the scored place alone; `top`, only the components of the level with the
+        highest scores, as many as this, none missed.
 
         Returns the rows, or the best ones; of a sequence, those of a run of the prompt and all but the last of its tokens, whose
         tokens and positions they have. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
         score does not know.
         """
-        choices, score = Choices(level, base, norm, norm_bias, within), score_named(by)
+        choices, score = Choices(level, base, norm, norm_bias, within, zeroed), score_named(by)
         trace, goal = self._aimed(target, positions)
         return trace._scored(goal, score, choices, top)
 
     @_fitted
     def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Any:
-        unit = "logit" if score.unit == "logit" else score.name.replace("_", " ")
-        said = f"{unit} of {goal.text}" if isinstance(goal.text, str) else tuple(f"{unit} of {text}" for text in goal.text)
+        unit, of = "logit" if score.unit == "logit" else score.name.replace("_", " "), goal.text if score.aimed else ""
+        said = tuple(f"{unit} of {text}" for text in of) if isinstance(of, tuple) else f"{unit} of {of}" if of else unit
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
         if k is not None:
             return TopResult(best(self.run, goal, score.name, choices, k), *about)

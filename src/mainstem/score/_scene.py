@@ -149,7 +149,7 @@ class Scene:
             moved = bool(transport(run, t - 1)) or point.factor != 1 or bool(point.face.steps)
             become(
                 t,
-                held := _operand(run, self.spots, t),
+                held := operand(run, self.spots, t),
                 f"{run.stream.points[t - 1].name}.transport" if moved else "",
                 "transport",
             )
@@ -197,7 +197,7 @@ def _possible(run: Pass, goal: Goal) -> None:
 
 def _before(run: Pass, where: Spots) -> Iterator[Step]:
     for t, point in enumerate(run.stream.points[1:], 1):
-        held = _operand(run, where, t)
+        held = operand(run, where, t)
         for write in point.writes:
             yield Step(write, t, held)
             held = held + where.of(run.write(write).expand_as(run.point(t)))
@@ -214,7 +214,7 @@ def _entered(run: Pass, write: Write) -> int:
     return next(t for t, p in enumerate(run.stream.points) if write in p.writes)
 
 
-def _operand(run: Pass, where: Spots, t: int) -> Tensor:
-    """Point t before anything is added to it."""
+def operand(run: Pass, where: Spots, t: int) -> Tensor:
+    """Point t before anything is added to it. Parameters: `run`; `where`, the places; `t`."""
     held = run.shaped(through(transport(run, t - 1), run.point(t - 1)))
     return run.stream.points[t].factor * where.of(held)
