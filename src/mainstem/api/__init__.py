@@ -6,6 +6,7 @@ from ._result import Result
 from ._target import Contrast, contrast
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
 from ._zoo import verify_zoo
 
-__all__ = ["Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "contrast", "load", "verify_zoo"]
+__all__ = ["Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "TunedLens", "contrast", "load", "verify_zoo"]

@@ -20,6 +20,7 @@ from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, goal_of, name_of, spots
 from ._top import TopResult
+from ._tuned import TunedLens
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
@@ -189,14 +190,21 @@ class Trace:
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
         return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens, weights=self._weights)
 
-    def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
-        """The logit lens: the model's readout applied to every point.
+    def lens(
+        self,
+        target: Target = None,
+        norm: str = "own",
+        positions: int | str | None = None,
+        tuned: TunedLens | None = None,
+    ) -> LensResult:
+        """The logit lens: the model's readout applied to every point; or a tuned lens.
 
-        p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
+        p_t = softmax(readout(x_t)), and softmax(readout(x_t + A_t x_t + b_t)) of a tuned lens. Source: nostalgebraist (2020).
 
         Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
         `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point; `positions`, a
-        place counted from either end, "all", or None for every place of `logits`.
+        place counted from either end, "all", or None for every place of `logits`; `tuned`, a `TunedLens` of this model, which
+        has norm "own". Raises `InputError` for one of another model.
         """
         here = self._positions if self.run.cut else "all"
         run, places = self._spots(here if positions is None else positions)
@@ -205,9 +213,11 @@ class Trace:
         if found.against is not None:
             raise InputError("the lens follows one token; score a contrast with scores().")
         ids = found.ids if places is None else found.ids[:, None]
-        return LensResult(
-            lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
-        )
+        if tuned is not None:
+            tuned.check(run)
+        said = lens(run, ids, norm, places, tuned.translators if tuned else None)
+        chosen = tuned.choices if tuned else {}
+        return LensResult(said, self._loaded, self.tokens, output, self._inputs.mask, places, self._weights, chosen)
 
     @overload
     def scores(

@@ -1,6 +1,6 @@
 """The embedded models, and loading of others: by id, folder or module; which weights a model has."""
 
-from ._digest import digest, stamp
+from ._digest import digest, digest_of, stamp
 from ._embedded import Embedded, embedded
 from ._facts import Fact, facts
 from ._inputs import Inputs, advice, example, prepare, reads_images
@@ -23,6 +23,7 @@ __all__ = [
     "advice",
     "architectures",
     "digest",
+    "digest_of",
     "embedded",
     "example",
     "facts",
