@@ -1,6 +1,6 @@
 """How a tuned lens is fitted: data to runs, runs to a start, to steps, and to what it is worth on data kept aside."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -27,7 +27,7 @@ class Runs(Protocol):
 
     loaded: Loaded
 
-    def trace(self, data: Any) -> Any: ...
+    def trace(self, data: Any, **more: Any) -> Any: ...
 
 
 @dataclass(frozen=True)

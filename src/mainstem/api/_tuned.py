@@ -107,7 +107,7 @@ class TunedLens:
 
         tensors = {"matrices": self.translators.matrices, "shifts": self.translators.shifts, "curve": self.curve}
         tensors |= {} if self.held is None else {"held": self.held}
-        about = {"points": list(self.points), "unembedding": self.unembedding, "choices": self.choices}
+        about: dict[str, Any] = {"points": self.points, "unembedding": self.unembedding, "choices": self.choices}
         about["provenance"] = plain(self.provenance)
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, {"form": FORM, "lens": json.dumps(about)})
 

@@ -37,9 +37,7 @@ class Lens:
 
 
 @graded
-def lens(
-    run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = None, tuned: Translators | None = None
-) -> Lens:
+def lens(run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = None, tuned: Translators | None = None) -> Lens:
     """Applies the readout to the readable face of every point.
 
     p_t = softmax(readout(x_t)); the last point's is the model's own. Where the stream changes shape on the way (a ResNet's

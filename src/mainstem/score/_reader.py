@@ -77,7 +77,9 @@ def unembedding(run: Pass) -> tuple[Tensor, Tensor | None]:
     if run.trail is not None and (at := last_product(run.trail.program)) is not None:
         found = cut(run.trail, at)
     if found is None:
-        raise InputError("this model's readout does not end in a product with an unembedding, by which a tuned lens knows its model.")
+        raise InputError(
+            "this model's readout does not end in a product with an unembedding, by which a tuned lens knows its model."
+        )
     return found.matrix, found.bias
 
 

@@ -35,7 +35,8 @@ def gradients(run: Pass, lens: Translators, rows: Tensor) -> tuple[Tensor, Trans
     Parameters: `run`; `lens`; `rows`, as of `divergences`.
     """
     read, last = reader(run), _final(run, rows)
-    found, matrices, shifts = [], [], []
+    found: list[Tensor] = []
+    parts: list[tuple[Tensor, ...]] = []
     for t in range(len(lens.shifts)):
         with torch.no_grad():
             x = face(run, t)
@@ -43,10 +44,9 @@ def gradients(run: Pass, lens: Translators, rows: Tensor) -> tuple[Tensor, Trans
             one = Translators(*(w[t : t + 1].detach().requires_grad_() for w in (lens.matrices, lens.shifts)))
             reads = read.rows(run, one(0, x, run.stream.points[-1].axis))[rows]
         kl, slope = _kl(read, reads.detach(), last, graded=True)
-        for to, g in zip((matrices, shifts), torch.autograd.grad(reads, (one.matrices, one.shifts), slope), strict=True):
-            to.append(g)
+        parts.append(torch.autograd.grad(reads, (one.matrices, one.shifts), slope))
         found.append(kl.mean())
-    return torch.stack(found), Translators(torch.cat(matrices), torch.cat(shifts))
+    return torch.stack(found), Translators(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def _final(run: Pass, rows: Tensor) -> Tensor:
