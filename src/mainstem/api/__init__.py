@@ -6,6 +6,7 @@ from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
 from ._zoo import verify_zoo
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
     "any_of",
     "contrast",
     "load",

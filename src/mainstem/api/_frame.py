@@ -99,7 +99,7 @@ def lens_frame(lens: Lens, word: Callable[[int], str], mask: torch.Tensor | None
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}
     values |= {"entropy": lens.entropy, "kl": lens.kl}
     frame = pl.DataFrame(columns | {name: value.detach().double().flatten().cpu().numpy() for name, value in values.items()})
-    return unpadded(frame.with_columns(pl.col("rank").cast(pl.Int64)), mask)
+    return unpadded(frame.with_columns(pl.col("rank").cast(pl.Int64), lens=pl.lit(lens.name)), mask)
 
 
 def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from ._readable import readable
 from ._result import Result
 from ._target import AnyOf, Contrast, Target, TokenSequence
 from ._top import TopResult
+from ._tuned import TunedLens
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
@@ -225,14 +226,21 @@ class Trace:
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
         return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens, weights=self._weights)
 
-    def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
-        """The logit lens: the model's readout applied to every point.
+    def lens(
+        self,
+        target: Target = None,
+        norm: str = "own",
+        positions: int | str | None = None,
+        tuned: TunedLens | None = None,
+    ) -> LensResult:
+        """The logit lens: the model's readout applied to every point; or a tuned lens.
 
-        p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
+        p_t = softmax(readout(x_t)), and softmax(readout(x_t + A_t x_t + b_t)) of a tuned lens. Source: nostalgebraist (2020).
 
         Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
         `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point; `positions`, a
-        place counted from either end, "all", or None for every place of `logits`.
+        place counted from either end, "all", or None for every place of `logits`; `tuned`, a `TunedLens` of this model, which
+        has norm "own". Raises `InputError` for one of another model.
         """
         here = self._positions if self.run.cut else "all"
         trace, places = self._spots(here if positions is None else positions)
@@ -241,9 +249,11 @@ class Trace:
             raise InputError("the lens follows one token; score a contrast, alternatives or a sequence with scores().")
         ids = aim(Sight(self._loaded, self._inputs, output, places), target).ids[:, 0]
         ids = ids.reshape(output.shape[:-1]) if places is None else ids[:, None]
-        return LensResult(
-            lens(trace.run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
-        )
+        if tuned is not None:
+            tuned.check(trace.run)
+        said = lens(trace.run, ids, norm, places, tuned.translators if tuned else None)
+        chosen = tuned.choices if tuned else {}
+        return LensResult(said, self._loaded, self.tokens, output, self._inputs.mask, places, self._weights, chosen)
 
     @overload
     def scores(
