@@ -1,47 +1,30 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, Provenance
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Words, component, lens, score_named, words
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
+from ._fitted import fitted
 from ._lens import LensResult
+from ._queried import Queried
 from ._result import Result
 from ._target import Target, aim, goal_of, name_of, spots
 from ._top import TopResult
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
-    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
-
-    @wraps(method)
-    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except MapError:
-            self.run, self._full = refit(self.run), None
-        return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class Trace:
+class Trace(Queried):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -111,7 +94,7 @@ class Trace:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
-    @_fitted
+    @fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -168,7 +151,7 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
-    @_fitted
+    @fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
@@ -270,7 +253,7 @@ class Trace:
         """
         return self._scored(target, by, positions, Choices(level, base, norm, norm_bias, within), top)
 
-    @_fitted
+    @fitted
     def _scored(self, target: Target, by: str, positions: int | str | None, choices: Choices, top: int | None) -> Any:
         run, spot = self._spots(self._positions if positions is None else positions)
         found = aim(self._loaded, self._inputs, run.output(), target, spot)
@@ -294,7 +277,7 @@ class Trace:
         ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
         return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
 
-    @_fitted
+    @fitted
     def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
         run, places = self._spots(position)
         at = (prompt,) if places is None else (prompt, int(places[prompt]))
