@@ -1,40 +1,37 @@
 """What a trace says of what switched its neurons and attention values on."""
 
-from typing import Protocol, runtime_checkable
-
-from torch import Tensor
+from typing import Any, Protocol, runtime_checkable
 
 from mainstem.core import InputError
 from mainstem.models import Inputs, Loaded
-from mainstem.score import Choices, queries, score_named, switched_on
+from mainstem.score import Choices, Goal, Score, queries, score_named, switched_on
 from mainstem.stream import Coordinate, Pass
 
 from ._fitted import fitted
+from ._places import spots
 from ._queries import QueriesResult
 from ._result import Result
-from ._target import Target, aim, goal_of, spots
+from ._target import Target
 from ._weights import Weights
 
 
 @runtime_checkable
 class _Traced(Protocol):
     run: Pass
-    _full: Pass | None
+    _full: Any
     _loaded: Loaded
     _inputs: Inputs
-    _positions: int | str | None
     _weights: Weights
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...]: ...
 
-    def _spots(self, positions: int | str | None) -> tuple[Pass, Tensor | None]: ...
+    def _aimed(self, target: Target, positions: int | str | None) -> tuple[Any, Goal]: ...
 
 
 class Queried:
     """The part of a trace that looks at pre-activations."""
 
-    @fitted
     def queries(
         self: _Traced,
         target: Target = None,
@@ -67,17 +64,20 @@ class Queried:
         """
         if top < 1:
             raise InputError(f"top is 1 or more, not {top}.")
-        run, places = self._spots(self._positions if position is None and isinstance(self._positions, int) else position)
-        if not 0 <= prompt < run.prompts:
-            raise InputError(f"there is no prompt {prompt}: there are {run.prompts}, counted from 0.")
-        found = aim(self._loaded, self._inputs, run.output(), target, places)
+        if not 0 <= prompt < self.run.prompts:
+            raise InputError(f"there is no prompt {prompt}: there are {self.run.prompts}, counted from 0.")
         score = score_named(by)
         choices = score.checked(Choices(level, base, norm, norm_bias))
-        numbers = queries(run, goal_of(found, run.output(), self._inputs.mask), by, choices, top, prompt)
-        text = found.text if isinstance(found.text, str) else found.text[prompt]
-        unit = "logit" if score.unit == "logit" else by.replace("_", " ")
+        trace, goal = self._aimed(target, position)
+        return trace._switched(goal, score, choices, top, prompt)
+
+    @fitted
+    def _switched(self: _Traced, goal: Goal, score: Score, choices: Choices, k: int, prompt: int) -> QueriesResult:
+        found = queries(self.run, goal, score.name, choices, k, prompt)
+        unit = "logit" if score.unit == "logit" else score.name.replace("_", " ")
+        text = goal.text if isinstance(goal.text, str) else goal.text[prompt]
         tokens = self.tokens[prompt] if self.tokens else ()
-        return QueriesResult(numbers, self._loaded.name, f"{unit} of {text}", by, tokens, self._weights)
+        return QueriesResult(found, self._loaded.name, f"{unit} of {text}", score.name, tokens, self._weights)
 
     @fitted
     def activation(

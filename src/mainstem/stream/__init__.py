@@ -14,6 +14,7 @@ from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._vectors import Vectors, vectors, whole
+from ._without import Without
 
 __all__ = [
     "LEVELS",
@@ -30,6 +31,7 @@ __all__ = [
     "Spots",
     "Sweep",
     "Vectors",
+    "Without",
     "activations",
     "aimed",
     "applies",
