@@ -2,6 +2,7 @@
 
 from ._lens import LensResult
 from ._model import Model, load
+from ._queries import QueriesResult
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
@@ -14,6 +15,7 @@ __all__ = [
     "Contrast",
     "LensResult",
     "Model",
+    "QueriesResult",
     "Result",
     "TokenSequence",
     "TopResult",

@@ -1,9 +1,7 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -14,13 +12,15 @@ from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, Words, component, lens, score_named, words
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._aim import Sight, aim
+from ._fitted import fitted
 from ._forced import Forced, forced, tokens_of
 from ._lens import LensResult
 from ._names import index_of, name_of
 from ._places import spots
+from ._queried import Queried
 from ._readable import readable
 from ._result import Result
 from ._target import AnyOf, Contrast, Target, TokenSequence
@@ -29,25 +29,9 @@ from ._tuned import TunedLens
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
-    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
-
-    @wraps(method)
-    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except MapError:
-            self.run, self._full = refit(self.run), None
-        return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class Trace:
+class Trace(Queried):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -148,7 +132,7 @@ class Trace:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
-    @_fitted
+    @fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -205,7 +189,7 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
-    @_fitted
+    @fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
@@ -328,7 +312,7 @@ class Trace:
         trace, goal = self._aimed(target, positions)
         return trace._scored(goal, score, choices, top)
 
-    @_fitted
+    @fitted
     def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Any:
         unit, of = "logit" if score.unit == "logit" else score.name.replace("_", " "), goal.text if score.aimed else ""
         said = tuple(f"{unit} of {text}" for text in of) if isinstance(of, tuple) else f"{unit} of {of}" if of else unit
@@ -349,7 +333,7 @@ class Trace:
         ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
         return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
 
-    @_fitted
+    @fitted
     def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
         trace, places = self._spots(position)
         at = (prompt,) if places is None else (prompt, int(places[prompt]))
