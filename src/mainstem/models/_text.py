@@ -54,7 +54,7 @@ class Codec:
         """
         if not text:
             raise InputError("a text is empty: give at least one token of text.")
-        ids = self._bare(text, "the text")
+        ids = self.cut(text, "the text")
         before, after = self._frame()
         room = length - len(before) - len(after)
         if room < 1:
@@ -67,7 +67,7 @@ class Codec:
     def _frame(self) -> tuple[list[int], list[int]]:
         """What the tokenizer puts before and behind a text."""
         with_all: Any = self.tokenizer.encode("a", add_special_tokens=True)
-        framed, bare = list(with_all.ids if self._plain else with_all), self._bare("a", "the text")
+        framed, bare = list(with_all.ids if self._plain else with_all), self.cut("a", "the text")
         at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
         return framed[:at], framed[at + len(bare) :]
 
