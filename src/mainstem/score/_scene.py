@@ -71,7 +71,7 @@ class Scene:
         return torch.arange(len(self.spots), device=self.spots.at.device)
 
     @cached_property
-    def _surveys(self) -> dict[int, dict[str, Survey]]:
+    def _surveys(self) -> dict[tuple[int, torch.dtype], dict[str, Survey]]:
         return {}
 
     @cached_property
@@ -79,35 +79,59 @@ class Scene:
         """What is read before the steps; parallel ones that read the same have one question."""
         return {(step.t, id(step.x)): step.asked(self.every) for step in self.steps}
 
-    def surveyed(self, likeliest: int = 0) -> dict[str, Survey]:
-        """The survey of every step's places, by the write's label, made once. Parameters: `likeliest`, as of `survey`."""
+    def surveyed(self, likeliest: int = 0, dtype: torch.dtype = torch.float64) -> dict[str, Survey]:
+        """The survey of every step's places, by the write's label, made once. Parameters: as of `survey`."""
         assert isinstance(self.reading, Normed)
-        if likeliest not in self._surveys:
-            found, n = survey(self.reading, list(self._asked.values()), likeliest), len(self.spots)
+        if (likeliest, dtype) not in self._surveys:
+            found, n = survey(self.reading, list(self._asked.values()), likeliest, dtype), len(self.spots)
             first = {key: i * n for i, key in enumerate(self._asked)}
             each = {step.write.label: found.at(first[step.t, id(step.x)] + self.every) for step in self.steps}
-            self._surveys[likeliest] = each
-        return self._surveys[likeliest]
+            self._surveys[likeliest, dtype] = each
+        return self._surveys[likeliest, dtype]
 
     @cached_property
     def without(self) -> dict[str, Tensor]:
         """What is read before every step, [place], by the write's label."""
         if isinstance(self.reading, Normed):
-            known = next(iter(self._surveys.values())) if self._surveys else self.surveyed()
-            return {label: read(self.reading, at, self.every, self.goal) for label, at in known.items()}
+            known = next((each for (_, dtype), each in self._surveys.items() if dtype == torch.float64), None)
+            return {label: read(self.reading, at, self.every, self.goal) for label, at in (known or self.surveyed()).items()}
         found = dict(zip(self._asked, self.reading.values(list(self._asked.values()), self.goal), strict=True))
         return {step.write.label: found[step.t, id(step.x)] for step in self.steps}
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, int], Tensor]:
+        """What is read before the steps where it was worked out so far, [place], no number elsewhere."""
+        nothing = self.spots.at.new_full((len(self.spots),), torch.nan, dtype=torch.float64)
+        known = "without" in self.__dict__
+        return {(s.t, id(s.x)): self.without[s.write.label].clone() if known else nothing.clone() for s in self.steps}
 
     def values(self, wanted: Sequence[tuple[Piece, Tensor, Tensor]]) -> list[Float[Tensor, "some"]]:
         """Scores of some components, worked out: sign * (f(x + sign * v) - f(x)), all in one pass over the vocabulary.
 
         Parameters: `wanted`, pieces, each with places along its own and components.
         """
-        found = self.reading.values([piece.asked(place, component) for piece, place, component in wanted], self.goal)
+        asked, bases = [piece.asked(place, component) for piece, place, component in wanted], self._unread(wanted)
+        found = self.reading.values([*asked, *bases.values()], self.goal)
+        for (key, (_, where, _)), value in zip(bases.items(), found[len(asked) :], strict=True):
+            self._known[key][where] = value
         return [
-            piece.step.sign * (value - self.without[piece.step.write.label][piece.vectors.where[place]])
-            for (piece, place, _), value in zip(wanted, found, strict=True)
+            piece.step.sign * (value - self._known[piece.step.t, id(piece.step.x)][where])
+            for (piece, _, _), (_, where, _), value in zip(wanted, asked, found, strict=False)
         ]
+
+    def _unread(self, wanted: Sequence[tuple[Piece, Tensor, Tensor]]) -> dict[tuple[int, int], Asked]:
+        """What has to be read without the components, where that is not known yet."""
+        places: dict[tuple[int, int], tuple[Step, list[Tensor]]] = {}
+        for piece, place, _ in wanted:
+            step = piece.step
+            places.setdefault((step.t, id(step.x)), (step, []))[1].append(piece.vectors.where[place])
+        found = {}
+        for key, (step, some) in places.items():
+            where = torch.cat(some)
+            where = where[self._known[key][where].isnan()].unique()
+            if len(where):
+                found[key] = step.asked(where)
+        return found
 
     def pieces(self, level: str) -> Iterator[Piece]:
         """Every component of a level, write by write. Parameters: `level`."""
