@@ -7,8 +7,10 @@ from typing import Any
 import polars as pl
 import torch
 
-from mainstem.core import Group, Parts
+from mainstem.core import Group, Parts, parse_label
 from mainstem.score import Lens
+
+from ._words import WordsResult
 
 _COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
 Tokens = tuple[tuple[str, ...], ...]
@@ -108,3 +110,26 @@ def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
         return frame
     real = mask.bool().cpu()
     return frame.filter(pl.Series([bool(real[b, t]) for b, t in frame.select("prompt", "position").iter_rows()]))
+
+
+def words_frame(found: WordsResult) -> Any:
+    """One row a word. Parameters: `found`."""
+    rows = [
+        {**coordinates(label), "of": found.of, "end": end, "rank": rank, "word": word, "value": value}
+        for i, label in enumerate(found.components)
+        for end, said in (("first", found.raised[i]), ("last", found.lowered[i]))
+        for rank, (word, value) in enumerate(said)
+    ]
+    about = {"model": found.model, "prompt": found.prompt, "position": found.position, "token": found.token}
+    texts = dict.fromkeys(("model", "token", "component", "write", "of", "end", "word"), pl.String)
+    numbers = dict.fromkeys(("prompt", "position", "layer", *_COORDINATES, "rank"), pl.Int64)
+    types = {**texts, **numbers, "value": pl.Float64}
+    names = (*about, "component", "write", "layer", *_COORDINATES, "of", "end", "rank", "word", "value")
+    return pl.DataFrame([{**about, **row} for row in rows], schema={name: types[name] for name in names})
+
+
+def coordinates(label: str) -> dict[str, Any]:
+    """The columns that say which component a row is of. Parameters: `label`."""
+    parsed = parse_label(label)
+    inside = {**dict.fromkeys(_COORDINATES), **dict(parsed.at)}
+    return {"component": label, "write": parsed.write, "layer": _layer(f"{parsed.write}."), **inside}

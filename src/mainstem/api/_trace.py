@@ -1,45 +1,29 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, Provenance
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
-from mainstem.score import Words, component, direct, lens, words
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
+from mainstem.score import component, direct, lens
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
+from ._fitted import fitted
 from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, name_of, spots
 from ._weights import Weights
+from ._words import Worded
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
-    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
-
-    @wraps(method)
-    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except MapError:
-            self.run, self._full = refit(self.run), None
-        return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class Trace:
+class Trace(Worded):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -109,7 +93,7 @@ class Trace:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
-    @_fitted
+    @fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -166,7 +150,7 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
-    @_fitted
+    @fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
@@ -207,7 +191,7 @@ class Trace:
             lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
         )
 
-    @_fitted
+    @fitted
     def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
         """What every part of the stream gives a logit, constants included; the parts sum to it within the bound.
 
@@ -228,24 +212,6 @@ class Trace:
         places = None if found.places is None else tuple(map(int, found.places))
         said = f"logit of {found.text}" if isinstance(found.text, str) else tuple(f"logit of {text}" for text in found.text)
         return Result(parts, self._loaded.name, said, self.tokens, places, self._inputs.mask, self._weights)
-
-    def words(
-        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
-    ) -> dict[str, list[tuple[str, float]]]:
-        """The words that a component raises most ("first") and lowers most ("last") at one place, with their logits' change.
-
-        Parameters: `label`, such as "L3.mlp.N120" or "L2.attn.H1"; `top`, how many at each end; `prompt`; `position`, the
-        mask token or else the last real one by default.
-        """
-        found = self._words(label, top, prompt, position)
-        ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
-        return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
-
-    @_fitted
-    def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
-        run, places = self._spots(position)
-        at = (prompt,) if places is None else (prompt, int(places[prompt]))
-        return words(run, label, at, top)
 
     def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.

@@ -2,6 +2,6 @@
 
 from ._dla import direct
 from ._lens import NORMS, Lens, lens
-from ._words import Words, component, words
+from ._words import OF, Words, component, values, words
 
-__all__ = ["NORMS", "Lens", "Words", "component", "direct", "lens", "words"]
+__all__ = ["NORMS", "OF", "Lens", "Words", "component", "direct", "lens", "values", "words"]

@@ -5,11 +5,12 @@ from ._attention import factors, heads
 from ._edit import Edit, patches, zero
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
-from ._places import Places, reduce
+from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._unembed import places_of, unembed
 
 __all__ = [
     "LEVELS",
@@ -33,6 +34,8 @@ __all__ = [
     "needed",
     "opened",
     "patches",
+    "placed",
+    "places_of",
     "pre_point",
     "pull",
     "push",
@@ -45,6 +48,7 @@ __all__ = [
     "take",
     "through",
     "transport",
+    "unembed",
     "writer_map",
     "zero",
 ]
