@@ -1,7 +1,7 @@
 """One torch call as data: read a tensor out of it, run it again with other tensors in it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -122,3 +122,9 @@ def raised(call: Call, dtype: torch.dtype) -> Call:
 
     func = torch.Tensor.float if call.name in ("half", "bfloat16") else call.func
     return Call(call.name, func, up(call.args), {k: up(v) for k, v in call.kwargs.items()}, up(call.out))
+
+
+def raised_to(call: Call, dtype: torch.dtype) -> Call:
+    """The call in another precision, also where it is a cast that goes by the name of one. Parameters: `call`; `dtype`."""
+    up = raised(call, dtype)
+    return replace(up, func=lambda x, *_: x.to(dtype)) if call.name in ("float", "half", "bfloat16") else up

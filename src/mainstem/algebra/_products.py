@@ -41,6 +41,11 @@ class Split:
         return all(base_name(call.name) in _MOVES for call in self.before.calls)
 
     @property
+    def plain(self) -> bool:
+        """Whether nothing but layout that keeps rows in their order follows the product."""
+        return all(base_name(call.name) in _ORDERED for call in self.after.calls)
+
+    @property
     def ordered(self) -> bool:
         """Whether rows of before(v) come out as rows of the whole, in their order."""
         steps = [(base_name(call.name), rule(call.name)) for call in self.after.calls]

@@ -8,9 +8,11 @@ from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
-from ._unembed import places_of, unembed
+from ._unembed import unembed
+from ._vectors import Vectors, vectors, whole
 
 __all__ = [
     "LEVELS",
@@ -22,7 +24,9 @@ __all__ = [
     "Places",
     "Ranks",
     "Row",
+    "Spots",
     "Sweep",
+    "Vectors",
     "aimed",
     "applies",
     "carry",
@@ -35,7 +39,6 @@ __all__ = [
     "opened",
     "patches",
     "placed",
-    "places_of",
     "pre_point",
     "pull",
     "push",
@@ -43,12 +46,15 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spots",
     "subscores",
     "subvector",
     "take",
     "through",
     "transport",
     "unembed",
+    "vectors",
+    "whole",
     "writer_map",
     "zero",
 ]

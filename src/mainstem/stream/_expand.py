@@ -26,10 +26,10 @@ def subvectors(run: Pass, write: Write, level: str, seen: Captured) -> list[Grou
     groups = []
     for i, (source, h) in enumerate(zip(write.writer.sources, likes, strict=True)):
         label = write.label if len(likes) == 1 else f"{write.label}.B{i}"
-        axes = _axes(source, level)
-        sizes = _sizes(source, level, h, seen, run)
+        axes = axes_of(source, level)
+        sizes = sizes_of(source, level, h, seen, run)
         _affordable(prod(sizes) * max(h.numel(), run.write(write).numel()) * h.element_size(), write.label, level)
-        alone = _each(source, level, h, seen, run).reshape(-1, *h.shape)
+        alone = alone_each(source, level, h, seen, run, torch.arange(prod(sizes), device=h.device))
         vectors = torch.stack([run.shaped(v) for v in affine.linear(alone, likes, i)])
         groups.append(Group(label, write.kind, write.factor * vectors.reshape(*sizes, *vectors.shape[1:]), axes))
     constant = write.factor * run.shaped(affine.constant(*likes))
@@ -44,13 +44,15 @@ def _affordable(taken: int, label: str, level: str) -> None:
         )
 
 
-def _axes(source: Source, level: str) -> tuple[str, ...]:
+def axes_of(source: Source, level: str) -> tuple[str, ...]:
+    """Names of the coordinates that a level counts. Parameters: `source`; `level`."""
     if source.attention is not None and level != "neuron":
         return {"edge": ("head", "key_pos"), "dim": ("head", "dim")}.get(level, ("head",))
     return ("expert", "neuron") if source.groups is not None else ("neuron",)
 
 
-def _sizes(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> tuple[int, ...]:
+def sizes_of(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> tuple[int, ...]:
+    """How many there are along these. Parameters: `source`; `level`; `h`, its value; `seen`; `run`."""
     if source.attention is None or level == "neuron":
         neurons = h.shape[source.axis]
         return (seen.at(source.groups).shape[0], neurons) if source.groups is not None else (neurons,)
@@ -59,26 +61,39 @@ def _sizes(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> 
     return {"edge": (z.shape[1], keys), "dim": (z.shape[1], z.shape[3])}.get(level, (z.shape[1],))
 
 
-def _each(source: Source, level: str, h: Tensor, seen: Captured, run: Pass) -> Tensor:
-    """A stack of h with all but one coordinate zero, [*axes, *shape of h]."""
+def alone_each(source: Source, level: str, h: Tensor, seen: Captured, run: Pass, index: Tensor) -> Tensor:
+    """A stack of h with all but one coordinate zero, [some, *shape of h].
+
+    Parameters: `source`; `level`; `h`; `seen`; `run`; `index`, which coordinates, along all that the level counts.
+    """
     if source.attention is not None and level != "neuron":
-        return _each_head(source, level, heads(h, run.prompts), seen)
-    last = h.movedim(source.axis, -1)
-    every = torch.diag_embed(last).movedim(-2, 0).movedim(-1, source.axis if source.axis < 0 else source.axis + 1)
+        return _alone_heads(source, level, heads(h, run.prompts), seen, index).reshape(-1, *h.shape)
+    n = h.shape[source.axis]
+    mask = torch.nn.functional.one_hot(index % n, n).to(h.dtype)
+    shape = [1] * h.ndim
+    shape[source.axis] = n
+    found = h * mask.reshape(-1, *shape)
     if source.groups is None:
-        return every
+        return found
     ends = seen.at(source.groups).to(torch.long)
     expert = torch.searchsorted(ends, torch.arange(h.shape[0], device=h.device), right=True)
-    mine = expert == torch.arange(ends.shape[0], device=h.device)[:, None]
-    return every * mine[:, None, :, None]
+    return found * (expert == (index // n)[:, None])[:, :, None]
 
 
-def _each_head(source: Source, level: str, z: Tensor, seen: Captured) -> Tensor:
+def _alone_heads(source: Source, level: str, z: Tensor, seen: Captured, index: Tensor) -> Tensor:
     assert source.attention is not None
-    own = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    inner = 1 if level == "head" else z.shape[3]
     if level == "edge":
         pattern, value = factors(source.attention, seen, z, z.shape[0])
-        edges = pattern.permute(1, 3, 0, 2)[..., None] * value.permute(1, 2, 0, 3)[:, :, :, None]
-        return edges[:, :, :, None] * own[:, None, None, :, None, None]
-    alone = z * own[:, None, :, None, None]
-    return torch.diag_embed(alone).movedim(-2, 1) if level == "dim" else alone
+        inner = value.shape[2]
+    head, other = index // inner, index % inner
+    found = z.new_zeros(len(index), *z.shape)
+    each = torch.arange(len(index), device=z.device)
+    if level == "edge":
+        weights = pattern[:, head, :, other]  # [some, batch, pos]: indices on both sides of a slice come first
+        found[each, :, head] = weights[..., None] * value[:, head, other].transpose(0, 1)[:, :, None]
+    elif level == "dim":
+        found[each, :, head, :, other] = z[:, head, :, other]
+    else:
+        found[each, :, head] = z[:, head].transpose(0, 1)
+    return found

@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from mainstem.algebra import Affine, Call, Program, at_places, raised, rows_at, tensors
+from mainstem.algebra import Affine, Call, Program, at_places, raised_to, rows_at, tensors
 from mainstem.core import InputError, Key, Site, parse_label
 from mainstem.find import Captured, Patch, Stream, StreamMap, Write, run
 
 T = TypeVar("T")
 _LOW = (torch.bfloat16, torch.float16)
-_CASTS = ("float", "half", "bfloat16")
 _INSIDE = re.compile(r"\.(bias|B\d+)$")  # the constant of a write, or one of several branches that it is a sum of
 
 
@@ -139,7 +138,7 @@ class Pass:
 
     def raised(self, call: Call) -> Call:
         """A call in the precision of the algebra. Parameters: `call`."""
-        return _raised(call, self.dtype) if self.low or self.double or _is_low(call) else call
+        return raised_to(call, self.dtype) if self.low or self.double or _is_low(call) else call
 
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured; this one itself where it holds them. Parameters: `keys`."""
@@ -168,12 +167,6 @@ def _is_low(call: Call) -> bool:
 def is_double(module: nn.Module) -> bool:
     """Whether a module is in float64. Parameters: `module`."""
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None) == torch.float64
-
-
-def _raised(call: Call, dtype: torch.dtype) -> Call:
-    """The call in a higher precision, also where it is a cast that goes by the name of a lower one."""
-    up = raised(call, dtype)
-    return replace(up, func=lambda x, *_: x.to(dtype)) if call.name in _CASTS else up
 
 
 def find_write(stream: Stream, label: str) -> Write:

@@ -1,0 +1,123 @@
+"""Scores that are the change of what is read as components are added: they telescope from the entry to the last point."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+from mainstem.core import Group, Parts, bound, error
+
+from ._certify import TOKENS, everything, settled
+from ._reading import Normed
+from ._scene import Piece, Scene
+
+Worth = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Values of one label, [component, place], with what it is."""
+
+    label: str
+    kind: str
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+    values: Tensor
+
+    def group(self, scene: Scene) -> Group:
+        """The values in the cells of the goal. Parameters: `scene`."""
+        total = scene.goal.total(self.values)
+        return Group(self.label, self.kind, total.reshape(*self.sizes, *scene.goal.shape), self.axes)
+
+
+def gathered(scene: Scene, level: str, score: Callable[[Piece], Tensor]) -> Iterator[tuple[str, bool, list[Scored]]]:
+    """Every write with what a level takes it apart into, scored. Parameters: `scene`; `level`; `score`, [place, component] of a piece.
+
+    Yields the write's label, whether it was taken apart, and the parts.
+    """
+    held: dict[str, Scored] = {}
+    current, opened = "", False
+    for piece in scene.pieces(level):
+        if current and piece.step.write.label != current:
+            yield current, opened, list(held.values())
+            held, opened = {}, False
+        current, opened = piece.step.write.label, opened or piece.part
+        _put(held, piece, score(piece), len(scene.spots))
+    if current:
+        yield current, opened, list(held.values())
+
+
+def _put(held: dict[str, Scored], piece: Piece, values: Tensor, places: int) -> None:
+    found = piece.vectors
+    if found.label not in held:
+        held[found.label] = Scored(found.label, found.kind, found.axes, found.sizes, values.new_zeros(prod(found.sizes), places))
+    held[found.label].values[found.offset : found.offset + values.shape[1], found.where] = values.T
+
+
+def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> Parts:
+    """The rows of a level: sign * (worth(f(x + sign * v)) - worth(f(x))), f what is read, a log-probability.
+
+    The scores of whole writes and of transports telescope: they sum to worth(f) at the last point less worth(f) at the entry.
+    Inside a write they do not, since f is no linear function; what the parts miss the write by is a row of its own.
+
+    Parameters: `scene`; `level`; `within`, what a part's score may be off by, in nats; `worth`; `by`, the name of the score.
+    """
+    counts = [0, 0]
+
+    def score(piece: Piece) -> Tensor:
+        at = scene.without[piece.step.write.label][piece.vectors.where][:, None]
+        found, worked = _log_increase(scene, piece, within)
+        counts[0], counts[1] = counts[0] + worked, counts[1] + found.numel()
+        return piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
+
+    parts = {label: (opened, some) for label, opened, some in gathered(scene, level, score)}
+    choices = {
+        "by": by,
+        "level": level,
+        "base": scene.base,
+        **scene.rules,
+        "within": within,
+        "worked_out": counts[0],
+        "of": counts[1],
+    }
+    if scene.base == "last":
+        return loose([one.group(scene) for _, some in parts.values() for one in some], scene, choices)
+    return _telescoped(scene, parts, worth, choices)
+
+
+def _log_increase(scene: Scene, piece: Piece, within: float) -> tuple[Tensor, int]:
+    if isinstance(scene.reading, Normed) and within > 0 and piece.part:
+        return settled(scene, piece, scene.surveyed(TOKENS)[piece.step.write.label], within)
+    found = everything(scene, piece)
+    return found, found.numel()
+
+
+def _telescoped(scene: Scene, parts: dict[str, tuple[bool, list[Scored]]], worth: Worth, choices: dict[str, object]) -> Parts:
+    changes, states = scene.changes()
+    read = [worth(value) for value in scene.reading.values(states, scene.goal)]
+    groups, size = [], scene.goal.total(read[-1].abs() + read[0].abs())
+    for label, kind, before, after in changes:
+        whole = Scored(label, kind, (), (), (read[after] - read[before])[None])
+        opened, some = parts.get(label, (False, []))
+        if opened:
+            groups += [one.group(scene) for one in some]
+            left = whole.values - sum(one.values.sum(0) for one in some)
+            whole = Scored(f"{label}.interaction", "interaction", (), (), left)
+        groups.append(whole.group(scene))
+        size = size + scene.goal.total((read[after] - read[before]).abs())
+    whole_score = scene.goal.total(read[-1] - read[0])
+    found = Parts(tuple(groups), whole_score, ("batch", "pos")[: len(scene.goal.shape)], 0.0, 0.0, choices)
+    total = found.sum()
+    assert isinstance(total, Tensor)
+    return replace(found, error=error(total, whole_score), bound=bound(scene.run.dtype, size)).checked()
+
+
+def loose(groups: list[Group], scene: Scene, choices: dict[str, object]) -> Parts:
+    """Rows that are no parts of a sum: their whole is their own sum. Parameters: `groups`; `scene`; `choices`."""
+    axes = ("batch", "pos")[: len(scene.goal.shape)]
+    whole = sum(
+        (g.flat().sum(0) for g in groups), torch.zeros(scene.goal.shape, dtype=torch.float64, device=groups[0].values.device)
+    )
+    return Parts(tuple(groups), whole, axes, 0.0, 0.0, {**choices, "additive": False})

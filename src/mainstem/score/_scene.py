@@ -1,0 +1,203 @@
+"""The stream at some places, addition by addition: what every write is added to there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mainstem.core import InputError
+from mainstem.find import Write
+from mainstem.stream import LEVELS, Pass, Spots, Vectors, needed, opened, push, spots, through, transport, vectors, whole
+
+from ._estimate import batches
+from ._goal import Goal
+from ._reading import Asked, Normed, Reading, reading
+from ._survey import Survey, read, survey
+
+BASES = ("before", "last")
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One write and what it is scored against: sign * (f_t(x + sign * v) - f_t(x)), f_t what the readout makes of point t.
+
+    Parameters: `write`; `t`; `x`, [place, d_model]; `sign`, 1 where v is added to what was there before, -1 where it is taken
+    out of what is there in the end.
+    """
+
+    write: Write
+    t: int
+    x: Float[Tensor, "place d_model"]
+    sign: int = 1
+
+    def asked(self, where: Tensor) -> Asked:
+        """The question what is read without the write. Parameters: `where`, which places."""
+        return self.t, where, self.x[where]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some components of a write, with the step that they are scored at; `part` says whether the level took the write apart."""
+
+    step: Step
+    vectors: Vectors
+    part: bool
+
+    def asked(self, place: Tensor, component: Tensor) -> Asked:
+        """The question what is read with each of some components. Parameters: `place`, along the vectors' own; `component`."""
+        where = self.vectors.where[place]
+        return self.step.t, where, self.step.x[where] + self.step.sign * self.vectors.pick(place, component)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A run at the places of a goal. Parameters: `run`; `goal`; `spots`; `reading`; `steps`, in the order of addition; `base`; `rules`, of the norm."""
+
+    run: Pass
+    goal: Goal
+    spots: Spots
+    reading: Reading
+    steps: tuple[Step, ...]
+    base: str
+    rules: dict[str, Any]
+
+    @property
+    def every(self) -> Tensor:
+        """All places."""
+        return torch.arange(len(self.spots), device=self.spots.at.device)
+
+    @cached_property
+    def _surveys(self) -> dict[int, dict[str, Survey]]:
+        return {}
+
+    @cached_property
+    def _asked(self) -> dict[tuple[int, int], Asked]:
+        """What is read before the steps; parallel ones that read the same have one question."""
+        return {(step.t, id(step.x)): step.asked(self.every) for step in self.steps}
+
+    def surveyed(self, likeliest: int = 0) -> dict[str, Survey]:
+        """The survey of every step's places, by the write's label, made once. Parameters: `likeliest`, as of `survey`."""
+        assert isinstance(self.reading, Normed)
+        if likeliest not in self._surveys:
+            found, n = survey(self.reading, list(self._asked.values()), likeliest), len(self.spots)
+            first = {key: i * n for i, key in enumerate(self._asked)}
+            each = {step.write.label: found.at(first[step.t, id(step.x)] + self.every) for step in self.steps}
+            self._surveys[likeliest] = each
+        return self._surveys[likeliest]
+
+    @cached_property
+    def without(self) -> dict[str, Tensor]:
+        """What is read before every step, [place], by the write's label."""
+        if isinstance(self.reading, Normed):
+            known = next(iter(self._surveys.values())) if self._surveys else self.surveyed()
+            return {label: read(self.reading, at, self.every, self.goal) for label, at in known.items()}
+        found = dict(zip(self._asked, self.reading.values(list(self._asked.values()), self.goal), strict=True))
+        return {step.write.label: found[step.t, id(step.x)] for step in self.steps}
+
+    def values(self, wanted: Sequence[tuple[Piece, Tensor, Tensor]]) -> list[Float[Tensor, "some"]]:
+        """Scores of some components, worked out: sign * (f(x + sign * v) - f(x)), all in one pass over the vocabulary.
+
+        Parameters: `wanted`, pieces, each with places along its own and components.
+        """
+        found = self.reading.values([piece.asked(place, component) for piece, place, component in wanted], self.goal)
+        return [
+            piece.step.sign * (value - self.without[piece.step.write.label][piece.vectors.where[place]])
+            for (piece, place, _), value in zip(wanted, found, strict=True)
+        ]
+
+    def pieces(self, level: str) -> Iterator[Piece]:
+        """Every component of a level, write by write. Parameters: `level`."""
+        run, steps = self.run, {step.write.label: step for step in self.steps}
+        for some in batches(run, run.stream.writes):
+            seen = run.again({key for w in some if opened(run, w, level) for key in needed(w)})
+            for write in some:
+                part, step = opened(run, write, level) is not None, steps[write.label]
+                moved = self.base == "last" and any(transport(run, t) for t in range(_entered(run, write), step.t))
+                if moved and part:
+                    raise InputError(
+                        f"{write.label}: base='last' at level {level!r} needs a stream that nothing changes on the way; take base='before'."
+                    )
+                for found in [self._carried(write)] if moved else vectors(run, write, level, seen, self.spots):
+                    yield Piece(step, found, part and found.kind != "constant")
+
+    def _carried(self, write: Write) -> Vectors:
+        """A write as it is at the last point."""
+        run, found = self.run, whole(self.run, write, self.spots)
+        t, last = _entered(run, write), len(run.stream.points) - 1
+        there = push(run, run.write(write).expand_as(run.point(t))[None], t, last)[0]
+        return replace(found, rows=self.spots.of(there)[:, None])
+
+    def changes(self) -> tuple[list[tuple[str, str, int, int]], list[Asked]]:
+        """Everything that happens to the stream, in order: label, kind, the state before and the one after, and those states.
+
+        A state is a point with what it holds at all places. The last change ends at the last point.
+        """
+        run = self.run
+        states: list[Asked] = [(0, self.every, self.spots.of(run.point(0)))]
+        found: list[tuple[str, str, int, int]] = []
+
+        def become(t: int, rows: Tensor, label: str = "", kind: str = "") -> None:
+            states.append((t, self.every, rows))
+            if label:
+                found.append((label, kind, len(states) - 2, len(states) - 1))
+
+        for t, point in enumerate(run.stream.points[1:], 1):
+            moved = bool(transport(run, t - 1)) or point.factor != 1 or bool(point.face.steps)
+            become(
+                t,
+                held := _operand(run, self.spots, t),
+                f"{run.stream.points[t - 1].name}.transport" if moved else "",
+                "transport",
+            )
+            for write in point.writes:
+                become(t, held := held + self.spots.of(run.write(write).expand_as(run.point(t))), write.label, write.kind)
+            edited = any(patch.site == point.site for patch in run.patches)
+            kind = "rounding" if run.low else "edit" if edited else ""
+            become(t, self.spots.of(run.point(t)), f"{point.name}.{kind}" if kind else "", kind)
+        return found, states
+
+
+def scene(run: Pass, goal: Goal, level: str, base: str = "before", norm: str = "own", norm_bias: bool = True) -> Scene:
+    """A run at the places of a goal, ready to be scored.
+
+    Parameters: `run`; `goal`; `level`; `base`, "before", a write is added to what the stream was before it (parallel writes in
+    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`. Raises `InputError`.
+    """
+    if level not in LEVELS:
+        raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
+    if base not in BASES:
+        raise InputError(f"no base {base!r}; there are {', '.join(BASES)}.")
+    where = spots(run, goal.places)
+    steps = _before(run, where) if base == "before" else _last(run, where)
+    return Scene(
+        run, goal, where, reading(run, where, norm, norm_bias), tuple(steps), base, {"norm": norm, "norm_bias": norm_bias}
+    )
+
+
+def _before(run: Pass, where: Spots) -> Iterator[Step]:
+    for t, point in enumerate(run.stream.points[1:], 1):
+        held = _operand(run, where, t)
+        for write in point.writes:
+            yield Step(write, t, held)
+            held = held + where.of(run.write(write).expand_as(run.point(t)))
+
+
+def _last(run: Pass, where: Spots) -> Iterator[Step]:
+    last = len(run.stream.points) - 1
+    held = where.of(run.point(last))
+    for write in run.stream.writes:
+        yield Step(write, last, held, -1)
+
+
+def _entered(run: Pass, write: Write) -> int:
+    return next(t for t, p in enumerate(run.stream.points) if write in p.writes)
+
+
+def _operand(run: Pass, where: Spots, t: int) -> Tensor:
+    """Point t before anything is added to it."""
+    held = run.shaped(through(transport(run, t - 1), run.point(t - 1)))
+    return run.stream.points[t].factor * where.of(held)

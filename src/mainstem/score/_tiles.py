@@ -1,0 +1,69 @@
+"""Products of many rows with an unembedding, a tile of the vocabulary at a time: never rows x vocabulary at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._goal import Goal
+
+_TILE = 2**22  # numbers of a tile: 32 MB in float64
+ROWS = 1024  # rows that are multiplied with one tile
+
+
+@dataclass(frozen=True, eq=False)
+class Unembedding:
+    """Logits y -> factor * (matrix y + bias), in float64 whatever the weights are stored in.
+
+    Parameters: `matrix`, [vocab, d_model]; `bias`, [vocab], or None; `factor`, above zero.
+    """
+
+    matrix: Float[Tensor, "vocab d_model"]
+    bias: Float[Tensor, "vocab"] | None
+    factor: float = 1.0
+
+    def tiles(self) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Rows of the vocabulary in float64, with where they begin and their bias; the factor is in both."""
+        step = max(1, _TILE // max(self.matrix.shape[1], ROWS))
+        for first in range(0, self.matrix.shape[0], step):
+            some = slice(first, first + step)
+            bias = None if self.bias is None else self.factor * self.bias[some].double()
+            yield first, self.factor * self.matrix[some].double(), bias
+
+    @cached_property
+    def longest(self) -> float:
+        """The norm of the longest row of the matrix."""
+        return max(float(matrix.norm(dim=-1).max()) for _, matrix, _ in self.tiles()) / self.factor
+
+    def at(self, rows: Float[Tensor, "row d_model"], ids: Tensor) -> Float[Tensor, "row entry"]:
+        """A few logits of every row. Parameters: `rows`; `ids`, [row, entry]."""
+        found = (self.matrix[ids].double() @ rows[..., None]).squeeze(-1)
+        return self.factor * (found if self.bias is None else found + self.bias[ids].double())
+
+    def logsumexp(self, rows: Float[Tensor, "row d_model"]) -> Float[Tensor, "row"]:
+        """log sum over the vocabulary of exp(logit), of every row. Parameters: `rows`."""
+        total = rows.new_full(rows.shape[:1], -torch.inf)
+        for _, matrix, bias in self.tiles():
+            for some, part in zip(total.split(ROWS), rows.split(ROWS), strict=True):
+                logits = part @ matrix.T if bias is None else torch.addmm(bias, part, matrix.T)
+                some.copy_(torch.logaddexp(some, logits.logsumexp(-1)))
+        return total
+
+    def value(self, rows: Float[Tensor, "row d_model"], where: Tensor, goal: Goal) -> Float[Tensor, "row"]:
+        """What is scored, at every row. Parameters: `rows`; `where`, [row], the place of the goal that each is read at; `goal`."""
+        return self.chosen(rows, where, goal, self.logsumexp(rows) if goal.against is None else None)
+
+    def chosen(self, rows: Tensor, where: Tensor, goal: Goal, every: Tensor | None) -> Float[Tensor, "row"]:
+        """The same where the sum over the vocabulary is known. Parameters: as of `value`; `every`, log-sum-exp of every row."""
+        wanted = _some(self.at(rows, goal.ids[where]), goal.mask[where])
+        if goal.against is not None and goal.against_mask is not None:
+            return wanted - _some(self.at(rows, goal.against[where]), goal.against_mask[where])
+        assert every is not None
+        return wanted - every
+
+
+def _some(logits: Tensor, mask: Tensor) -> Tensor:
+    return logits.masked_fill(~mask, -torch.inf).logsumexp(-1)
