@@ -9,7 +9,7 @@ from torch.func import jvp
 
 from mainstem.core import InputError
 from mainstem.score import component
-from mainstem.stream import Pass, placed, push, take, unembed
+from mainstem.stream import Pass, push, spot, take, unembed
 from score.test_direct import FROZEN
 from stream._runs import built, main, mapped, passes, plant_biases
 
@@ -22,8 +22,8 @@ def place_of(run: Pass, at: int = 3) -> tuple[int, ...]:
     return (1, at) if run.output().ndim == 3 else (1,)
 
 
-def inside(run: Pass, t: int, place: tuple[int, ...]) -> torch.Size:
-    return placed(run.point(t), tuple(run.output().shape[: len(place)]))[place].shape
+def width(run: Pass, t: int, place: tuple[int, ...]) -> int:
+    return spot(run, place).of(run.point(t)).shape[1]
 
 
 @pytest.mark.parametrize("name", sorted(FROZEN))
@@ -32,11 +32,11 @@ def test_a_vector_at_any_point_is_what_the_frozen_model_makes_of_it(name):
     run.module.requires_grad_(False)
     readout, place = FROZEN[name](run), place_of(run)
     for t in range(1, len(run.stream.points)):  # behind what an embedding passes first
-        rows = torch.randn(3, *inside(run, t, place), dtype=torch.float64)
+        rows = torch.randn(3, width(run, t, place), dtype=torch.float64)
         found = unembed(run, rows, t, place)
         for row, values in zip(rows, found, strict=True):
             alone = torch.zeros_like(run.point(t))
-            alone[place] = row
+            alone[place] = row.view_as(alone[place])
             wanted = jvp(lambda x: readout(t, x), (run.point(t),), (alone,))[1][place]
             torch.testing.assert_close(values, wanted, **TIGHT)
 
@@ -46,7 +46,7 @@ def test_linear_to_1e12(name):
     run = main(name)
     place = place_of(run)
     for t in (0, len(run.stream.points) // 2, len(run.stream.points) - 1):
-        x, v = torch.randn(2, *inside(run, t, place), dtype=torch.float64).unbind()
+        x, v = torch.randn(2, width(run, t, place), dtype=torch.float64).unbind()
         one, two, both, scaled = unembed(run, torch.stack([x, v, x + v, -2.5 * v]), t, place)
         size = float(torch.stack([one, two]).abs().max())
         assert float((one + two - both).abs().max()) <= 1e-12 * max(1.0, size)
@@ -57,8 +57,7 @@ def test_linear_to_1e12(name):
 def test_the_last_point_and_the_constant_are_the_logits(name):
     run = passes(name, change=plant_biases)[0]
     place, last = place_of(run), len(run.stream.points) - 1
-    sizes = tuple(run.output().shape[: len(place)])
-    value = unembed(run, placed(run.point(last), sizes)[place][None], last, place)[0]
+    value = unembed(run, spot(run, place).of(run.point(last)), last, place)[0]
     zero = torch.zeros_like(run.point(last))
     for program in (run.stream.points[last].face, run.stream.points[last].onward):
         zero = run.affine(program)(zero)
@@ -117,13 +116,13 @@ def test_one_row_of_the_unembedding_product_is_enough(name):
 def test_values_of_writes_sum_to_those_of_the_point(name):
     run = main(name)
     place, last = place_of(run), len(run.stream.points) - 1
-    sizes = tuple(run.output().shape[: len(place)])
+    here = spot(run, place)
     one = [
-        unembed(run, placed(component(run, w.label), sizes)[place][None], t, place)
+        unembed(run, here.of(component(run, w.label)), t, place)
         for t, p in enumerate(run.stream.points)
         for w in p.writes
     ]
-    whole = unembed(run, placed(run.point(last), sizes)[place][None], last, place)
+    whole = unembed(run, here.of(run.point(last)), last, place)
     torch.testing.assert_close(torch.stack(one).sum(0), whole, **TIGHT)
 
 
@@ -136,7 +135,7 @@ def test_many_rows_are_taken_a_few_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "said"), [((0, 7), "no position 7"), ((2, 0), "no prompt 2"), ((0,), "a prompt and a position in it")]
+    ("place", "said"), [((0, 7), "no position 7"), ((2, 0), "no prompt 2"), ((0,), "a place is a prompt and a position")]
 )
 def test_a_place_that_is_not_there(place, said):
     with pytest.raises(InputError, match=said):

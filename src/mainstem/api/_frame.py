@@ -1,7 +1,7 @@
 """Tidy frames of results; polars is imported when the first one is made."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -112,20 +112,22 @@ def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
     return frame.filter(pl.Series([bool(real[b, t]) for b, t in frame.select("prompt", "position").iter_rows()]))
 
 
-def words_frame(found: WordsResult) -> Any:
-    """One row a word. Parameters: `found`."""
-    rows = [
-        {**coordinates(label), "of": found.of, "end": end, "rank": rank, "word": word, "value": value}
-        for i, label in enumerate(found.components)
-        for end, said in (("first", found.raised[i]), ("last", found.lowered[i]))
-        for rank, (word, value) in enumerate(said)
-    ]
-    about = {"model": found.model, "prompt": found.prompt, "position": found.position, "token": found.token}
+def words_frame(found: Sequence[WordsResult]) -> Any:
+    """One row a word. Parameters: `found`, of several places."""
     texts = dict.fromkeys(("model", "token", "component", "write", "of", "end", "word"), pl.String)
     numbers = dict.fromkeys(("prompt", "position", "layer", *_COORDINATES, "rank"), pl.Int64)
     types = {**texts, **numbers, "value": pl.Float64}
-    names = (*about, "component", "write", "layer", *_COORDINATES, "of", "end", "rank", "word", "value")
-    return pl.DataFrame([{**about, **row} for row in rows], schema={name: types[name] for name in names})
+    names = ("model", "prompt", "position", "token", "component", "write", "layer", *_COORDINATES)
+    names = (*names, "of", "end", "rank", "word", "value")
+    return pl.DataFrame([row for one in found for row in _said(one)], schema={name: types[name] for name in names})
+
+
+def _said(one: WordsResult) -> Iterator[dict[str, Any]]:
+    about = {"model": one.model, "prompt": one.prompt, "position": one.position, "token": one.token, "of": one.of}
+    for label, *ends in zip(one.components, one.raised, one.lowered, strict=True):
+        for end, said in zip(("first", "last"), ends, strict=True):
+            for rank, (word, value) in enumerate(said):
+                yield {**about, **coordinates(label), "end": end, "rank": rank, "word": word, "value": value}
 
 
 def coordinates(label: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mainstem.core import InputError, Provenance
 from mainstem.score import values, words
-from mainstem.stream import Pass, find_point, placed, places_of, unembed
+from mainstem.stream import Pass, find_point, unembed
 
 from ._fitted import fitted
 from ._store import parquet, store
@@ -79,21 +79,29 @@ class WordsResult:
         neuron, of, end ("first" or "last"), rank, word, value."""
         from ._frame import words_frame
 
-        return words_frame(self)
+        return words_frame([self])
 
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame; in Parquet with the model's provenance. Parameters: `path`, ending in `.parquet` or `.csv`."""
-        forms = {
-            ".parquet": lambda half: parquet(self.frame(), {"model": self.model, "of": self.of}, self.provenance, half),
-            ".csv": lambda half: self.frame().write_csv(half),
-        }
-        return store(path, forms)
+        return save_words([self], path)
 
     def __repr__(self) -> str:
         where = "" if self.position is None else f" after token {self.position}, {self.token!r}"
         rows = zip(self.components, self.raised, self.lowered, strict=True)
         lines = (f"  {c:<16} raises {_short(first)}; lowers {_short(last)}" for c, first, last in rows)
         return "\n".join([f"words of the {self.of}{where}:", *lines])
+
+
+def save_words(found: Sequence[WordsResult], path: str | Path) -> Path:
+    """Stores the words of several places of one run as one table. Parameters: `found`; `path`, ending in `.parquet` or `.csv`."""
+    from ._frame import words_frame
+
+    about = {"model": found[0].model, "of": found[0].of}
+    forms = {
+        ".parquet": lambda half: parquet(words_frame(found), about, found[0].provenance, half),
+        ".csv": lambda half: words_frame(found).write_csv(half),
+    }
+    return store(path, forms)
 
 
 def _plain(said: Said) -> list[dict[str, Any]]:
@@ -193,8 +201,6 @@ class Worded:
         start = len(run.stream.points) - 1 if at is None else find_point(run.stream, at)
         if start is None:
             raise InputError(f"no point {at!r}: name one such as {run.stream.points[-1].name!r}.")
-        point = run.point(start)
-        inner = placed(point, places_of(run, point, place))[place].ndim
-        outer = max(0, what.ndim - inner)
-        rows = what.to(point).reshape(-1, *what.shape[outer:])
-        return unembed(run, rows, start, place).reshape(*what.shape[:outer], -1)
+        inside = run.point(start).ndim - len(place)
+        rows = what.flatten(max(0, what.ndim - inside)) if inside else what[..., None]
+        return unembed(run, rows.reshape(-1, rows.shape[-1]), start, place).reshape(*rows.shape[:-1], -1)

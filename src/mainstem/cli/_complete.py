@@ -38,3 +38,9 @@ def components(context: typer.Context, incomplete: str) -> Iterator[str]:
     layers = range(config.get("n_layer", 0))
     labels = ["entry.embed", "entry.pos", *(f"L{i}.{kind}" for i in layers for kind in ("attn", "mlp"))] if layers else []
     yield from (label for label in labels if label.startswith(incomplete))
+
+
+def component_list(context: typer.Context, incomplete: str) -> Iterator[str]:
+    """The same where several stand with commas between them. Parameters: `context`; `incomplete`, what was typed so far."""
+    before, comma, last = incomplete.rpartition(",")
+    yield from (f"{before}{comma}{label}" for label in components(context, last))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError, parse_label
-from mainstem.stream import Pass, find_point, find_write, graded, needed, placed, places_of, subvector, unembed
+from mainstem.stream import Pass, find_point, find_write, graded, needed, spot, subvector, unembed
 
 OF = ("write", "row")
 Place = tuple[int, ...]
@@ -46,9 +46,9 @@ def ends(logits: Tensor, first: int, last: int) -> Words:
 @graded
 def values(run: Pass, labels: Sequence[str], place: Place, of: str = "write") -> Tensor:
     """Before-softmax values of components at one place, [component, vocab]. Parameters: as of `words`."""
-    rows, starts = [], []
+    here, rows, starts = spot(run, place), [], []
     for start, vector in vectors(run, labels, of):
-        rows.append(placed(vector, places_of(run, run.point(start), place))[place])
+        rows.append(here.of(vector)[0])
         starts.append(start)
     return stacked(run, rows, starts, place)
 

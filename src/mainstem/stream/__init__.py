@@ -5,13 +5,13 @@ from ._attention import factors, heads
 from ._edit import Edit, patches, zero
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
-from ._places import Places, placed, reduce
+from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
-from ._unembed import unembed
+from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "needed",
     "opened",
     "patches",
-    "placed",
     "pre_point",
     "pull",
     "push",
@@ -46,6 +45,7 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spot",
     "spots",
     "subscores",
     "subvector",

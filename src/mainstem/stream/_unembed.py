@@ -9,60 +9,46 @@ from mainstem.core import InputError
 
 from ._aim import transport
 from ._pass import Pass, graded
-from ._places import Places, placed
+from ._spots import Spots, spots
 from ._sweep import push
 
 _TILE = 2**22  # numbers of one tile: 16 MB in float32
 
 
 @graded
-def unembed(run: Pass, rows: Float[Tensor, "row ..."], start: int, place: tuple[int, ...]) -> Float[Tensor, "row vocab"]:
+def unembed(run: Pass, rows: Float[Tensor, "row d_model"], start: int, place: tuple[int, ...]) -> Float[Tensor, "row vocab"]:
     """What vectors add to the output at one place when they enter the stream there, all that follows frozen: A v.
 
     Parameters: `run`; `rows`, vectors of one place of point `start`; `start`; `place`, prompt and position, or the prompt
     alone where the output has no positions. Raises `InputError` for vectors or places that are not the stream's.
     """
     like, last = run.point(start), len(run.stream.points) - 1
-    places = places_of(run, like, place)
-    want = placed(like, places)[place].shape
-    if rows.shape[1:] != want:
-        name = run.stream.points[start].name
-        raise InputError(f"vectors of {_by(rows.shape[1:])} numbers: a place of {name} has {_by(want)}.")
+    here = spot(run, place)
+    width = here.of(like).shape[1]
+    if rows.shape[1] != width:
+        raise InputError(f"vectors of {rows.shape[1]} numbers: a place of {run.stream.points[start].name} has {width}.")
     narrow = _narrowed(run, place)
     maps = (*transport(run, last)[:-1], narrow) if narrow else transport(run, last)
     step = max(1, _TILE // max(like.numel(), run.output().shape[-1]))
     found = []
     for some in rows.split(step):
-        moved = push(run, _alone(some, like, places, place), start, last)
+        moved = push(run, torch.stack([here.onto(row[None], torch.zeros_like(like)) for row in some]), start, last)
         for affine in maps:
             moved = affine.linear(moved)
         found.append(_at(run, moved, place))
     return torch.cat(found) if found else rows.new_zeros(0, run.output().shape[-1])
 
 
-def places_of(run: Pass, like: Tensor, place: tuple[int, ...]) -> Places:
-    """How many prompts there are, and positions where the output has them; checks that a place is one of them and of the stream.
-
-    Parameters: `run`; `like`, a point; `place`.
-    """
+def spot(run: Pass, place: tuple[int, ...]) -> Spots:
+    """One place of a run. Parameters: `run`; `place`, prompt and position, or the prompt where the output has no positions."""
     shape = tuple(run.output().shape)
-    found = (shape[0], run.cut.length if run.cut else shape[1]) if len(shape) == 3 else shape[:1]
-    if len(shape) > 3 or len(place) != len(found):
-        raise InputError(f"an output of shape {shape}: a place is {'a prompt' if len(found) == 1 else 'a prompt and a position in it'}.")
-    for i, n, what in zip(place, found, ("prompt", "position"), strict=False):
+    sizes = (shape[0], run.cut.length if run.cut else shape[1]) if len(shape) == 3 else shape[:1]
+    if len(shape) > 3 or len(place) != len(sizes):
+        raise InputError(f"an output of shape {shape}: a place is {'a prompt' if len(sizes) == 1 else 'a prompt and a position'}.")
+    for i, n, what in zip(place, sizes, ("prompt", "position"), strict=False):
         if not 0 <= i < n:
             raise InputError(f"there is no {what} {i}: there are {n}, counted from 0.")
-    if len(found) == 2 and tuple(like.shape[:2]) not in (found, found[::-1]):
-        raise InputError(f"no row of the output is one of the stream's, whose points have the shape {tuple(like.shape)}.")
-    return found
-
-
-def _alone(rows: Tensor, like: Tensor, places: Places, place: tuple[int, ...]) -> Tensor:
-    """Each row at its place, and zero elsewhere."""
-    stack = like.new_zeros(len(rows), *like.shape)
-    for one, row in zip(stack, rows, strict=True):
-        placed(one, places)[place] = row
-    return stack
+    return spots(run, torch.tensor([place], device=run.output().device))
 
 
 def _narrowed(run: Pass, place: tuple[int, ...]) -> Affine | None:
@@ -83,7 +69,3 @@ def _at(run: Pass, out: Tensor, place: tuple[int, ...]) -> Tensor:
         return out[:, place[0]]
     every = out.reshape(len(out), run.output().shape[0], -1, out.shape[-1])
     return every[:, place[0], place[1] if every.shape[2] > 1 else 0]
-
-
-def _by(shape: torch.Size) -> str:
-    return " x ".join(map(str, shape))
