@@ -1,18 +1,16 @@
 """Tidy frames of results; polars is imported when the first one is made."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import torch
 
-from mainstem.core import Group, Parts, parse_label
+from mainstem.core import Group, Parts, Tops, parse_label
 from mainstem.score import Lens
 
-from ._words import WordsResult
-
-_COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
+COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
 Tokens = tuple[tuple[str, ...], ...]
 
 
@@ -51,7 +49,7 @@ def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple
     labels = [group.name(i) for i in range(n // cells)]
     columns["component"] = [label for label in labels for _ in range(cells)]
     columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [_layer(group.label)] * n}
-    columns |= {name: index.get(name) for name in (*_COORDINATES, *rest) if name not in ("batch", "pos")}
+    columns |= {name: index.get(name) for name in (*COORDINATES, *rest) if name not in ("batch", "pos")}
     columns["value"] = values.flatten().numpy()
     return _typed(columns, n, tokens)
 
@@ -112,26 +110,34 @@ def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
     return frame.filter(pl.Series([bool(real[b, t]) for b, t in frame.select("prompt", "position").iter_rows()]))
 
 
-def words_frame(found: Sequence[WordsResult]) -> Any:
-    """One row a word. Parameters: `found`, of several places."""
-    texts = dict.fromkeys(("model", "token", "component", "write", "of", "end", "word"), pl.String)
-    numbers = dict.fromkeys(("prompt", "position", "layer", *_COORDINATES, "rank"), pl.Int64)
-    types = {**texts, **numbers, "value": pl.Float64}
-    names = ("model", "prompt", "position", "token", "component", "write", "layer", *_COORDINATES)
-    names = (*names, "of", "end", "rank", "word", "value")
-    return pl.DataFrame([row for one in found for row in _said(one)], schema={name: types[name] for name in names})
+def top_frame(
+    tops: Tops,
+    model: str,
+    target: str | tuple[str, ...],
+    tokens: Tokens,
+    positions: tuple[int, ...] | None,
+    mask: torch.Tensor | None,
+) -> Any:
+    """One row for each of the best components of a place.
 
-
-def _said(one: WordsResult) -> Iterator[dict[str, Any]]:
-    about = {"model": one.model, "prompt": one.prompt, "position": one.position, "token": one.token, "of": one.of}
-    for label, *ends in zip(one.components, one.raised, one.lowered, strict=True):
-        for end, said in zip(("first", "last"), ends, strict=True):
-            for rank, (word, value) in enumerate(said):
-                yield {**about, **coordinates(label), "end": end, "rank": rank, "word": word, "value": value}
+    Parameters: `tops`; the others as of `tidy`.
+    """
+    records = []
+    for cell, labels in enumerate(tops.labels):
+        prompt, position = (cell, None) if len(tops.shape) == 1 else divmod(cell, tops.shape[1])
+        position = positions[prompt] if position is None and positions is not None else position
+        said = target if isinstance(target, str) else target[prompt]
+        for rank, (label, value) in enumerate(zip(labels, tops.values[cell].tolist(), strict=True)):
+            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank}
+            records.append({**at, **coordinates(label), "value": value})
+    schema = {name: pl.String for name in ("model", "target", "component", "write")}
+    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *COORDINATES)}
+    frame = pl.DataFrame(records, schema_overrides={**schema, **numbers, "value": pl.Float64})
+    return unpadded(frame.with_columns(_tokens(frame, tokens)) if tokens else frame, mask)
 
 
 def coordinates(label: str) -> dict[str, Any]:
     """The columns that say which component a row is of. Parameters: `label`."""
     parsed = parse_label(label)
-    inside = {**dict.fromkeys(_COORDINATES), **dict(parsed.at)}
+    inside = {**dict.fromkeys(COORDINATES), **dict(parsed.at)}
     return {"component": label, "write": parsed.write, "layer": _layer(f"{parsed.write}."), **inside}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mainstem.core import InputError
 from mainstem.models import Inputs, Loaded
+from mainstem.score import Goal
 from mainstem.stream import Entries
 
 
@@ -184,3 +185,16 @@ def _lengths(inputs: Inputs, shape: tuple[int, ...]) -> Tensor:
         return inputs.mask.sum(1)
     device = None if inputs.ids is None else inputs.ids.device
     return torch.full(shape[:1], shape[1], device=device)
+
+
+def goal_of(found: Aim, output: Tensor, mask: Tensor | None) -> Goal:
+    """A target as what is scored at the places of an output. Parameters: `found`; `output`; `mask`, one at real tokens."""
+    shape = found.ids.shape
+    grid = torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).to(output.device)
+    places = grid if found.places is None else torch.stack([grid[:, 0], found.places], 1)
+    real = mask.flatten().to(output.dtype) if mask is not None and len(shape) == 2 else output.new_ones(len(places))
+    ids = found.ids.flatten()[:, None]
+    against = None if found.against is None else found.against.flatten()[:, None]
+    every = torch.ones_like(ids, dtype=torch.bool)
+    owner = torch.arange(len(places), device=output.device)
+    return Goal(places, ids, every, against, None if against is None else every, real, owner, tuple(shape), found.text)

@@ -10,13 +10,15 @@ from torch import Tensor
 from mainstem.core import InputError, Provenance
 from mainstem.find import Stream
 from mainstem.models import Inputs, Loaded
-from mainstem.score import component, direct, lens
+from mainstem.score import Choices, component, lens, score_named
+from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._fitted import fitted
 from ._lens import LensResult
 from ._result import Result
-from ._target import Target, aim, name_of, spots
+from ._target import Target, aim, goal_of, name_of, spots
+from ._top import TopResult
 from ._weights import Weights
 from ._words import Worded
 
@@ -192,26 +194,47 @@ class Trace(Worded):
         )
 
     @fitted
-    def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Result:
-        """What every part of the stream gives a logit, constants included; the parts sum to it within the bound.
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        top: int | None = None,
+    ) -> Result | TopResult:
+        """What every part of the stream has to do with a prediction.
 
-        score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v, frozen at this input.
-        Source: Elhage et al., "A mathematical framework for transformer circuits" (2021), there without the constants.
+        By "dla", direct logit attribution, score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v,
+        frozen at this input; the parts sum to the logit within the bound. By "logprob_increase" score(v) = log p(w | x + v) -
+        log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. `mainstem.scores_by()`
+        names the others.
 
         Parameters: `target`, a token as text or id, one for each prompt, a `contrast`, or None for what the model predicts;
-        `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, "dla", direct logit attribution;
-        `positions`, a place, "all" for a score at every place, None for those the trace was made with (by default the mask
-        token, or else the last real one).
+        `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
+        "all" for a score at every place, None for those the trace was made with (by default the mask token, or else the last
+        real one); `base`, what a part is added to: "before", the stream before it, or "last", the last point, which it is
+        taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
+        `norm_bias`, whether the final norm's bias is added; `within`, nats that a score may be off by (0: worked out in
+        full); `top`, only the components of the level with the highest scores, as many as this, none missed.
+
+        Returns the rows, or the best ones. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
+        score does not know.
         """
-        if by != "dla":
-            raise InputError(f"no score {by!r}; there is 'dla', direct logit attribution.")
         run, spot = self._spots(self._positions if positions is None else positions)
-        output = run.output()
-        found = aim(self._loaded, self._inputs, output, target, spot)
-        parts = direct(run, found.entries(output), level, output.ndim == 3 and spot is None)
-        places = None if found.places is None else tuple(map(int, found.places))
-        said = f"logit of {found.text}" if isinstance(found.text, str) else tuple(f"logit of {text}" for text in found.text)
-        return Result(parts, self._loaded.name, said, self.tokens, places, self._inputs.mask, self._weights)
+        found = aim(self._loaded, self._inputs, run.output(), target, spot)
+        goal = goal_of(found, run.output(), self._inputs.mask)
+        choices, score = Choices(level, base, norm, norm_bias, within), score_named(by)
+        unit = "logit" if score.unit == "logit" else by.replace("_", " ")
+        said = f"{unit} of {found.text}" if isinstance(found.text, str) else tuple(f"{unit} of {text}" for text in found.text)
+        about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
+        if top is not None:
+            return TopResult(best(run, goal, by, choices, top), *about)
+        return Result(score.rows(run, goal, score.checked(choices)), *about)
 
     def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.

@@ -77,7 +77,7 @@ class WordsResult:
     def frame(self) -> Any:
         """A tidy polars frame, a row a word: model, prompt, position, token, component, write, layer, head, key_pos, dim, expert,
         neuron, of, end ("first" or "last"), rank, word, value."""
-        from ._frame import words_frame
+        from ._words_frame import words_frame
 
         return words_frame([self])
 
@@ -94,7 +94,7 @@ class WordsResult:
 
 def save_words(found: Sequence[WordsResult], path: str | Path) -> Path:
     """Stores the words of several places of one run as one table. Parameters: `found`; `path`, ending in `.parquet` or `.csv`."""
-    from ._frame import words_frame
+    from ._words_frame import words_frame
 
     about = {"model": found[0].model, "of": found[0].of}
     forms = {

@@ -7,7 +7,7 @@ from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
 from ._plain import finite, from_plain, to_plain
 from ._provenance import Provenance, versions
-from ._result import Group, Parts
+from ._result import Group, Parts, Tops, name_inside
 
 __all__ = [
     "FACTOR",
@@ -24,10 +24,12 @@ __all__ = [
     "Path",
     "Provenance",
     "Site",
+    "Tops",
     "bound",
     "error",
     "finite",
     "from_plain",
+    "name_inside",
     "parse_label",
     "show",
     "to_plain",

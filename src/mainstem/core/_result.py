@@ -32,11 +32,7 @@ class Group:
 
     def name(self, index: int) -> str:
         """The label of a component. Parameters: `index`, along the flat component axis."""
-        at = []
-        for axis, size in zip(reversed(self.axes), reversed(self.sizes), strict=True):
-            at.append((axis, index % size))
-            index //= size
-        return str(Label(self.label, tuple(reversed(at))))
+        return name_inside(self.label, self.axes, self.sizes, index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +139,34 @@ class Parts:
                 f"{what}: the parts miss the whole by {self.error:.3g}, the bound is {self.bound:.3g}. {_nan(self.whole)}"
             )
         return self
+
+
+def name_inside(label: str, axes: tuple[str, ...], sizes: tuple[int, ...], index: int) -> str:
+    """The label of a component of a write. Parameters: `label`, of the write; `axes` and `sizes` inside it; `index`, along them all."""
+    at = []
+    for axis, size in zip(reversed(axes), reversed(sizes), strict=True):
+        at.append((axis, index % size))
+        index //= size
+    return str(Label(label, tuple(reversed(at))))
+
+
+@dataclass(frozen=True, eq=False)
+class Tops:
+    """The k components with the highest scores in every cell, best first, and what proves that none was missed.
+
+    Parameters: `labels`, for every cell k labels; `values`, [cell, k]; `next`, [cell], what no other component exceeds;
+    `rest` and `shape`, the axes of the cells and their sizes; `evaluated`, how many scores were worked out in full; `of`, how
+    many there are; `choices`, that the scores were made with. A score of -inf fills up where there are fewer components.
+    """
+
+    labels: tuple[tuple[str, ...], ...]
+    values: Tensor
+    next: Tensor
+    rest: tuple[str, ...]
+    shape: tuple[int, ...]
+    evaluated: int
+    of: int
+    choices: dict[str, Any] = field(default_factory=dict)
 
 
 def _summed(group: Group, axis: str) -> Group:

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mainstem.core import InputError, Tops, name_inside
+
 from ._bounds import above, between, change
 from ._reading import Normed
 from ._scene import Piece, Scene
@@ -15,21 +17,6 @@ from ._survey import Survey
 TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
 _ROUND = 32  # components of a place that are worked out together
 _MANY = 4096  # rows that are asked about in one go
-
-
-@dataclass(frozen=True, eq=False)
-class Best:
-    """The k best components of every place, best first.
-
-    Parameters: `index`, [place, k], along the components of all pieces; `values`, [place, k]; `next`, [place], what no other
-    component exceeds; `evaluated`, how many scores were worked out exactly, of all places; `components`, how many there are.
-    """
-
-    index: Tensor
-    values: Float[Tensor, "place k"]
-    next: Float[Tensor, "place"]
-    evaluated: int
-    components: int
 
 
 class Board:
@@ -52,12 +39,12 @@ class Board:
         """Where the components of a piece begin. Parameters: `piece`."""
         return self.first[piece.vectors.label, piece.vectors.offset]
 
-    def name(self, index: int) -> tuple[Piece, int]:
-        """A piece that holds a component, and the component's number in it. Parameters: `index`."""
+    def name(self, index: int) -> str:
+        """The label of a component. Parameters: `index`."""
         for piece in self.pieces:
-            inside = index - self.start(piece)
-            if 0 <= inside < piece.vectors.scale.shape[1]:
-                return piece, inside
+            found, inside = piece.vectors, index - self.start(piece)
+            if 0 <= inside < found.scale.shape[1]:
+                return name_inside(found.label, found.axes, found.sizes, found.offset + inside)
         raise IndexError(index)
 
     def spread(self, values: Sequence[Tensor]) -> Float[Tensor, "place component"]:
@@ -71,6 +58,7 @@ class Board:
         """Scores worked out. Parameters: `place` and `index`, pairs of a place and a component."""
         found = self.scene.without[self.pieces[0].step.write.label].new_full(place.shape, torch.nan)
         wanted, slots = [], []
+        place, index = place.contiguous(), index.contiguous()
         for piece in self.pieces:
             where = piece.vectors.where
             inside = index - self.start(piece)
@@ -84,63 +72,90 @@ class Board:
         return found
 
 
-def best(scene: Scene, pieces: Sequence[Piece], k: int) -> tuple[Board, Best]:
-    """The k components with the highest scores at every place, in order, none missed.
+def best(scene: Scene, level: str, k: int) -> Tops:
+    """The k components of a level with the highest scores in every cell of the goal, in order, none missed.
 
     They are worked out in the order of their upper bounds until the k-th best is at least the next bound.
 
-    Parameters: `scene`; `pieces`; `k`.
+    Parameters: `scene`; `level`; `k`.
     """
-    board = Board(scene, pieces)
-    k = min(k, board.count)
-    if not isinstance(scene.reading, Normed):
-        every = board.spread([everything(scene, piece) for piece in pieces])
-        found = every.topk(min(k + 1, board.count))
-        after = found.values[:, k] if board.count > k else found.values.new_full(found.values.shape[:1], -torch.inf)
-        return board, Best(found.indices[:, :k], found.values[:, :k], after, every.numel(), board.count)
-    return board, _searched(board, _uppers(scene, board), k)
+    board = Board(scene, [piece for piece in scene.pieces(level) if piece.part or level == "write"])
+    if not board.count:
+        raise InputError(f"nothing in this model is taken apart at level {level!r}.")
+    scored = [everything(scene, p) for p in board.pieces] if not isinstance(scene.reading, Normed) else _uppers(scene, board)
+    upper = scene.goal.total(board.spread(scored).T).flatten(1).T
+    search = _Search(board, upper, min(k, board.count))
+    return search.exact() if not isinstance(scene.reading, Normed) else search.bounded()
 
 
-def _uppers(scene: Scene, board: Board) -> Float[Tensor, "place component"]:
+def _uppers(scene: Scene, board: Board) -> list[Tensor]:
+    """What no score exceeds, piece by piece."""
     assert isinstance(scene.reading, Normed)
     down = scene.base == "last"
     known = scene.surveyed(TOKENS if down else 0)
     found = []
     for piece in board.pieces:
-        at, moved = known[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
-        if down:
-            found.append(-between(scene.reading, scene.goal, piece, at, moved)[0])
-        else:
-            found.append(above(scene.reading, scene.goal, piece, at, moved))
-    return board.spread(found)
+        at, moved = known[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece, _rough(down))
+        low_high = between(scene.reading, scene.goal, piece, at, moved) if down else None
+        found.append(above(scene.reading, scene.goal, piece, at, moved) if low_high is None else -low_high[0])
+    return found
 
 
-def _searched(board: Board, upper: Tensor, k: int) -> Best:
-    order = upper.argsort(dim=1, descending=True, stable=True)
-    n, count = order.shape
-    values = upper.new_full((n, 0), 0.0)
-    looking, seen, evaluated = torch.arange(n, device=order.device), 0, 0
-    while len(looking):
-        some = order[looking, seen : seen + max(k, _ROUND)]
-        exact = upper.new_full((n, some.shape[1]), -torch.inf)
-        place = looking[:, None].expand_as(some)
-        exact[looking] = board.exact(place.flatten(), some.flatten()).reshape(some.shape)
-        values, evaluated, seen = torch.cat([values, exact], 1), evaluated + some.numel(), seen + some.shape[1]
-        if seen >= count:
-            break
-        after = upper[looking, order[looking, seen]]
-        looking = looking[values[looking].topk(k).values[:, -1] < after]
-    return _ranked(order, values, upper, k, evaluated)
+def _rough(down: bool) -> torch.dtype:
+    """Bounds from above may be summed in float32: what that puts them off by is added to them."""
+    return torch.float64 if down else torch.float32
 
 
-def _ranked(order: Tensor, values: Tensor, upper: Tensor, k: int, evaluated: int) -> Best:
-    count = order.shape[1]
-    done = (values > -torch.inf).sum(1)
-    top = values.sort(dim=1, descending=True, stable=True)
-    index = order.gather(1, top.indices[:, :k])
-    rest = torch.where(done < count, upper.gather(1, order.gather(1, done.clamp_max(count - 1)[:, None]))[:, 0], -torch.inf)
-    after = top.values[:, k] if top.values.shape[1] > k else torch.full_like(rest, -torch.inf)
-    return Best(index, top.values[:, :k], torch.maximum(rest, after), evaluated, count)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The k highest of every row of `upper`, [cell, component], which are bounds of the scores, or the scores."""
+
+    board: Board
+    upper: Tensor
+    k: int
+
+    def exact(self) -> Tops:
+        found = self.upper.topk(min(self.k + 1, self.upper.shape[1]))
+        after = found.values[:, self.k] if self.k < self.upper.shape[1] else torch.full_like(found.values[:, 0], -torch.inf)
+        return self._tops(found.indices[:, : self.k], found.values[:, : self.k], after, self.upper.numel())
+
+    def bounded(self) -> Tops:
+        order = self.upper.argsort(dim=1, descending=True, stable=True)
+        cells, count = order.shape
+        values = self.upper.new_zeros(cells, 0)
+        looking, seen, evaluated = torch.arange(cells, device=order.device), 0, 0
+        while len(looking) and seen < count:
+            some = order[looking, seen : seen + max(self.k, _ROUND)]
+            exact = self.upper.new_full((cells, some.shape[1]), -torch.inf)
+            exact[looking] = self._worked_out(looking[:, None].expand_as(some).flatten(), some.flatten()).reshape(some.shape)
+            values, evaluated, seen = torch.cat([values, exact], 1), evaluated + some.numel(), seen + some.shape[1]
+            if seen < count:
+                after = self.upper[looking, order[looking, seen]]
+                looking = looking[~(values[looking].topk(self.k).values[:, -1] >= after)]
+        return self._ranked(order, values, evaluated)
+
+    def _worked_out(self, cell: Tensor, index: Tensor) -> Tensor:
+        """Scores of pairs of a cell and a component: the sum over the cell's places."""
+        goal = self.board.scene.goal
+        pair, place = ((goal.owner == cell[:, None]) & (goal.weights != 0)).nonzero().T
+        found = self.board.exact(place, index[pair]) * goal.weights[place].double()
+        return found.new_zeros(len(cell)).index_add(0, pair, found)
+
+    def _ranked(self, order: Tensor, values: Tensor, evaluated: int) -> Tops:
+        count, done = order.shape[1], (values > -torch.inf).sum(1)
+        top = values.sort(dim=1, descending=True, stable=True)
+        unseen = self.upper.gather(1, order.gather(1, done.clamp_max(count - 1)[:, None]))[:, 0]
+        after = top.values[:, self.k] if top.values.shape[1] > self.k else torch.full_like(unseen, -torch.inf)
+        after = torch.maximum(after, torch.where(done < count, unseen, -torch.inf))
+        return self._tops(order.gather(1, top.indices[:, : self.k]), top.values[:, : self.k], after, evaluated)
+
+    def _tops(self, index: Tensor, values: Tensor, after: Tensor, evaluated: int) -> Tops:
+        names = {i: self.board.name(i) for i in index.unique().tolist()}
+        labels = tuple(tuple(names[i] for i in row) for row in index.tolist())
+        scene, goal = self.board.scene, self.board.scene.goal
+        choices = {"base": scene.base, **scene.rules, "certified": True}
+        axes = ("batch", "pos")[: len(goal.shape)]
+        return Tops(labels, values, after, axes, goal.shape, evaluated, self.upper.numel(), choices)
 
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:

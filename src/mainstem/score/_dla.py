@@ -7,26 +7,36 @@ from mainstem.core import Group, InputError, Parts, bound, error
 from mainstem.find import Captured, Write
 from mainstem.stream import LEVELS, Entries, Pass, Places, Ranks, Sweep, graded, needed, opened, pull, reduce, rows, subscores
 
+from ._choice import Choice, chosen
 from ._estimate import announce, batches
+from ._goal import Goal
 
 
 @graded
-def direct(run: Pass, direction: Tensor | Entries, level: str = "write", keep_pos: bool = False) -> Parts:
+def direct(run: Pass, direction: Tensor | Entries | Goal, level: str = "write", keep_pos: bool = False) -> Parts:
     """<direction, output> as the sum of what every part contributes, constants included.
 
-    score(v) = <A^T direction, v>, A the product of all frozen maps between the part and the output.
+    score(v) = <A^T direction, v>, A the product of all frozen maps between the part and the output. Of a goal it is the logit
+    that is taken apart, not the log-probability: log sum_A exp l_w over its alternatives A, less that of what it is held
+    against, summed over the places of a sequence. That is sum_A q_w l_w + H(q), q the softmax over the alternatives, held at
+    this output: the direction is q, and the entropy H is the constant row `readout.choice`.
 
-    Parameters: `run`; `direction`, a tensor of the output's shape, or entries of it, such as one at a token's logit; `level`,
-    how far writes are taken apart; `keep_pos`, a score for every position instead of their sum.
+    Parameters: `run`; `direction`, a goal, a tensor of the output's shape, or entries of it, such as one at a token's logit;
+    `level`, how far writes are taken apart; `keep_pos`, a score for every position instead of their sum (a goal says so itself).
 
     Returns the parts with [batch] or [batch, pos] behind the component axis. Raises `NotClosedError` where they do not sum.
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
+    keep_pos = len(direction.shape) == 2 if isinstance(direction, Goal) else keep_pos
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
-    places = _places(run, keep_pos)
+    choice = chosen(direction, run.output()) if isinstance(direction, Goal) else None
+    return _taken_apart(run, direction if choice is None else choice.entries, choice, level, _places(run, keep_pos))
+
+
+def _taken_apart(run: Pass, direction: Tensor | Entries, choice: Choice | None, level: str, places: Places) -> Parts:
     sweep = pull(run, direction)
     aim = sweep.aim
     expanded = _expanded(run, sweep, level, places)
@@ -38,8 +48,12 @@ def direct(run: Pass, direction: Tensor | Entries, level: str = "write", keep_po
         size = size + reduce(product.abs(), places)
         found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
         groups += found
-    whole = reduce(aim.weights * aim.output, places)
-    parts = Parts(tuple(groups), whole, ("batch", "pos") if keep_pos else ("batch",), 0.0, 0.0)
+    if choice is not None and bool((choice.constant != 0).any()):
+        groups.append(Group("readout.choice", "constant", reduce(choice.constant, places)))
+    if choice is not None:
+        size = size + reduce(choice.size, places)
+    whole = reduce(aim.weights * aim.output if choice is None else choice.value, places)
+    parts = Parts(tuple(groups), whole, ("batch", "pos")[: len(places)], 0.0, 0.0)
     total = parts.sum()
     assert isinstance(total, Tensor)
     miss = error(total, whole)

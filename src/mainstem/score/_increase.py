@@ -8,11 +8,15 @@ import torch
 from torch import Tensor
 
 from mainstem.core import Group, Parts, bound, error
+from mainstem.stream import Pass
 
 from ._certify import TOKENS, everything, settled
+from ._goal import Goal
 from ._reading import Normed
-from ._scene import Piece, Scene
+from ._registry import Choices
+from ._scene import Piece, Scene, scene
 
+WITHIN = 1e-4  # nats
 Worth = Callable[[Tensor], Tensor]
 
 
@@ -54,6 +58,15 @@ def _put(held: dict[str, Scored], piece: Piece, values: Tensor, places: int) -> 
     if found.label not in held:
         held[found.label] = Scored(found.label, found.kind, found.axes, found.sizes, values.new_zeros(prod(found.sizes), places))
     held[found.label].values[found.offset : found.offset + values.shape[1], found.where] = values.T
+
+
+def opened_scene(run: Pass, goal: Goal, choices: Choices, parts: bool = False) -> Scene:
+    """A scene by the choices, with the ways of these scores where they say nothing.
+
+    Parameters: `run`; `goal`; `choices`; `parts`, only the writes that the level takes apart.
+    """
+    bias = True if choices.norm_bias is None else choices.norm_bias
+    return scene(run, goal, choices.level, choices.base or "before", choices.norm or "own", bias, parts)
 
 
 def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> Parts:

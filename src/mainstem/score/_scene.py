@@ -112,7 +112,7 @@ class Scene:
     def pieces(self, level: str) -> Iterator[Piece]:
         """Every component of a level, write by write. Parameters: `level`."""
         run, steps = self.run, {step.write.label: step for step in self.steps}
-        for some in batches(run, run.stream.writes):
+        for some in batches(run, [step.write for step in self.steps]):
             seen = run.again({key for w in some if opened(run, w, level) for key in needed(w)})
             for write in some:
                 part, step = opened(run, write, level) is not None, steps[write.label]
@@ -161,11 +161,14 @@ class Scene:
         return found, states
 
 
-def scene(run: Pass, goal: Goal, level: str, base: str = "before", norm: str = "own", norm_bias: bool = True) -> Scene:
+def scene(
+    run: Pass, goal: Goal, level: str, base: str = "before", norm: str = "own", norm_bias: bool = True, parts: bool = False
+) -> Scene:
     """A run at the places of a goal, ready to be scored.
 
     Parameters: `run`; `goal`; `level`; `base`, "before", a write is added to what the stream was before it (parallel writes in
-    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`. Raises `InputError`.
+    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`; `parts`,
+    only the writes that the level takes apart. Raises `InputError`.
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")

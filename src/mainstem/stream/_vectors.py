@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 import torch
@@ -42,14 +43,24 @@ class Vectors:
     split: bool = False
 
     def dot(self, u: Float[Tensor, "place d_model"]) -> Float[Tensor, "place component"]:
-        """<u, v> of a direction at every place with every component. Parameters: `u`."""
+        """<u, v> of a direction at every place with every component, in the precision of `u`. Parameters: `u`."""
         if self.rows.ndim == 2:
-            return self.scale * (u @ self.rows.double().T)
-        return self.scale * (self.rows @ u[..., None]).squeeze(-1)
+            return self.scale.to(u.dtype) * (u @ self.rows.to(u.dtype).T)
+        return self.scale.to(u.dtype) * (self.rows.to(u.dtype) @ u[..., None]).squeeze(-1)
 
-    def of(self, row_norms: Tensor) -> Float[Tensor, "place component"]:
-        """|v|, from the norms of the rows. Parameters: `row_norms`, [component] or [place, component]."""
-        return self.scale.abs() * row_norms
+    @property
+    def precision(self) -> torch.dtype:
+        """That of sums over many rows: float64 where rows are, else float32."""
+        return torch.float64 if self.rows.dtype == torch.float64 else torch.float32
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """|row|^2, [component] or [place, component], summed in `precision`."""
+        return self.rows.to(self.precision).square().sum(-1).double()
+
+    def lengths(self) -> Float[Tensor, "place component"]:
+        """|v| of every component."""
+        return self.scale.abs() * self.squares.sqrt()
 
     def pick(self, place: Tensor, component: Tensor) -> Float[Tensor, "some d_model"]:
         """The vectors of some components, each at a place. Parameters: `place`, along `where`; `component`."""
@@ -57,12 +68,10 @@ class Vectors:
         return self.scale[place, component][:, None] * rows.double()
 
     def total(self) -> Float[Tensor, "place d_model"]:
-        """Their sum at every place."""
-        return self.scale @ self.rows.double() if self.rows.ndim == 2 else (self.scale[:, None] @ self.rows).squeeze(1)
-
-    def size(self) -> Float[Tensor, "place"]:
-        """The sum of their norms at every place: what rounding errors of their sum are held against."""
-        return self.of(self.rows.double().norm(dim=-1)).sum(-1)
+        """Their sum at every place, summed in `precision`."""
+        rows = self.rows.to(self.precision)
+        scale = self.scale.to(rows.dtype)
+        return (scale @ rows if rows.ndim == 2 else (scale[:, None] @ rows).squeeze(1)).double()
 
     def times(self, factor: float) -> "Vectors":
         """The same, longer. Parameters: `factor`."""
@@ -108,7 +117,7 @@ def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -
     size = constant.detach().norm(dim=-1) + left.norm(dim=-1)
     for some in _made(make, left):
         left[some.where] -= some.total().detach()
-        size[some.where] += some.size().detach()
+        size[some.where] += some.lengths().sum(-1).detach()
         yield some.times(write.factor)
     if not run.rough(write, seen) and bool((left.abs().amax(-1) > FACTOR * torch.finfo(run.dtype).eps * size).any()):
         raise NotClosedError(f"{write.label}: its parts at level {level!r} miss it by {float(left.abs().max()):.3g}.")
@@ -160,21 +169,21 @@ def _writer(make: _Maker) -> Writer:
     return make.write.writer
 
 
-def _factored(make: _Maker, found: Split, columns: Tensor, want: Tensor) -> Iterator[Vectors] | None:
+def _factored(make: _Maker, product: Split, columns: Tensor, want: Tensor) -> Iterator[Vectors] | None:
     """None where rows do not stand in the stream's order: the sum tells."""
     (source,), h, spots = _writer(make).sources, make.likes[0], make.spots
-    rows = found.matrix.detach().T
+    rows = product.matrix.detach().T
     rows = rows if torch.equal(columns, torch.arange(len(rows), device=rows.device)) else rows[columns]
-    entering = found.before(h)
+    entering = product.before(h)
     if entering.numel() != torch.Size(spots.sizes).numel() * len(columns):
         return None
     scale = spots.of(entering.reshape(*spots.sizes, -1))[:, columns]
-    missed = (scale @ rows.double() - want).abs().amax(-1)
-    if bool((missed > 1e-3 * (scale.abs() @ rows.double().norm(dim=-1)) + 1e-30).any()):
-        return None
     axes, sizes = axes_of(source, make.level), sizes_of(source, make.level, h, make.seen, make.run)
+    found = Vectors(make.write.label, make.write.kind, axes, sizes, 0, make.every, scale, rows, True)
+    if bool(((found.total() - want).abs().amax(-1) > 1e-3 * found.lengths().sum(-1) + 1e-30).any()):
+        return None
     if make.level in ("neuron", "dim"):
-        return iter([Vectors(make.write.label, make.write.kind, axes, sizes, 0, make.every, scale, rows, True)])
+        return iter([found])
     count, width = heads(h, make.run.prompts).shape[1::2]
     matrix = rows.double().unflatten(0, (count, width))
     if make.level == "head":

@@ -1,0 +1,97 @@
+"""The best components as users hold them: a table for every prompt and place, with what proves that none was missed."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mainstem.core import InputError, Provenance, Tops
+
+from ._store import parquet, store
+from ._weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class TopResult:
+    """The k components with the highest scores at every scored place, best first.
+
+    Parameters: `tops`, the numbers; `model`, its name; `target`, what was scored, in words, one text for each prompt where they
+    differ; `tokens`, the pieces of every prompt; `positions`, the scored place of every prompt, None where all are kept; `mask`,
+    one at real tokens, None where all are; `weights`, those of the run.
+    """
+
+    tops: Tops
+    model: str
+    target: str | tuple[str, ...]
+    tokens: tuple[tuple[str, ...], ...] = ()
+    positions: tuple[int, ...] | None = None
+    mask: Tensor | None = None
+    weights: Weights | None = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The choices that the scores were made with, and how many of how many were worked out."""
+        target = self.target if isinstance(self.target, str) else list(self.target)
+        worked = {"worked_out": self.tops.evaluated, "of": self.tops.of}
+        return {**self.tops.choices, **worked, "target": target, "model": self.model}
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where the model came from, and the sha256 of its weights at the run."""
+        return self.weights.provenance() if self.weights else None
+
+    def __len__(self) -> int:
+        """How many components each place has."""
+        return self.tops.values.shape[1]
+
+    def _cell(self, prompt: int, position: int | None) -> int:
+        shape = self.tops.shape
+        if not 0 <= prompt < shape[0]:
+            raise InputError(f"there is no prompt {prompt}: there are {shape[0]}, counted from 0.")
+        if len(shape) == 1:
+            return prompt
+        at = shape[1] - 1 if position is None else position + (shape[1] if position < 0 else 0)
+        if not 0 <= at < shape[1]:
+            raise InputError(f"there is no position {position}: there are {shape[1]}, counted from 0 (or back from -1).")
+        return prompt * shape[1] + at
+
+    def top(self, prompt: int = 0, position: int | None = None) -> list[tuple[str, float]]:
+        """Label and score of the components at one place, best first. Parameters: `prompt`; `position`, the last by default."""
+        cell = self._cell(prompt, position)
+        return list(zip(self.tops.labels[cell], self.tops.values[cell].tolist(), strict=True))
+
+    def next(self, prompt: int = 0, position: int | None = None) -> float:
+        """What no other component of that place exceeds: the certificate. Parameters: `prompt`; `position`."""
+        return float(self.tops.next[self._cell(prompt, position)])
+
+    def frame(self) -> Any:
+        """A tidy polars frame: model, target, prompt, position, token, rank, component, write, layer and places inside, value."""
+        from ._frame import top_frame
+
+        return top_frame(self.tops, self.model, self.target, self.tokens, self.positions, self.mask)
+
+    def to_dict(self, prompt: int = 0, position: int | None = None) -> dict[str, Any]:
+        """One place as plain JSON types. Parameters: `prompt`; `position`."""
+        next_best = self.next(prompt, position)
+        return {
+            "choices": self.choices,
+            "top": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
+            "next": next_best if next_best > -inf else None,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Stores the tidy frame; in Parquet with choices and provenance. Parameters: `path`, ending in `.parquet` or `.csv`."""
+        forms = {
+            ".parquet": lambda half: parquet(self.frame(), self.choices, self.provenance, half),
+            ".csv": lambda half: self.frame().write_csv(half),
+        }
+        return store(path, forms)
+
+    def __repr__(self) -> str:
+        said = self.target if isinstance(self.target, str) else f"{self.target[0]} and {len(self.target) - 1} more"
+        head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
+        rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
+        return "\n".join([head, *rows, f"  every other one     at most {self.next():+.4f}"])
+

@@ -1,0 +1,95 @@
+"""The scores there are: every module of this room whose name begins without an underscore holds one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mainstem.core import InputError, Parts, Tops
+from mainstem.stream import Pass
+
+from ._goal import Goal
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a score can be asked to do otherwise; None is the score's own way.
+
+    Parameters: `level`, how far writes are taken apart; `base`, what a part is added to, "before" or "last"; `norm`, "own",
+    "final" or "none"; `norm_bias`; `within`, what a score may be off by, in nats.
+    """
+
+    level: str = "write"
+    base: str | None = None
+    norm: str | None = None
+    norm_bias: bool | None = None
+    within: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that were said, the level apart."""
+        return {name: value for name, value in vars(self).items() if value is not None and name != "level"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A way to turn parts of the stream into numbers about a prediction. A module's `SCORE` is one.
+
+    Parameters: `name`; `about`, one sentence; `unit`; `rows`, all parts of a level scored; `takes`, which choices it knows;
+    `top`, the k best, where there is a quicker way than through all rows.
+    """
+
+    name: str
+    about: str
+    unit: str
+    rows: Callable[[Pass, Goal, Choices], Parts]
+    takes: tuple[str, ...] = ()
+    top: Callable[[Pass, Goal, Choices, int], Tops] | None = None
+
+    def checked(self, choices: Choices) -> Choices:
+        """The choices, or `InputError` where one is not of this score. Parameters: `choices`."""
+        if strange := set(choices.given()) - set(self.takes):
+            known = ", ".join(self.takes) or "none of base, norm, norm_bias and within"
+            raise InputError(f"by={self.name!r} has no choice of {min(strange)}; it takes {known}.")
+        return choices
+
+
+@cache
+def scores() -> dict[str, Score]:
+    """Every score by its name."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+    found = [import_module(f"{__package__}.{name}").SCORE for name in names]
+    return {score.name: score for score in found}
+
+
+def score_named(name: str) -> Score:
+    """One score. Parameters: `name`. Raises `InputError` with those that there are."""
+    if name not in scores():
+        raise InputError(f"no score {name!r}; there are {', '.join(scores())}.")
+    return scores()[name]
+
+
+def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
+    """The k best parts of a level, cell by cell. Parameters: `run`; `goal`; `by`, the score; `choices`; `k`."""
+    found = score_named(by)
+    choices = found.checked(choices)
+    if k < 1:
+        raise InputError(f"top takes 1 or more, not {k}.")
+    if found.top is not None:
+        return found.top(run, goal, choices, k)
+    return _sorted(found.rows(run, goal, choices), choices.level, k)
+
+
+def _sorted(parts: Parts, level: str, k: int) -> Tops:
+    """The best of rows that are all there."""
+    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in ("constant", "transport")))
+    if not groups:
+        raise InputError(f"nothing in this model is taken apart at level {level!r}.")
+    held = Parts(groups, parts.whole, parts.rest, 0.0, 0.0)
+    cells = held.tensor.flatten(1).T
+    shape, k = tuple(parts.whole.shape), min(k, cells.shape[1])
+    best = cells.topk(min(k + 1, cells.shape[1]))
+    after = best.values[:, k] if cells.shape[1] > k else best.values[:, 0] - float("inf")
+    labels = tuple(tuple(held.label(i) for i in row) for row in best.indices[:, :k].tolist())
+    return Tops(labels, best.values[:, :k], after, parts.rest, shape, cells.numel(), cells.numel(), dict(parts.choices))
