@@ -124,6 +124,19 @@ class Result:
         tokens = self.tokens[index : index + 1]
         return replace(self, parts=parts, target=target, tokens=tokens, positions=places, mask=mask)
 
+    def heads(self) -> Any:
+        """The scores of heads as a tidy frame, a row a layer, head, prompt and position; finer levels are summed to heads.
+
+        Raises `InputError` where there are no heads.
+        """
+        groups = tuple(g for g in self.parts.groups if "head" in g.axes)
+        if not groups:
+            raise InputError('these scores have no heads: take scores(level="head").')
+        parts: Any = replace(self.parts, groups=groups)
+        for axis in {axis for g in groups for axis in g.axes} - {"head"}:
+            parts = parts.sum(axis)
+        return replace(self, parts=parts).frame()
+
     def frame(self, limit: int = 5_000_000) -> Any:
         """A tidy polars frame: model, target, prompt, position, token, component, write, kind, layer, head, key_pos, neuron, value.
 

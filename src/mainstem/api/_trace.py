@@ -15,17 +15,17 @@ from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._fitted import fitted
+from ._heads import Headed
 from ._lens import LensResult
 from ._result import Result
 from ._target import Target, aim, goal_of, name_of, spots
 from ._top import TopResult
 from ._weights import Weights
-from ._words import Worded
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 
 
-class Trace(Worded):
+class Trace(Headed):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored

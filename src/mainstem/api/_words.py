@@ -28,7 +28,8 @@ class WordsResult:
 
     Parameters: `model`, its name; `components`, their labels; `of`, "write" or "row"; `raised` and `lowered`, for each
     component its words, the most changed first; `prompt`, its number; `position`, None where the output has none; `token`,
-    the piece at that position; `weights`, those of the run.
+    the piece at that position; `weights`, those of the run; `through`, the head that they went through and the position that it
+    read, None for none.
     """
 
     model: str
@@ -40,6 +41,7 @@ class WordsResult:
     position: int | None
     token: str | None
     weights: Weights | None = None
+    through: str | None = None
 
     @property
     def first(self) -> Said:
@@ -72,11 +74,12 @@ class WordsResult:
         """The words as plain JSON types."""
         rows = zip(self.components, self.raised, self.lowered, strict=True)
         each = [{"component": c, "first": _plain(first), "last": _plain(last)} for c, first, last in rows]
-        return {"model": self.model, "position": self.position, "token": self.token, "of": self.of, "words": each}
+        about = {"model": self.model, "position": self.position, "token": self.token, "of": self.of, "through": self.through}
+        return {**about, "words": each}
 
     def frame(self) -> Any:
         """A tidy polars frame, a row a word: model, prompt, position, token, component, write, layer, head, key_pos, dim, expert,
-        neuron, of, end ("first" or "last"), rank, word, value."""
+        neuron, of, through, end ("first" or "last"), rank, word, value."""
         from ._words_frame import words_frame
 
         return words_frame([self])
@@ -89,7 +92,8 @@ class WordsResult:
         where = "" if self.position is None else f" after token {self.position}, {self.token!r}"
         rows = zip(self.components, self.raised, self.lowered, strict=True)
         lines = (f"  {c:<16} raises {_short(first)}; lowers {_short(last)}" for c, first, last in rows)
-        return "\n".join([f"words of the {self.of}{where}:", *lines])
+        through = f" through {self.through}" if self.through else ""
+        return "\n".join([f"words of the {self.of}{through}{where}:", *lines])
 
 
 def save_words(found: Sequence[WordsResult], path: str | Path) -> Path:
@@ -120,6 +124,7 @@ class Worded:
         _full: Pass | None
         _loaded: Loaded
         _weights: Weights
+        _positions: int | str | None
         tokens: tuple[tuple[str, ...], ...]
 
         def _spots(self, positions: int | str | None) -> tuple[Pass, Tensor | None]: ...
@@ -144,7 +149,7 @@ class Worded:
 
         Parameters: `component`, a label such as "L3.mlp.N120", "L2.attn.H1", "L2.attn.H1<-3", a point such as "L3.resid_post",
         or several; `first` and `last`, how many words at each end; `of`, "write" for what is added here, "row" for a
-        neuron's or attention dim's row of weights; `prompt`; `position`, the mask token or else the last real one by default.
+        neuron's or attention dim's row of weights; `prompt`; `position`, the trace's own by default, or else the mask token or the last real one.
         """
         labels = (component,) if isinstance(component, str) else tuple(component)
         if not labels or min(first, last) < 0:
@@ -159,19 +164,26 @@ class Worded:
         return self._result(labels, of, raised, self._said(found.last, found.last_logits), place)
 
     def _result(
-        self, labels: tuple[str, ...], of: str, raised: tuple[Said, ...], lowered: tuple[Said, ...], place: tuple[int, ...]
+        self,
+        labels: tuple[str, ...],
+        of: str,
+        raised: tuple[Said, ...],
+        lowered: tuple[Said, ...],
+        place: tuple[int, ...],
+        through: str | None = None,
     ) -> WordsResult:
         prompt, position = place[0], place[1] if len(place) > 1 else None
         token = self.tokens[prompt][position] if self.tokens and position is not None else None
-        return WordsResult(self._loaded.name, labels, of, raised, lowered, prompt, position, token, self._weights)
+        return WordsResult(self._loaded.name, labels, of, raised, lowered, prompt, position, token, self._weights, through)
 
     def _said(self, ids: Tensor, logits: Tensor) -> tuple[Said, ...]:
         rows = zip(ids.tolist(), logits.tolist(), strict=True)
         return tuple([(self.word(i), value) for i, value in zip(*row, strict=True)] for row in rows)
 
     def _place(self, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...]]:
-        """A run that has the output at a place, and the place."""
-        run, places = self._spots(position)
+        """A run that has the output at a place, and the place: that of the trace where none is said and it has one."""
+        own = self._positions if isinstance(self._positions, int) else None
+        run, places = self._spots(own if position is None else position)
         if not 0 <= prompt < run.prompts:
             raise InputError(f"there is no prompt {prompt}: there are {run.prompts}, counted from 0.")
         return run, (prompt,) if places is None else (prompt, int(places[prompt]))
@@ -192,7 +204,7 @@ class Worded:
         point, through the transports that follow it (post-norms, a ResNet's ReLUs and shortcuts).
 
         Parameters: `what`, a component's or a point's label, several, or vectors of one place of the stream; `at`, the point
-        that vectors enter at, the last by default; `prompt`; `position`, the mask token or else the last real one by default.
+        that vectors enter at, the last by default; `prompt`; `position`, the trace's own by default, or else the mask token or the last real one.
         """
         run, place = self._place(prompt, position)
         if not isinstance(what, Tensor):

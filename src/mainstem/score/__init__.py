@@ -2,9 +2,9 @@
 
 from ._dla import direct
 from ._goal import Goal
-from ._lens import NORMS, Lens, lens
+from ._lens import NORMS, Lens, lens, likeliest
 from ._registry import Choices, Score, score_named, scores, top
-from ._words import OF, Words, component, values, words
+from ._words import OF, Words, component, ends, stacked, values, vectors, words
 
 __all__ = [
     "NORMS",
@@ -16,10 +16,14 @@ __all__ = [
     "Words",
     "component",
     "direct",
+    "ends",
     "lens",
+    "likeliest",
     "score_named",
     "scores",
+    "stacked",
     "top",
     "values",
+    "vectors",
     "words",
 ]

@@ -140,3 +140,15 @@ def _expected(logprobs: Tensor, values: Tensor) -> Tensor:
     p = logprobs.exp()
     plain = (p * values).sum(-1)
     return torch.where(p == 0, 0.0, p * values).sum(-1) if bool(plain.isnan().any()) else plain
+
+
+@graded
+def likeliest(run: Pass, t: int, k: int) -> Tensor:
+    """The tokens that the readout says at one point, by the point's own norm: ids [..., k] for every place, the likeliest first.
+
+    Parameters: `run`, with the output at every place; `t`, the point; `k`, how many.
+    """
+    reader, shape = _reader(run, "own"), run.output().shape
+    rows = reader.rows(run, t, None)
+    found = [reader.logits(some[None])[0].topk(min(k, shape[-1])).indices for some in rows.split(max(1, _TILE // shape[-1]))]
+    return torch.cat(found).unflatten(0, shape[:-1])

@@ -3,6 +3,7 @@
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
@@ -20,6 +21,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "Head",
     "Pass",
     "Places",
     "Ranks",
@@ -34,6 +36,7 @@ __all__ = [
     "find_point",
     "find_write",
     "graded",
+    "head_of",
     "heads",
     "needed",
     "opened",
@@ -51,6 +54,7 @@ __all__ = [
     "subvector",
     "take",
     "through",
+    "through_head",
     "transport",
     "unembed",
     "vectors",
