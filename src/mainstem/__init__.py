@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.api import Contrast, LensResult, Model, Result, Trace, WordsResult, contrast, load
+    from mainstem.api import Contrast, LensResult, Model, Result, TopResult, Trace, WordsResult, contrast, load
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "api": ("Contrast", "LensResult", "Model", "Result", "Trace", "WordsResult", "contrast", "load"),
+    "api": ("Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "WordsResult", "contrast", "load"),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
@@ -46,6 +46,7 @@ __all__ = [
     "Result",
     "Stream",
     "StreamMap",
+    "TopResult",
     "Trace",
     "WordsResult",
     "contrast",

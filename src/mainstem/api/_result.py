@@ -137,6 +137,22 @@ class Result:
             parts = parts.sum(axis)
         return replace(self, parts=parts).frame()
 
+    def to_dict(self, prompt: int = 0) -> dict[str, Any]:
+        """One prompt's scores at one position as plain JSON types. Parameters: `prompt`. Raises `InputError` where all positions are kept."""
+        found = self.prompt(prompt)
+        if found.tensor.numel() != len(found):
+            raise InputError(f"to_dict() is of one position; here are {found.axes[1:]}: take scores(positions=...) of one.")
+        kinds = [kind for g in found.parts.groups for kind in [g.kind] * len(g.flat())]
+        rows = zip(found.labels, kinds, found.tensor.flatten().tolist(), strict=True)
+        return {
+            "choices": found.choices,
+            "position": None if found.positions is None else found.positions[0],
+            "parts": [{"component": label, "kind": kind, "value": value} for label, kind, value in rows],
+            "sum": float(found.whole),
+            "error": found.error,
+            "bound": found.bound,
+        }
+
     def frame(self, limit: int = 5_000_000) -> Any:
         """A tidy polars frame: model, target, prompt, position, token, component, write, kind, layer, head, key_pos, neuron, value.
 

@@ -34,7 +34,7 @@ class TopResult:
     def choices(self) -> dict[str, Any]:
         """The choices that the scores were made with, and how many of how many were worked out."""
         target = self.target if isinstance(self.target, str) else list(self.target)
-        worked = {"worked_out": self.tops.evaluated, "of": self.tops.of}
+        worked = {"worked_out": self.tops.evaluated, "of": self.tops.of * self.tops.values.shape[0]}
         return {**self.tops.choices, **worked, "target": target, "model": self.model}
 
     @property
@@ -73,12 +73,14 @@ class TopResult:
         return top_frame(self.tops, self.model, self.target, self.tokens, self.positions, self.mask)
 
     def to_dict(self, prompt: int = 0, position: int | None = None) -> dict[str, Any]:
-        """One place as plain JSON types. Parameters: `prompt`; `position`."""
-        next_best = self.next(prompt, position)
+        """One place as plain JSON types. Parameters: `prompt`; `position`, where all are kept, the last by default."""
+        after = self.next(prompt, position)
+        target = self.target if isinstance(self.target, str) else self.target[prompt]
         return {
-            "choices": self.choices,
-            "top": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
-            "next": next_best if next_best > -inf else None,
+            "choices": {**self.choices, "target": target},
+            "position": None if self.positions is None else self.positions[prompt],
+            "parts": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
+            "next": after if after > -inf else None,
         }
 
     def save(self, path: str | Path) -> Path:
@@ -94,4 +96,3 @@ class TopResult:
         head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
         rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
         return "\n".join([head, *rows, f"  every other one     at most {self.next():+.4f}"])
-

@@ -1,7 +1,7 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -193,6 +193,35 @@ class Trace(Headed):
             lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
         )
 
+    @overload
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        top: None = None,
+    ) -> Result: ...
+
+    @overload
+    def scores(
+        self,
+        target: Target = None,
+        level: str = "write",
+        by: str = "dla",
+        positions: int | str | None = None,
+        base: str | None = None,
+        norm: str | None = None,
+        norm_bias: bool | None = None,
+        within: float | None = None,
+        *,
+        top: int,
+    ) -> TopResult: ...
+
     @fitted
     def scores(
         self,
@@ -211,8 +240,7 @@ class Trace(Headed):
         By "dla", direct logit attribution, score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v,
         frozen at this input; the parts sum to the logit within the bound. By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. `mainstem.scores_by()`
-        names the others.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
 
         Parameters: `target`, a token as text or id, one for each prompt, a `contrast`, or None for what the model predicts;
         `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
@@ -225,10 +253,13 @@ class Trace(Headed):
         Returns the rows, or the best ones. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
         score does not know.
         """
+        return self._scored(target, by, positions, Choices(level, base, norm, norm_bias, within), top)
+
+    @fitted
+    def _scored(self, target: Target, by: str, positions: int | str | None, choices: Choices, top: int | None) -> Any:
         run, spot = self._spots(self._positions if positions is None else positions)
         found = aim(self._loaded, self._inputs, run.output(), target, spot)
-        goal = goal_of(found, run.output(), self._inputs.mask)
-        choices, score = Choices(level, base, norm, norm_bias, within), score_named(by)
+        goal, score = goal_of(found, run.output(), self._inputs.mask), score_named(by)
         unit = "logit" if score.unit == "logit" else by.replace("_", " ")
         said = f"{unit} of {found.text}" if isinstance(found.text, str) else tuple(f"{unit} of {text}" for text in found.text)
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights

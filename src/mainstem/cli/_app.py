@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _models, _trace, _verify, _words
+from . import _find, _lens, _models, _score, _trace, _verify, _words
 from ._help import explained
 
 HELP = explained(
@@ -14,6 +14,7 @@ HELP = explained(
     examples="""
     mainstem trace "The capital of France is"
     mainstem lens "The capital of France is"
+    mainstem score "The capital of France is" --level neuron
     mainstem verify path/to/model
     mainstem models
     """,
@@ -29,6 +30,7 @@ app.command("find", help=_find.HELP)(_find.find)
 app.command("verify", help=_verify.HELP)(_verify.verify)
 app.command("trace", help=_trace.HELP)(_trace.trace)
 app.command("lens", help=_lens.HELP)(_lens.lens)
+app.command("score", help=_score.HELP)(_score.score)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("models", help=_models.HELP)(_models.models)
 

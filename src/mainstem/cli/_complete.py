@@ -44,3 +44,9 @@ def component_list(context: typer.Context, incomplete: str) -> Iterator[str]:
     """The same where several stand with commas between them. Parameters: `context`; `incomplete`, what was typed so far."""
     before, comma, last = incomplete.rpartition(",")
     yield from (f"{before}{comma}{label}" for label in components(context, last))
+
+
+def scores(incomplete: str) -> Iterator[str]:
+    """The scores there are. Parameters: `incomplete`, what was typed so far."""
+    names = sorted(path.stem for path in (_HOME.parent / "score").glob("[!_]*.py"))
+    yield from (name for name in names if name.startswith(incomplete))

@@ -27,6 +27,21 @@ class Norm(StrEnum):
     final = "final"
 
 
+class AnyNorm(StrEnum):
+    """By which scale the final norm divides what is scored."""
+
+    own = "own"
+    final = "final"
+    none = "none"
+
+
+class Base(StrEnum):
+    """What a part is added to, or taken out of."""
+
+    before = "before"
+    last = "last"
+
+
 class Side(StrEnum):
     """Where padding goes."""
 

@@ -155,8 +155,8 @@ class Tops:
     """The k components with the highest scores in every cell, best first, and what proves that none was missed.
 
     Parameters: `labels`, for every cell k labels; `values`, [cell, k]; `next`, [cell], what no other component exceeds;
-    `rest` and `shape`, the axes of the cells and their sizes; `evaluated`, how many scores were worked out in full; `of`, how
-    many there are; `choices`, that the scores were made with. A score of -inf fills up where there are fewer components.
+    `rest` and `shape`, the axes of the cells and their sizes; `evaluated`, how many scores were worked out in full, of
+    all cells; `of`, how many components a cell has; `choices`, that the scores were made with. A score of -inf fills up where there are fewer components.
     """
 
     labels: tuple[tuple[str, ...], ...]

@@ -155,7 +155,7 @@ class _Search:
         scene, goal = self.board.scene, self.board.scene.goal
         choices = {"base": scene.base, **scene.rules, "certified": True}
         axes = ("batch", "pos")[: len(goal.shape)]
-        return Tops(labels, values, after, axes, goal.shape, evaluated, self.upper.numel(), choices)
+        return Tops(labels, values, after, axes, goal.shape, evaluated, self.board.count, choices)
 
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:

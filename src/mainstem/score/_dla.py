@@ -32,8 +32,10 @@ def direct(run: Pass, direction: Tensor | Entries | Goal, level: str = "write", 
     if keep_pos and run.output().ndim != 3:
         raise InputError("scores of every position need an output of [batch, pos, vocab]; leave positions out.")
     announce(run, level, keep_pos)
-    choice = chosen(direction, run.output()) if isinstance(direction, Goal) else None
-    return _taken_apart(run, direction if choice is None else choice.entries, choice, level, _places(run, keep_pos))
+    if isinstance(direction, Goal):
+        choice = chosen(direction, run.output())
+        return _taken_apart(run, choice.entries, choice, level, _places(run, keep_pos))
+    return _taken_apart(run, direction, None, level, _places(run, keep_pos))
 
 
 def _taken_apart(run: Pass, direction: Tensor | Entries, choice: Choice | None, level: str, places: Places) -> Parts:

@@ -113,6 +113,8 @@ def _telescoped(scene: Scene, parts: dict[str, tuple[bool, list[Scored]]], worth
     groups, size = [], scene.goal.total(read[-1].abs() + read[0].abs())
     for label, kind, before, after in changes:
         whole = Scored(label, kind, (), (), (read[after] - read[before])[None])
+        if kind == "transport" and not bool((whole.values != 0).any()):
+            continue
         opened, some = parts.get(label, (False, []))
         if opened:
             groups += [one.group(scene) for one in some]

@@ -90,8 +90,7 @@ class Whole(Reading):
     def _values(self, t: int, where: Tensor, rows: Tensor, goal: Goal) -> Tensor:
         """One vector of every prompt at a time: prompts do not read each other."""
         found = rows.new_empty(len(rows))
-        prompt = self.spots.at[where, 0]
-        turn = torch.stack([(prompt[: i + 1] == b).sum() - 1 for i, b in enumerate(prompt)])
+        turn = _turns(self.spots.at[where, 0])
         for k in range(int(turn.max()) + 1):
             now = (turn == k).nonzero()[:, 0]
             at = Spots(self.spots.at[where[now]], self.spots.sizes)
@@ -99,6 +98,15 @@ class Whole(Reading):
             goals = goal.at(where[now])
             found[now] = goals.value(goals.logits(logits).double()).to(found.dtype)
         return found
+
+
+def _turns(prompt: Tensor) -> Tensor:
+    """For every row the number of rows of the same prompt that come before it."""
+    order = prompt.argsort(stable=True)
+    sorted_prompts = prompt[order].contiguous()
+    turn = torch.empty_like(prompt)
+    turn[order] = torch.arange(len(prompt), device=prompt.device) - torch.searchsorted(sorted_prompts, sorted_prompts)
+    return turn
 
 
 def face_of(run: Pass, t: int, value: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The scores there are: every module of this room whose name begins without an underscore holds one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -76,9 +76,8 @@ def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
     choices = found.checked(choices)
     if k < 1:
         raise InputError(f"top takes 1 or more, not {k}.")
-    if found.top is not None:
-        return found.top(run, goal, choices, k)
-    return _sorted(found.rows(run, goal, choices), choices.level, k)
+    made = _sorted(found.rows(run, goal, choices), choices.level, k) if found.top is None else found.top(run, goal, choices, k)
+    return replace(made, choices={"by": by, "level": choices.level, **made.choices})
 
 
 def _sorted(parts: Parts, level: str, k: int) -> Tops:
@@ -92,4 +91,4 @@ def _sorted(parts: Parts, level: str, k: int) -> Tops:
     best = cells.topk(min(k + 1, cells.shape[1]))
     after = best.values[:, k] if cells.shape[1] > k else best.values[:, 0] - float("inf")
     labels = tuple(tuple(held.label(i) for i in row) for row in best.indices[:, :k].tolist())
-    return Tops(labels, best.values[:, :k], after, parts.rest, shape, cells.numel(), cells.numel(), dict(parts.choices))
+    return Tops(labels, best.values[:, :k], after, parts.rest, shape, cells.numel(), cells.shape[1], dict(parts.choices))

@@ -14,6 +14,7 @@ from ._goal import Goal
 from ._increase import WITHIN, increase, opened_scene
 from ._registry import Choices, Score
 
+
 @torch.no_grad()
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     within = WITHIN if choices.within is None else choices.within
