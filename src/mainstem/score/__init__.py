@@ -3,6 +3,7 @@
 from ._dla import direct
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens, likeliest
+from ._queries import switched_on
 from ._registry import Choices, Score, score_named, scores, top
 from ._words import OF, Words, component, ends, stacked, values, vectors, words
 
@@ -22,6 +23,7 @@ __all__ = [
     "score_named",
     "scores",
     "stacked",
+    "switched_on",
     "top",
     "values",
     "vectors",

@@ -1,8 +1,10 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_vectors import KeyVectors, key_vectors
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
@@ -18,10 +20,12 @@ from ._vectors import Vectors, vectors, whole
 __all__ = [
     "LEVELS",
     "Aimed",
+    "Coordinate",
     "Cut",
     "Edit",
     "Entries",
     "Head",
+    "KeyVectors",
     "Pass",
     "Places",
     "Ranks",
@@ -29,8 +33,10 @@ __all__ = [
     "Spots",
     "Sweep",
     "Vectors",
+    "activations",
     "aimed",
     "applies",
+    "by_key_position",
     "carry",
     "factors",
     "find_point",
@@ -38,6 +44,8 @@ __all__ = [
     "graded",
     "head_of",
     "heads",
+    "key_vectors",
+    "keys_of",
     "needed",
     "opened",
     "patches",
