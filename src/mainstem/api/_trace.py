@@ -14,6 +14,7 @@ from mainstem.score import Choices, component, lens, score_named
 from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
+from ._curves import Curved
 from ._fitted import fitted
 from ._heads import Headed
 from ._lens import LensResult
@@ -25,7 +26,7 @@ from ._weights import Weights
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 
 
-class Trace(Headed):
+class Trace(Headed, Curved):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored

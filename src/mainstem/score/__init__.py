@@ -1,8 +1,11 @@
 """Turns writes into numbers about a prediction."""
 
+from ._additivity import Sums, additivity
+from ._bend import Bend, bend
 from ._dla import direct
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens, likeliest
+from ._norm_linearity import Linearity, norm_linearity
 from ._queries import switched_on
 from ._registry import Choices, Score, score_named, scores, top
 from ._words import OF, Words, component, ends, stacked, values, vectors, words
@@ -10,16 +13,22 @@ from ._words import OF, Words, component, ends, stacked, values, vectors, words
 __all__ = [
     "NORMS",
     "OF",
+    "Bend",
     "Choices",
     "Goal",
     "Lens",
+    "Linearity",
     "Score",
+    "Sums",
     "Words",
+    "additivity",
+    "bend",
     "component",
     "direct",
     "ends",
     "lens",
     "likeliest",
+    "norm_linearity",
     "score_named",
     "scores",
     "stacked",

@@ -4,6 +4,7 @@ from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
@@ -44,6 +45,7 @@ __all__ = [
     "graded",
     "head_of",
     "heads",
+    "key_products",
     "key_vectors",
     "keys_of",
     "needed",
