@@ -11,7 +11,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.api import Contrast, LensResult, Model, Result, TopResult, Trace, WordsResult, contrast, load
+    from mainstem.api import (
+        AnyOf,
+        Contrast,
+        LensResult,
+        Model,
+        Result,
+        TokenSequence,
+        TopResult,
+        Trace,
+        WordsResult,
+        any_of,
+        contrast,
+        load,
+        sequence,
+    )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
@@ -20,7 +34,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "api": ("Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "WordsResult", "contrast", "load"),
+    "api": (
+        "AnyOf",
+        "Contrast",
+        "LensResult",
+        "Model",
+        "Result",
+        "TokenSequence",
+        "TopResult",
+        "Trace",
+        "WordsResult",
+        "any_of",
+        "contrast",
+        "load",
+        "sequence",
+    ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
@@ -29,6 +57,7 @@ _ROOMS = {
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AnyOf",
     "Contrast",
     "Edit",
     "Embedded",
@@ -46,14 +75,17 @@ __all__ = [
     "Result",
     "Stream",
     "StreamMap",
+    "TokenSequence",
     "TopResult",
     "Trace",
     "WordsResult",
+    "any_of",
     "contrast",
     "embedded",
     "facts",
     "find",
     "load",
+    "sequence",
     "zero",
 ]
 

@@ -158,7 +158,7 @@ def test_what_has_no_view_of_heads():
 
 
 def test_cross_attention_reads_another_stream():
-    module, _, kwargs = ZOO["t5"]()
+    module = ZOO["t5"]()[0]
     trace = ms.load(module).trace([[3, 14, 15, 9]], decoder_input_ids=torch.tensor([[0, 5, 8]]))
     seen = trace.head(1, 2, 7, kind="cross")
     assert seen.sources == (0, 1, 2, 3)
@@ -185,7 +185,11 @@ def test_a_neurons_words_through_a_head_by_hand():
     trace = model("llama").trace(PROMPTS[0])
     m = trace.run.module.requires_grad_(False)
     block, eps = m.model.layers[1], m.config.rms_norm_eps
-    v, x, end = m.model.layers[0].mlp.down_proj.weight[:, 5], trace.point("L0.resid_post")[0, 2], trace.point("L1.resid_post")[0, 4]
+    v, x, end = (
+        m.model.layers[0].mlp.down_proj.weight[:, 5],
+        trace.point("L0.resid_post")[0, 2],
+        trace.point("L1.resid_post")[0, 4],
+    )
     n = v / (x.square().mean() + eps).sqrt() * block.input_layernorm.weight
     w = block.self_attn.o_proj.weight[:, 24:32] @ (block.self_attn.v_proj.weight[8:16] @ n)
     logits = m.lm_head.weight @ (w / (end.square().mean() + eps).sqrt() * m.model.norm.weight)

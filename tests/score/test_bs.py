@@ -117,11 +117,7 @@ def test_values_of_writes_sum_to_those_of_the_point(name):
     run = main(name)
     place, last = place_of(run), len(run.stream.points) - 1
     here = spot(run, place)
-    one = [
-        unembed(run, here.of(component(run, w.label)), t, place)
-        for t, p in enumerate(run.stream.points)
-        for w in p.writes
-    ]
+    one = [unembed(run, here.of(component(run, w.label)), t, place) for t, p in enumerate(run.stream.points) for w in p.writes]
     whole = unembed(run, here.of(run.point(last)), last, place)
     torch.testing.assert_close(torch.stack(one).sum(0), whole, **TIGHT)
 

@@ -17,7 +17,9 @@ def one(found: Words) -> Words:
     return Words(*(value[0] for value in (found.first, found.first_logits, found.last, found.last_logits)))
 
 
-@pytest.mark.parametrize("label", ["L1.mlp.N7", "L0.attn.H2", "L1.attn.H0<-1", "L0.mlp", "L1.attn.bias", "entry.pos", "L0.resid_mid"])
+@pytest.mark.parametrize(
+    "label", ["L1.mlp.N7", "L0.attn.H2", "L1.attn.H0<-1", "L0.mlp", "L1.attn.bias", "entry.pos", "L0.resid_mid"]
+)
 @pytest.mark.parametrize("place", [(0, 6), (1, 2)])
 def test_words_by_hand(label, place):
     run = passes("gpt2", change=plant_biases)[0]
@@ -34,7 +36,16 @@ def test_words_by_hand(label, place):
 
 
 LABELS = {
-    "gpt2": ["L0.attn", "L1.attn.H2", "L1.attn.H0<-1", "L0.attn.H1.D3", "L1.mlp.N9", "entry.embed", "L1.mlp.bias", "L0.resid_post"],
+    "gpt2": [
+        "L0.attn",
+        "L1.attn.H2",
+        "L1.attn.H0<-1",
+        "L0.attn.H1.D3",
+        "L1.mlp.N9",
+        "entry.embed",
+        "L1.mlp.bias",
+        "L0.resid_post",
+    ],
     "llama": ["L1.mlp.N3", "L0.attn.H3<-2", "L0.mlp"],
     "gemma2": ["L1.mlp.N3", "L0.attn.H3", "L1.attn"],
     "bert": ["L0.mlp.N3", "L0.attn.H3<-2", "L1.mlp", "L0.mlp.bias"],
@@ -86,7 +97,10 @@ def test_the_sign_of_the_neuron_flips_the_words(name):
             assert written.first.tolist() == (row.last if flipped else row.first).tolist()
             assert written.last.tolist() == (row.first if flipped else row.last).tolist()
             torch.testing.assert_close(
-                (row.last_logits if flipped else row.first_logits) * neurons[place, k], written.first_logits, rtol=1e-9, atol=1e-14
+                (row.last_logits if flipped else row.first_logits) * neurons[place, k],
+                written.first_logits,
+                rtol=1e-9,
+                atol=1e-14,
             )
     assert signs == {False, True}
 

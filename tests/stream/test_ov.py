@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mainstem.core import InputError
 from mainstem.score import component
 from mainstem.stream import Pass, find_write, head_of, spot, through_head
-from stream import _hand
 from stream._runs import built, main, passes, plant_biases
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-13}

@@ -3,22 +3,26 @@
 from ._lens import LensResult
 from ._model import Model, load
 from ._result import Result
-from ._target import Contrast, contrast
+from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
 from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
+    "AnyOf",
     "Contrast",
     "LensResult",
     "Model",
     "Result",
+    "TokenSequence",
     "TopResult",
     "Trace",
     "WordsResult",
+    "any_of",
     "contrast",
     "load",
     "save_words",
+    "sequence",
     "verify_zoo",
 ]

@@ -12,7 +12,7 @@ from mainstem.score import Goal, additivity, bend, component, norm_linearity
 from mainstem.stream import LEVELS, Pass, find_write, opened, pre_point, spot
 
 from ._fitted import fitted
-from ._target import Target, aim, goal_of
+from ._target import Target, TokenSequence
 
 if TYPE_CHECKING:
     from mainstem.find import Stream
@@ -26,15 +26,19 @@ class Curved:
 
     if TYPE_CHECKING:
         run: Pass
-        _full: Pass | None
+        _full: Any
         _loaded: Loaded
         _inputs: Inputs
-        tokens: tuple[tuple[str, ...], ...]
+
+        @property
+        def tokens(self) -> tuple[tuple[str, ...], ...]: ...
 
         @property
         def stream(self) -> Stream: ...
 
         def _place(self, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...]]: ...
+
+        def _aimed(self, target: Target, positions: int | str | None) -> tuple[Any, Goal]: ...
 
     def lower_layer_curve(
         self,
@@ -67,15 +71,13 @@ class Curved:
         vector = spot(run, place).of(component(run, along))[0] if isinstance(along, str) else along
         found = bend(run, goal, points, torch.tensor(list(added), dtype=torch.float64), norm, vector)
         name = along if isinstance(along, str) else "the token alone" if along is None else "a vector"
-        rows = [
-            {
-                "layer": layer, "point": stream.points[t].name, "along": name, "added": l, "times": None if s != s else s,
-                "probability": torch.tensor(logprob, dtype=torch.float64).exp().item(), "logprob": logprob, "slope": slope,
-            }
-            for layer, t, *curve in zip(layers, points, found.logprob.tolist(), found.slope.tolist(), found.times.tolist(), strict=True)
-            for l, logprob, slope, s in zip(found.added.tolist(), *curve, strict=True)
-        ]  # fmt: skip
-        return self._framed(rows, goal, place)
+        names, rows = ("added", "times", "probability", "logprob", "slope"), []
+        for layer, t, times, logprob, slope in zip(layers, points, found.times, found.logprob, found.slope, strict=True):
+            about = {"layer": layer, "point": stream.points[t].name, "along": name}
+            steps = torch.stack([found.added, times, logprob.exp(), logprob, slope], 1)
+            rows += [{**about, **dict(zip(names, step, strict=True))} for step in steps.tolist()]
+        frame = self._framed(rows, goal, place)
+        return frame.with_columns(frame["times"].fill_nan(None))
 
     def additivity(
         self,
@@ -160,10 +162,12 @@ class Curved:
     @fitted
     def _goal(self, target: Target, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...], Goal]:
         """A target at one place of one prompt."""
+        if isinstance(target, TokenSequence):
+            raise InputError("this is looked at at one position: name one token, not a sequence.")
         run, place = self._place(prompt, position)
-        places = None if len(place) == 1 else torch.full((run.prompts,), place[1], device=run.output().device)
-        found = aim(self._loaded, self._inputs, run.output(), target, places)
-        return run, place, goal_of(found, run.output(), self._inputs.mask).at(torch.tensor([prompt], device=run.output().device))
+        goal = self._aimed(target, position)[1]
+        here = (goal.places == torch.tensor(place, device=goal.places.device)).all(1).nonzero()[0]
+        return run, place, goal.at(here)
 
     def _framed(self, rows: list[dict[str, Any]], goal: Goal, place: tuple[int, ...]) -> Any:
         import polars as pl

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from mainstem.core import MapError
 from mainstem.stream import Pass, refit
@@ -11,7 +11,7 @@ from mainstem.stream import Pass, refit
 @runtime_checkable
 class _Holder(Protocol):
     run: Pass
-    _full: Pass | None
+    _full: Any
 
 
 P = ParamSpec("P")

@@ -141,3 +141,13 @@ def coordinates(label: str) -> dict[str, Any]:
     parsed = parse_label(label)
     inside = {**dict.fromkeys(COORDINATES), **dict(parsed.at)}
     return {"component": label, "write": parsed.write, "layer": _layer(f"{parsed.write}."), **inside}
+
+
+def shares(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of writes that are taken apart, each with its write's sum and its share of that. Parameters: `frame`, of scores."""
+    write = pl.col("write").str.replace(r"\.(bias|interaction|rounding|B\d+)$", "")
+    cell = ["prompt", "position", "of"]
+    rows = frame.with_columns(write.alias("of"))
+    parted = rows.filter(pl.any_horizontal(pl.col(*COORDINATES).is_not_null()))["of"].unique()
+    rows = rows.filter(pl.col("of").is_in(parted.implode())).with_columns(pl.col("value").sum().over(cell).alias("whole"))
+    return rows.with_columns((pl.col("value") / pl.col("whole")).alias("share"), pl.col("of").alias("write")).drop("of")

@@ -16,7 +16,7 @@ from mainstem.stream import Head, Pass, find_write, head_of, spot, through_head
 
 from ._fitted import fitted
 from ._result import Result
-from ._target import Target
+from ._target import Target, TokenSequence
 from ._words import Worded, WordsResult
 
 
@@ -76,9 +76,9 @@ class HeadResult:
         return "\n".join([head, *(self._line(i) for i in strongest)])
 
     def _line(self, i: int) -> str:
-        j = self.sources[i]
+        j, value, weight = self.sources[i], float(self.scores[i]), float(self.pattern[i])
         said = f"reads {_list(self.reads[i])}, raises {_list(self.raises[i])}" if self.raises[i] else ""
-        return f"  <-{j:<4} {self._token(j) or ''!r:<14} {float(self.scores[i]):+.4f}  {float(self.pattern[i]):.3f}  {said}".rstrip()
+        return f"  <-{j:<4} {self._token(j) or ''!r:<14} {value:+.4f}  {weight:.3f}  {said}".rstrip()
 
 
 def _list(said: tuple[str, ...]) -> str:
@@ -99,7 +99,9 @@ class Headed(Worded):
 
         def _layer(self, layer: int) -> int: ...
 
-        def scores(self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None) -> Any: ...
+        def scores(
+            self, target: Target = None, level: str = "write", by: str = "dla", positions: int | str | None = None
+        ) -> Any: ...
 
     def head(
         self,
@@ -123,13 +125,16 @@ class Headed(Worded):
         with the scores of largest size; `prompt`; `position`, that is written to, the trace's own by default, or else the mask token
         or the last real one; `kind`, "attn" or "cross". Raises `InputError` where the write has no heads or was edited inside.
         """
-        run, place = self._place(prompt, position)
+        place = self._place(prompt, position)[1]
         if len(place) != 2:
             raise InputError('this model\'s output has no positions to see a head at: take scores(level="edge").')
-        return self._seen(self._spots("all")[0], layer, head, kind, self._edges(target, by, prompt, position), by, k, top, place)
+        edges, whole = self._edges(target, by, prompt, position), self._spots("all")[0].run
+        return self._seen(whole, layer, head, kind, edges, by, k, top, place)
 
     def _edges(self, target: Target, by: str, prompt: int, position: int | None) -> Result:
         """The scores of every head and key position. Parameters: as of `head`."""
+        if isinstance(target, TokenSequence):
+            raise InputError("a head is looked at at one position: name one token, not a sequence.")
         one = self if self._positions != "all" else type(self)(self._loaded, self.run, self._inputs)
         found = one.scores(target, "edge", by, position)
         assert isinstance(found, Result)
@@ -167,7 +172,8 @@ class Headed(Worded):
     ) -> tuple[tuple[tuple[str, ...], ...], ...]:
         """What the head reads, raises and lowers in words, for the sources with the largest scores; nothing for the others."""
         best = [i for i in size.argsort(descending=True)[: max(top, 0)].tolist() if float(size[i]) > 0]
-        reads, raises, lowers = ([()] * len(sources) for _ in range(3))
+        reads: list[tuple[str, ...]] = [()] * len(sources)
+        raises, lowers = list(reads), list(reads)
         if not best or k < 1:
             return tuple(reads), tuple(raises), tuple(lowers)
         found = words(run, [f"{at.write.label}.H{at.head}<-{int(sources[i])}" for i in best], place, k, k)

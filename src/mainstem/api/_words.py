@@ -55,7 +55,9 @@ class WordsResult:
 
     def _only(self) -> int:
         if len(self.components) != 1:
-            raise InputError(f"here are {len(self.components)} components: take one by its label, such as [{self.components[0]!r}].")
+            raise InputError(
+                f"here are {len(self.components)} components: take one by its label, such as [{self.components[0]!r}]."
+            )
         return 0
 
     def __getitem__(self, component: str) -> dict[str, Said]:
@@ -121,13 +123,15 @@ class Worded:
 
     if TYPE_CHECKING:
         run: Pass
-        _full: Pass | None
+        _full: Any
         _loaded: Loaded
         _weights: Weights
         _positions: int | str | None
-        tokens: tuple[tuple[str, ...], ...]
 
-        def _spots(self, positions: int | str | None) -> tuple[Pass, Tensor | None]: ...
+        @property
+        def tokens(self) -> tuple[tuple[str, ...], ...]: ...
+
+        def _spots(self, positions: int | str | None) -> tuple[Any, Tensor | None]: ...
 
         def word(self, index: int) -> str: ...
 
@@ -183,10 +187,10 @@ class Worded:
     def _place(self, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...]]:
         """A run that has the output at a place, and the place: that of the trace where none is said and it has one."""
         own = self._positions if isinstance(self._positions, int) else None
-        run, places = self._spots(own if position is None else position)
-        if not 0 <= prompt < run.prompts:
-            raise InputError(f"there is no prompt {prompt}: there are {run.prompts}, counted from 0.")
-        return run, (prompt,) if places is None else (prompt, int(places[prompt]))
+        trace, places = self._spots(own if position is None else position)
+        if not 0 <= prompt < trace.run.prompts:
+            raise InputError(f"there is no prompt {prompt}: there are {trace.run.prompts}, counted from 0.")
+        return trace.run, (prompt,) if places is None else (prompt, int(places[prompt]))
 
     @fitted
     def bs(

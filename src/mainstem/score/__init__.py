@@ -4,10 +4,11 @@ from ._additivity import Sums, additivity
 from ._bend import Bend, bend
 from ._dla import direct
 from ._goal import Goal
-from ._lens import NORMS, Lens, lens, likeliest
+from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
-from ._queries import switched_on
+from ._queries import Queries, Switch, Value, queries, switched_on
 from ._registry import Choices, Score, score_named, scores, top
+from ._said import likeliest
 from ._words import OF, Words, component, ends, stacked, values, vectors, words
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "Goal",
     "Lens",
     "Linearity",
+    "Queries",
     "Score",
     "Sums",
+    "Switch",
+    "Value",
     "Words",
     "additivity",
     "bend",
@@ -29,6 +33,7 @@ __all__ = [
     "lens",
     "likeliest",
     "norm_linearity",
+    "queries",
     "score_named",
     "scores",
     "stacked",

@@ -64,7 +64,15 @@ def additivity(run: Pass, goal: Goal, writes: tuple[str, ...], level: str, norm:
             cumulative = single[order].cumsum(0)[at - 1]
             together = score(pieces[0], rows[order].cumsum(0)[at - 1])
             names = [name for piece in pieces for name in _names(piece)]
-            yield Sums(label, tuple(names[i] for i in order.tolist()), single[order], at, cumulative, together, *line(cumulative, together))
+            yield Sums(
+                label,
+                tuple(names[i] for i in order.tolist()),
+                single[order],
+                at,
+                cumulative,
+                together,
+                *line(cumulative, together),
+            )
 
     return list(tracked(sums(), "additivity", len(held)))
 

@@ -12,6 +12,7 @@ from mainstem.stream import Pass, graded, spots
 
 from ._goal import Goal
 from ._reading import Normed, reading
+from ._said import said
 
 _TILE = 2**22  # numbers of one tile: 32 MB in float64
 
@@ -43,17 +44,27 @@ def bend(run: Pass, goal: Goal, points: list[int], added: Float[Tensor, "step"],
     """
     if goal.ids.shape != (1, 1) or goal.against is not None:
         raise InputError("this curve is of one token at one place: name one, such as target=' Paris'.")
-    where, added = spots(run, goal.places), added.double().to(goal.ids.device)
-    read, first = reading(run, where, norm), torch.zeros(1, dtype=torch.long, device=added.device)
+    added = added.double().to(goal.ids.device)
     if vector is None:
-        held = torch.cat(read.values([(t, first, where.of(run.point(t))) for t in points], goal))[:, None]
-        odds = held - torch.log(-torch.expm1(held)) + added  # log p / (1 - p)
+        odds = torch.stack([_odds(run, t, goal, norm) for t in points])[:, None] + added
         return Bend(added, logsigmoid(odds), torch.sigmoid(-odds), torch.full_like(odds, torch.nan))
+    where = spots(run, goal.places)
+    read = reading(run, where, norm)
     if not isinstance(read, Normed):
         raise InputError("this model's readout is not one norm and one matrix: the curve is of the word alone, along=None.")
     each = [_along(read, t, where.of(run.point(t)), vector.double(), goal, added) for t in tracked(points, "curves", len(points))]
     logprob, slope, times = (torch.stack(column) for column in zip(*each, strict=True))
     return Bend(added, logprob, slope, times)
+
+
+def _odds(run: Pass, t: int, goal: Goal, norm: str) -> Tensor:
+    """log p / (1 - p) of the token by what point t says: the others are summed by themselves, since 1 - p can have no digits left."""
+    (place,), token = goal.places.tolist(), int(goal.ids)
+    batch = run.output().shape[0]
+    places = None if len(place) == 1 else torch.full((batch,), place[1], device=goal.places.device)
+    logits = torch.cat(list(said(run, t, norm, places)))[place[0]].double()
+    others = torch.cat([logits[:token], logits[token + 1 :]])
+    return logits[token] - others.logsumexp(0)
 
 
 def _along(read: Normed, t: int, x: Tensor, v: Tensor, goal: Goal, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,7 +73,9 @@ def _along(read: Normed, t: int, x: Tensor, v: Tensor, goal: Goal, added: Tensor
     scale = norm.scale(x) if read.scale is None else read.scale
     there, change = norm(x, scale), norm.gain * norm.centre(v) / scale[:, None]
     both = torch.cat([there, change])
-    tiles = (both @ m.T if b is None else both @ m.T + torch.stack([b, torch.zeros_like(b)]) for _, m, b in read.unembedding.tiles())
+    tiles = (
+        both @ m.T if b is None else both @ m.T + torch.stack([b, torch.zeros_like(b)]) for _, m, b in read.unembedding.tiles()
+    )
     logits, delta = torch.cat(list(tiles), -1)
     token = int(goal.ids)
     if float(delta[token].abs()) <= 1e-12 * float(delta.abs().max()):

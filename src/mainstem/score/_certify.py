@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mainstem.core import InputError, Tops, name_inside
@@ -160,10 +160,14 @@ class _Search:
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
     """All scores of a piece, each worked out. Parameters: `scene`; `piece`."""
+    found = [scene.values([(piece, *some.T)])[0] for some in pairs(piece)]
+    return torch.cat(found).reshape(piece.vectors.scale.shape)
+
+
+def pairs(piece: Piece) -> Sequence[Int[Tensor, "pair 2"]]:
+    """All components of a piece, each at all its places, as many as are asked about in one go. Parameters: `piece`."""
     n, count = piece.vectors.scale.shape
-    pairs = torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device)
-    found = [scene.values([(piece, *some.T)])[0] for some in pairs.split(_MANY)]
-    return torch.cat(found).reshape(n, count)
+    return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(_MANY)
 
 
 def settled(scene: Scene, piece: Piece, at: Survey, within: float) -> tuple[Float[Tensor, "place component"], int]:

@@ -7,6 +7,7 @@ tensors through them.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from ._tiles import Unembedding
 
 NORMS = ("own", "final", "none")
 Asked = tuple[int, Tensor, Tensor]  # point, [row] places, [row, d_model] what it would hold there
+Say = Callable[[Goal, Tensor], Tensor]  # what a goal makes of the logits at its places
 
 
 class Reading(ABC):
@@ -30,6 +32,10 @@ class Reading(ABC):
     @abstractmethod
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Float[Tensor, "row"]]:
         """What is scored, were the points to hold other rows, each row by itself. Parameters: `asked`; `goal`."""
+
+    @abstractmethod
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Float[Tensor, "row"]]:
+        """How many tokens would be likelier than the target. Parameters: as of `values`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +54,15 @@ class Normed(Reading):
         return self.norms[t](rows, None if self.scale is None else self.scale[where])
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return self._all(asked, partial(self.unembedding.value, goal=goal))
+
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return self._all(asked, partial(self.unembedding.ranks, goal=goal))
+
+    def _all(self, asked: Sequence[Asked], say: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+        """One pass over the vocabulary for all rows."""
         rows = torch.cat([self.normed(*each) for each in asked])
-        found = self.unembedding.value(rows, torch.cat([where for _, where, _ in asked]), goal)
+        found = say(rows, torch.cat([where for _, where, _ in asked]))
         return list(found.split([len(where) for _, where, _ in asked]))
 
 
@@ -62,15 +75,18 @@ class ByRows(Reading):
     after: Affine
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
-        return [self._values(self.before[t](rows), where, goal) for t, where, rows in asked]
+        return [self._said(self.before[t](rows), where, goal, Goal.value) for t, where, rows in asked]
 
-    def _values(self, rows: Tensor, where: Tensor, goal: Goal) -> Tensor:
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return [self._said(self.before[t](rows), where, goal, Goal.ranks) for t, where, rows in asked]
+
+    def _said(self, rows: Tensor, where: Tensor, goal: Goal, say: Say) -> Tensor:
         step = max(1, 2**22 // self.unembedding.matrix.shape[0])
-        return torch.cat([self._some(*pair, goal) for pair in zip(rows.split(step), where.split(step), strict=True)])
+        return torch.cat([self._some(*pair, goal, say) for pair in zip(rows.split(step), where.split(step), strict=True)])
 
-    def _some(self, rows: Tensor, where: Tensor, goal: Goal) -> Tensor:
+    def _some(self, rows: Tensor, where: Tensor, goal: Goal, say: Say) -> Tensor:
         tiles = [rows @ matrix.T if bias is None else rows @ matrix.T + bias for _, matrix, bias in self.unembedding.tiles()]
-        return goal.at(where).value(self.after.live(torch.cat(tiles, -1)))
+        return say(goal.at(where), self.after.live(torch.cat(tiles, -1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,23 +101,26 @@ class Whole(Reading):
     read: Callable[[Tensor], Tensor]
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
-        return [self._values(*each, goal) for each in asked]
+        return [self._said(*each, goal, Goal.value) for each in asked]
 
-    def _values(self, t: int, where: Tensor, rows: Tensor, goal: Goal) -> Tensor:
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return [self._said(*each, goal, Goal.ranks) for each in asked]
+
+    def _said(self, t: int, where: Tensor, rows: Tensor, goal: Goal, say: Say) -> Tensor:
         """One vector of every prompt at a time: prompts do not read each other."""
         found = rows.new_empty(len(rows))
-        turn = _turns(self.spots.at[where, 0])
+        turn = turns(self.spots.at[where, 0])
         for k in range(int(turn.max()) + 1):
             now = (turn == k).nonzero()[:, 0]
             at = Spots(self.spots.at[where[now]], self.spots.sizes)
             logits = self.read(face_of(self.run, t, at.onto(rows[now], self.run.point(t))))
             goals = goal.at(where[now])
-            found[now] = goals.value(goals.logits(logits).double()).to(found.dtype)
+            found[now] = say(goals, goals.logits(logits).double()).to(found.dtype)
         return found
 
 
-def _turns(prompt: Tensor) -> Tensor:
-    """For every row the number of rows of the same prompt that come before it."""
+def turns(prompt: Tensor) -> Tensor:
+    """For every row the number of rows of the same prompt that come before it. Parameters: `prompt`, of every row."""
     order = prompt.argsort(stable=True)
     sorted_prompts = prompt[order].contiguous()
     turn = torch.empty_like(prompt)
@@ -166,11 +185,11 @@ def _by_rows(run: Pass, spots: Spots, found: Split) -> ByRows | None:
     last = len(run.stream.points) - 1
     if any(run.shaped(run.raw_point(t)).shape != run.point(last).shape for t in range(last)):
         return None
-    like = run.raw_point(last).ndim
+    like = run.raw_point(last)
 
     def way(t: int) -> Callable[[Tensor], Tensor]:
         face, before = (_doubled(a) for a in (run.frozen(run.stream.points[t].face), found.before))
-        return lambda rows: before.live(face.live(rows if like == 2 else rows[None])).reshape(len(rows), -1)
+        return lambda rows: before.live(face.live(_prompts(rows, like))).flatten(0, -2)[: len(rows)]
 
     ways = {t: way(t) for t in range(last + 1)}
     try:
@@ -181,6 +200,14 @@ def _by_rows(run: Pass, spots: Spots, found: Split) -> ByRows | None:
     return ByRows(
         ways, Unembedding(found.matrix.detach(), None if found.bias is None else found.bias.detach()), _doubled(found.after)
     )
+
+
+def _prompts(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows as prompts as long as those of the run, which some modules reshape to; the last one is filled up with zeros."""
+    if like.ndim == 2:
+        return rows
+    length = like.shape[1]
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % length)).unflatten(0, (-1, length))
 
 
 def _agrees(run: Pass, spots: Spots, found: Split, way: Callable[[Tensor], Tensor]) -> bool:

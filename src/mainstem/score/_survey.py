@@ -61,7 +61,7 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int) -> tuple[Ten
         mean = torch.addmm(mean.mul_(shrink[:, None]), p, matrix)
         top = now
     logsumexp = top + total.log()
-    return logsumexp, mean / total[:, None], peak, tokens, best - logsumexp[:, None]
+    return logsumexp, mean / (unembedding.factor * total[:, None]), peak, tokens, best - logsumexp[:, None]
 
 
 def _merged(best: Tensor, tokens: Tensor, logits: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,9 @@ def vectors(run: Pass, labels: Iterable[str], of: str = "write") -> Iterator[tup
     for label in labels:
         at = find_point(run.stream, label)
         if of == "row" and (at is not None or not parse_label(label).at):
-            raise InputError(f"{label} has no row of its own: name a neuron, such as L0.mlp.N0, or a dim of a head, such as L0.attn.H0.D0.")
+            raise InputError(
+                f"{label} has no row of its own: name a neuron, such as L0.mlp.N0, or a dim of a head, such as L0.attn.H0.D0."
+            )
         if at is not None:
             yield at, run.point(at)
             continue

@@ -17,6 +17,7 @@ from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
+from ._without import Without
 
 __all__ = [
     "LEVELS",
@@ -34,6 +35,7 @@ __all__ = [
     "Spots",
     "Sweep",
     "Vectors",
+    "Without",
     "activations",
     "aimed",
     "applies",

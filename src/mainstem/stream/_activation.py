@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mainstem.algebra import Affine, Call, Program, Step, Wire
-from mainstem.core import InputError, Label, parse_label
+from mainstem.core import InputError, Key, Label, parse_label
 from mainstem.find import Captured, Source, Subkey, Write
 
 from ._aim import Aimed, transport
@@ -39,7 +39,10 @@ def keys_of(run: Pass, label: str) -> tuple[str, ...]:
     Parameters: `run`; `label`, such as "L3.mlp.N120" or "L3.attn.H7<-5.D12". Raises `InputError` where there is no such thing, or
     the module's operations do not show what switches it on.
     """
-    return tuple(key.name for key in _source(run, parse_label(label))[2].keys)
+    keys = _source(run, parse_label(label))[2].keys
+    for key in keys:
+        read_at(run, label, key)
+    return tuple(key.name for key in keys)
 
 
 @graded
@@ -51,22 +54,24 @@ def activations(run: Pass, asked: Sequence[Coordinate]) -> list[Aimed]:
     or several, is off at this place, or reads another stream than the run's.
     """
     found = [(one, *_of(run, one)) for one in asked]
-    keys = {k for _, write, _, _, key in found for k in (*needed(write), key.site.key, *key.program.keys())}
-    reader = _Reader(run, run.again(keys))
+    reader = _Reader(run, run.again(_captured(found)))
     return [reader.aim(*each) for each in found]
 
 
 @graded
-def by_key_position(run: Pass, label: str, place: Places) -> Tensor:
-    """What every key position gives an attention dim, pattern times value: [key_pos].
+def by_key_position(run: Pass, labels: Sequence[str], place: Places) -> list[Tensor]:
+    """What every key position gives attention dims, pattern times value: [key_pos] for each.
 
-    Parameters: `run`; `label`, such as "L3.attn.H7.D12"; `place`, prompt and position.
+    Parameters: `run`; `labels`, such as "L3.attn.H7.D12"; `place`, prompt and position.
     """
-    asked = Coordinate(label, None, place)
-    write, at, source, key = _of(run, asked)
-    reader = _Reader(run, run.again({*needed(write), key.site.key, *key.program.keys()}))
-    index, weights = reader.picked(asked, write, at, source, key)
-    return run.lift(reader.seen.at(key.site)).reshape(-1)[index] * weights
+    found = [(one, *_of(run, one)) for one in (Coordinate(label, None, place) for label in labels)]
+    reader = _Reader(run, run.again(_captured(found)))
+    picked = [(reader.picked(*each), each[-1]) for each in found]
+    return [run.lift(reader.seen.at(key.site)).reshape(-1)[index] * weights for (index, weights), key in picked]
+
+
+def _captured(found: Sequence[tuple[Coordinate, Write, int, Source, Subkey]]) -> set[Key]:
+    return {k for _, write, _, _, key in found for k in (*needed(write), key.site.key, *key.program.keys())}
 
 
 def _source(run: Pass, label: Label) -> tuple[Write, int, Source]:

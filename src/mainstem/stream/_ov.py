@@ -66,7 +66,13 @@ def head_of(run: Pass, write: Write, head: int) -> Head:
 
 @graded
 def through_head(
-    run: Pass, rows: Float[Tensor, "row d_model"], start: int, head: Head, source: tuple[int, int], query: int, weight: float = 1.0
+    run: Pass,
+    rows: Float[Tensor, "row d_model"],
+    start: int,
+    head: Head,
+    source: tuple[int, int],
+    query: int,
+    weight: float = 1.0,
 ) -> Float[Tensor, "row d_model"]:
     """What a head adds at one position for vectors in the stream at another: weight * O V n(v), the norm n frozen there.
 

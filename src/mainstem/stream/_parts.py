@@ -237,12 +237,12 @@ def _one(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -> 
     if source.attention is None:
         plain = source.groups is None
         rows = "rows of neurons, such as N0" if plain else "rows of neurons of an expert, such as E0.N0"
-        _fits(label, axes == (["neuron"] if plain else ["expert", "neuron"]), rows)
+        fits(label, axes == (["neuron"] if plain else ["expert", "neuron"]), rows)
         return _chosen(source, dict(label.at), h, seen)
-    _fits(label, axes == ["head", "dim"], "rows of attention dims, such as H0.D2")
+    fits(label, axes == ["head", "dim"], "rows of attention dims, such as H0.D2")
     z, at = heads(h, run.prompts), dict(label.at)
     one = torch.zeros_like(z)
-    one[:, _inside(at["head"], z.shape[1], "head"), :, _inside(at["dim"], z.shape[-1], "dim")] = 1
+    one[:, inside(at["head"], z.shape[1], "head"), :, inside(at["dim"], z.shape[-1], "dim")] = 1
     return one.reshape(h.shape)
 
 

@@ -34,7 +34,7 @@ def pull(run: Pass, direction: Tensor | Entries | Aimed) -> Sweep:
     """Pulls a direction back to every point of the stream before it.
 
     Parameters: `run`; `direction`, of the output's shape, or entries of it: the sum of output x direction is the number taken
-    apart; or one on what is made of an earlier point.
+    apart; or one aimed at what is made of an earlier point, or at the last point itself.
     """
     points = run.stream.points
     at: list[Tensor] = []

@@ -44,7 +44,9 @@ def spot(run: Pass, place: tuple[int, ...]) -> Spots:
     shape = tuple(run.output().shape)
     sizes = (shape[0], run.cut.length if run.cut else shape[1]) if len(shape) == 3 else shape[:1]
     if len(shape) > 3 or len(place) != len(sizes):
-        raise InputError(f"an output of shape {shape}: a place is {'a prompt' if len(sizes) == 1 else 'a prompt and a position'}.")
+        raise InputError(
+            f"an output of shape {shape}: a place is {'a prompt' if len(sizes) == 1 else 'a prompt and a position'}."
+        )
     for i, n, what in zip(place, sizes, ("prompt", "position"), strict=False):
         if not 0 <= i < n:
             raise InputError(f"there is no {what} {i}: there are {n}, counted from 0.")
