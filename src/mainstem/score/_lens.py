@@ -11,7 +11,7 @@ from mainstem.core import InputError
 from mainstem.stream import Pass, graded, readout, transport
 
 NORMS = ("own", "final")
-TILE = 2**22  # numbers of one tile of logits: 16 MB in float32
+_TILE = 2**22  # numbers of one tile of logits: 16 MB in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +51,16 @@ def lens(run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = N
         raise InputError(f"no norm rule {norm!r}; there are {', '.join(NORMS)}.")
     own = run.output()
     own = own if places is None else rows_at(own, places, own.shape[1])
-    read = reader(run, norm)
+    reader = _reader(run, norm)
     names = tuple(p.name for p in run.stream.points)
     wanted, final = target.expand(own.shape[:-1]), own.flatten(0, -2)
-    step = max(1, TILE // final.shape[-1])  # rows of a tile, of one point or of several
+    step = max(1, _TILE // final.shape[-1])  # rows of a tile, of one point or of several
     group = max(1, step // final.shape[0])
     found: list[tuple[Tensor, ...]] = []
     for first in range(0, len(names), group):
-        rows = torch.stack([read.rows(run, t, places) for t in range(first, min(first + group, len(names)))])
+        rows = torch.stack([reader.rows(run, t, places) for t in range(first, min(first + group, len(names)))])
         tiles = [
-            _row(read.logits(some), last.log_softmax(-1), ids)
+            _row(reader.logits(some), last.log_softmax(-1), ids)
             for some, last, ids in zip(rows.split(step, 1), final.split(step), wanted.flatten().split(step), strict=True)
         ]
         found.append(tuple(torch.cat(column, 1) for column in zip(*tiles, strict=True)))
@@ -89,8 +89,7 @@ class Reader:
         return self.after(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
 
 
-def reader(run: Pass, norm: str) -> Reader:
-    """The readout by a norm rule. Parameters: `run`; `norm`, "own" or "final"."""
+def _reader(run: Pass, norm: str) -> Reader:
     frozen = norm == "final"
     whole = run.affine(run.stream.points[-1].onward) if frozen else readout(run)
     at = last_product(whole.program)
@@ -141,3 +140,15 @@ def _expected(logprobs: Tensor, values: Tensor) -> Tensor:
     p = logprobs.exp()
     plain = (p * values).sum(-1)
     return torch.where(p == 0, 0.0, p * values).sum(-1) if bool(plain.isnan().any()) else plain
+
+
+@graded
+def likeliest(run: Pass, t: int, k: int) -> Tensor:
+    """The tokens that the readout says at one point, by the point's own norm: ids [..., k] for every place, the likeliest first.
+
+    Parameters: `run`, with the output at every place; `t`, the point; `k`, how many.
+    """
+    reader, shape = _reader(run, "own"), run.output().shape
+    rows = reader.rows(run, t, None)
+    found = [reader.logits(some[None])[0].topk(min(k, shape[-1])).indices for some in rows.split(max(1, _TILE // shape[-1]))]
+    return torch.cat(found).unflatten(0, shape[:-1])
