@@ -7,8 +7,12 @@ from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
 from ._queries import Queries, Switch, Value, queries, switched_on
+from ._reader import unembedding
 from ._registry import Choices, Score, score_named, scores, top
+from ._regression import Moments
 from ._said import likeliest
+from ._translators import Translators, no_translators
+from ._tuned import Descent, divergences, gradients
 from ._words import OF, Words, component, ends, stacked, values, vectors, words
 
 __all__ = [
@@ -16,22 +20,28 @@ __all__ = [
     "OF",
     "Bend",
     "Choices",
+    "Descent",
     "Goal",
     "Lens",
     "Linearity",
+    "Moments",
     "Queries",
     "Score",
     "Sums",
     "Switch",
+    "Translators",
     "Value",
     "Words",
     "additivity",
     "bend",
     "component",
     "direct",
+    "divergences",
     "ends",
+    "gradients",
     "lens",
     "likeliest",
+    "no_translators",
     "norm_linearity",
     "queries",
     "score_named",
@@ -39,6 +49,7 @@ __all__ = [
     "stacked",
     "switched_on",
     "top",
+    "unembedding",
     "values",
     "vectors",
     "words",

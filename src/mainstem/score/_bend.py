@@ -11,6 +11,7 @@ from mainstem.core import InputError, tracked
 from mainstem.stream import Pass, graded, spots
 
 from ._goal import Goal
+from ._lens import NORMS
 from ._reading import Normed, reading
 from ._said import said
 
@@ -44,6 +45,8 @@ def bend(run: Pass, goal: Goal, points: list[int], added: Float[Tensor, "step"],
     """
     if goal.ids.shape != (1, 1) or goal.against is not None:
         raise InputError("this curve is of one token at one place: name one, such as target=' Paris'.")
+    if norm not in NORMS:
+        raise InputError(f"no norm rule {norm!r}; there are {', '.join(NORMS)}.")
     added = added.double().to(goal.ids.device)
     if vector is None:
         odds = torch.stack([_odds(run, t, goal, norm) for t in points])[:, None] + added

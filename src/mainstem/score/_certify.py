@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mainstem.core import InputError, Tops, name_inside
 
-from ._bounds import above, between, change
+from ._bounds import above, between
+from ._change import change
 from ._reading import Normed
 from ._scene import Piece, Scene
 from ._survey import Survey
@@ -95,15 +96,23 @@ def _uppers(scene: Scene, board: Board) -> list[Tensor]:
     known = scene.surveyed(TOKENS if down else 0)
     found = []
     for piece in board.pieces:
-        at, moved = known[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece, _rough(down))
+        at, moved = known[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece, _precision(down))
         low_high = between(scene.reading, scene.goal, piece, at, moved) if down else None
         found.append(above(scene.reading, scene.goal, piece, at, moved) if low_high is None else -low_high[0])
     return found
 
 
-def _rough(down: bool) -> torch.dtype:
-    """Bounds from above may be summed in float32: what that puts them off by is added to them."""
-    return torch.float64 if down else torch.float32
+def _precision(down: bool) -> torch.dtype:
+    """Bounds from above may be summed in float32: what that puts them off by is added to them. Not where torch may take less."""
+    return torch.float64 if down or not _float32_is_float32() else torch.float32
+
+
+def _float32_is_float32() -> bool:
+    """Whether products of float32 matrices are made in float32, rather than in TF32 or bfloat16."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # set for one backend, so that there is no answer for all
+        return False
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mainstem.stream import Pass, graded
 
-from ._lens import _TILE, _reader
+from ._reader import TILE, face, reader
 
 
 def said(run: Pass, t: int, norm: str = "own", places: Tensor | None = None) -> Iterator[Tensor]:
@@ -15,8 +15,8 @@ def said(run: Pass, t: int, norm: str = "own", places: Tensor | None = None) -> 
 
     Parameters: `run`; `t`, the point; `norm` and `places`, as of `lens`.
     """
-    read, vocab = _reader(run, norm), run.output().shape[-1]
-    for some in read.rows(run, t, places).split(max(1, _TILE // vocab)):
+    read, vocab = reader(run, norm), run.output().shape[-1]
+    for some in read.rows(run, face(run, t), places).split(max(1, TILE // vocab)):
         yield read.logits(some[None])[0]
 
 

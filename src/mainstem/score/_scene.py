@@ -149,7 +149,7 @@ class Scene:
             moved = bool(transport(run, t - 1)) or point.factor != 1 or bool(point.face.steps)
             become(
                 t,
-                held := _operand(run, self.spots, t),
+                held := operand(run, self.spots, t),
                 f"{run.stream.points[t - 1].name}.transport" if moved else "",
                 "transport",
             )
@@ -167,23 +167,37 @@ def scene(
     """A run at the places of a goal, ready to be scored.
 
     Parameters: `run`; `goal`; `level`; `base`, "before", a write is added to what the stream was before it (parallel writes in
-    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`; `parts`,
-    only the writes that the level takes apart. Raises `InputError`.
+    their order), or "last", taken out of the last point; `norm` and `norm_bias`, as of `reading`; `parts`, only the writes
+    that the level takes apart. Raises `InputError` for an unknown choice, and where the target has no probability.
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
     if base not in BASES:
         raise InputError(f"no base {base!r}; there are {', '.join(BASES)}.")
     where = spots(run, goal.places)
+    _possible(run, goal)
     steps = _before(run, where) if base == "before" else _last(run, where)
-    return Scene(
-        run, goal, where, reading(run, where, norm, norm_bias), tuple(steps), base, {"norm": norm, "norm_bias": norm_bias}
-    )
+    kept = tuple(step for step in steps if not parts or opened(run, step.write, level))
+    return Scene(run, goal, where, reading(run, where, norm, norm_bias), kept, base, {"norm": norm, "norm_bias": norm_bias})
+
+
+def _possible(run: Pass, goal: Goal) -> None:
+    """Refuses a target that the model rules out, and one whose logit is no number: there is nothing to score."""
+    output, rows = run.output(), [row[:, None] for row in goal.rows(run.output())]
+    sides = [(goal.ids, goal.mask)]
+    if goal.against is not None and goal.against_mask is not None:
+        sides.append((goal.against, goal.against_mask))
+    for ids, mask in sides:
+        found = torch.where(mask, output[(*rows, ids)], -torch.inf).amax(-1)
+        if not bool((found.isfinite() | (goal.weights == 0)).all()):
+            raise InputError(
+                "the target's logit is -inf or no number: the model rules it out, or its weights hold NaN. Take another target."
+            )
 
 
 def _before(run: Pass, where: Spots) -> Iterator[Step]:
     for t, point in enumerate(run.stream.points[1:], 1):
-        held = _operand(run, where, t)
+        held = operand(run, where, t)
         for write in point.writes:
             yield Step(write, t, held)
             held = held + where.of(run.write(write).expand_as(run.point(t)))
@@ -200,7 +214,7 @@ def _entered(run: Pass, write: Write) -> int:
     return next(t for t, p in enumerate(run.stream.points) if write in p.writes)
 
 
-def _operand(run: Pass, where: Spots, t: int) -> Tensor:
-    """Point t before anything is added to it."""
+def operand(run: Pass, where: Spots, t: int) -> Tensor:
+    """Point t before anything is added to it. Parameters: `run`; `where`, the places; `t`."""
     held = run.shaped(through(transport(run, t - 1), run.point(t - 1)))
     return run.stream.points[t].factor * where.of(held)

@@ -20,8 +20,8 @@ from ._tiles import ROWS, Unembedding
 class Survey:
     """Of every row x that was asked about, read as n(x).
 
-    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, p the prediction at x;
-    `peak`, the largest absolute logit; `tokens`, the likeliest ones, and their log-probabilities `logprobs`.
+    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
+    the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their log-probabilities `logprobs`.
     """
 
     normed: Float[Tensor, "row d_model"]
@@ -53,8 +53,10 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int) -> tuple[Ten
         if likeliest:
             best, tokens = _merged(best, tokens, logits, first, likeliest)
         low, high = logits.aminmax(dim=-1)
-        peak = torch.maximum(peak, torch.maximum(high, -torch.where(low.isfinite(), low, 0.0)))
-        now = torch.maximum(top, high)
+        if not bool(low.isfinite().all()):  # tokens that are ruled out
+            low = torch.where(logits.isfinite(), logits, 0.0).amin(-1)
+        peak = torch.maximum(peak, torch.maximum(high, -low))
+        now = torch.maximum(top, high).clamp_min(torch.finfo(rows.dtype).min)  # a tile may be all -inf
         shrink = (top - now).exp()
         p = logits.sub_(now[:, None]).exp_()
         total = total * shrink + p.sum(-1)

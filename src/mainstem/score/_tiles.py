@@ -35,8 +35,17 @@ class Unembedding:
 
     @cached_property
     def longest(self) -> float:
-        """The norm of the longest row of the matrix."""
-        return max(float(matrix.norm(dim=-1).max()) for _, matrix, _ in self.tiles()) / self.factor
+        """A number that no row of the matrix is longer than, whatever the sums of squares were rounded to."""
+        width, precision = self.matrix.shape[1], torch.promote_types(self.matrix.dtype, torch.float32)
+        info, lengths = torch.finfo(precision), torch.linalg.vector_norm(self.matrix, dim=-1, dtype=precision)
+        return float(lengths.max()) * (1 + (width + 8) * info.eps) + (width * info.tiny) ** 0.5
+
+    @cached_property
+    def shift(self) -> float:
+        """The largest finite number that is added to a logit, factor included."""
+        if self.bias is None:
+            return 0.0
+        return self.factor * float(torch.where(self.bias.isfinite(), self.bias, 0.0).double().abs().max())
 
     def at(self, rows: Float[Tensor, "row d_model"], ids: Tensor) -> Float[Tensor, "row entry"]:
         """A few logits of every row. Parameters: `rows`; `ids`, [row, entry]."""
