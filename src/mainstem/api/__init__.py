@@ -2,10 +2,13 @@
 
 from ._lens import LensResult
 from ._model import Model, load
+from ._queries import QueriesResult
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
+from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
@@ -13,13 +16,17 @@ __all__ = [
     "Contrast",
     "LensResult",
     "Model",
+    "QueriesResult",
     "Result",
     "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
+    "WordsResult",
     "any_of",
     "contrast",
     "load",
+    "save_words",
     "sequence",
     "verify_zoo",
 ]
