@@ -64,7 +64,7 @@ def drawing(value: Any) -> str | None:
     """The SVG that a notebook would show of a value; None where it shows none."""
     if svg := getattr(value, "_repr_svg_", None):
         return str(svg())
-    bundle = getattr(value, "_repr_mimebundle_", dict)()
+    bundle: dict[str, str] = getattr(value, "_repr_mimebundle_", dict)()
     return bundle.get("image/svg+xml")
 
 

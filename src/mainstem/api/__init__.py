@@ -7,6 +7,8 @@ from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
+from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
@@ -19,9 +21,12 @@ __all__ = [
     "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
+    "WordsResult",
     "any_of",
     "contrast",
     "load",
+    "save_words",
     "sequence",
     "verify_zoo",
 ]

@@ -137,7 +137,7 @@ def _layers(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
     yield _titled("layers", "  scores of the values, and where their credit goes")
     bins: dict[int | None, dict[str, float]] = {}
     for row in record["histogram"]:
-        if row["role"] == "both":
+        if row["role"] == "query-value":
             continue
         layer = bins.setdefault(-1 if row["layer"] is None and row["kind"] not in _QUIET else row["layer"], {})
         layer[row["role"]] = layer.get(row["role"], 0.0) + row["score"]

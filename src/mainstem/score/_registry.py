@@ -12,6 +12,8 @@ from mainstem.stream import LEVELS, Pass
 
 from ._goal import Goal
 
+_NO_PARTS = ("constant", "transport", "rounding", "edit", "interaction")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -80,15 +82,15 @@ def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
     """The k best parts of a level, cell by cell. Parameters: `run`; `goal`; `by`, the score; `choices`; `k`."""
     found = score_named(by)
     choices = found.checked(choices)
-    if k < 1:
-        raise InputError(f"top takes 1 or more, not {k}.")
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise InputError(f"top is how many to take, a whole number from 1, not {k!r}.")
     made = _sorted(found.rows(run, goal, choices), choices.level, k) if found.top is None else found.top(run, goal, choices, k)
     return replace(made, choices={"by": by, "level": choices.level, **made.choices})
 
 
 def _sorted(parts: Parts, level: str, k: int) -> Tops:
     """The best of rows that are all there."""
-    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in ("constant", "transport")))
+    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in _NO_PARTS))
     if not groups:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
     held = Parts(groups, parts.whole, parts.rest, 0.0, 0.0)
