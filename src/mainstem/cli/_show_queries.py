@@ -77,7 +77,7 @@ def _values(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
     heads = ("  value", *(["read at"] if wide else []), "score", "key", "is the sum of")
     rows = table(*heads, right=[len(heads) - 3], gap=2)
     for value, token, keys in zip(record["values"], tokens, said, strict=True):
-        first = [
+        first: list[Any] = [
             f"  {value['component']}",
             *([Text(token, DIM)] if wide else []),
             Text(signed(value["score"]), tone(value["score"])),
