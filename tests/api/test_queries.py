@@ -96,8 +96,20 @@ def test_query_value_neurons_are_both(found):
     assert both
     credited = [label for label, _ in found.top(200)]
     assert all(label in found.values and label in credited for label in both)
-    role = found.histogram(200).filter(pl.col("role") == "both")
+    role = found.histogram(200).filter(pl.col("role") == "query-value")
     assert role["count"].sum() == len(both)
+
+
+def test_the_chart_counts_neurons(found):
+    pytest.importorskip("altair")
+    record = found.chart(40)
+    counted = found.histogram(40).filter(pl.col("kind") == "mlp")
+    drawn = json.dumps(record.to_dict())
+    assert all(
+        f'"layer {layer}, {role}: {count}"' in drawn
+        for role, layer, count in counted.select("role", "layer", "count").iter_rows()
+    )
+    assert counted.filter(pl.col("role") == "query")["count"].sum() == 40
 
 
 def test_top_is_of_the_level(trace):

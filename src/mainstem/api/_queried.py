@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from mainstem.core import InputError
+from mainstem.core import InputError, parse_label
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, queries, score_named, switched_on
 from mainstem.stream import Coordinate, Pass
@@ -100,10 +100,9 @@ class Queried:
             raise InputError(f"there is no prompt {prompt}: there are {run.prompts}, counted from 0.")
         where = _position(run, self._loaded, self._inputs, prompt, position)
         (parts,) = switched_on(run, [Coordinate(label, key, (prompt, *where))], level)
-        said = f"{parts.choices['key']} of {label}"
-        return Result(parts, self._loaded.name, said, self.tokens, where * run.prompts or None, None, self._weights).prompt(
-            prompt
-        )
+        said, key_pos = f"{parts.choices['key']} of {label}", dict(parse_label(label).at).get("key_pos")
+        read = where if key_pos is None else (key_pos,)
+        return Result(parts, self._loaded.name, said, self.tokens, read * run.prompts or None, None, self._weights).prompt(prompt)
 
 
 def _position(run: Pass, loaded: Loaded, inputs: Inputs, prompt: int, position: int | None) -> tuple[int, ...]:

@@ -131,14 +131,26 @@ class QueriesResult:
         """A tidy polars frame of where values and queries are: role, layer, kind, count, score.
 
         The bins of the role "value" hold how many values there are and their scores; those of "query" how many of the k strongest
-        queries, and the credit of everything in the bin, biases too; the scores of either role sum to the same total. "both" are
-        query-value neurons, with their credit. What stands before the first block has no layer.
+        queries, and the credit of everything in the bin, biases too; the scores of either role sum to the same total. The role
+        "query-value" holds those that are both, with their credit. What stands before the first block has no layer.
 
         Parameters: `k`, how many queries are counted.
         """
         from ._queries_frame import histogram
 
         return histogram(self, k)
+
+    def chart(self, k: int = 100) -> Any:
+        """How many neurons of every layer are values, queries and both; needs the extra `view`.
+
+        Parameters: `k`, how many queries are counted.
+        """
+        import polars as pl
+
+        from mainstem.view import query_histogram
+
+        bins = self.histogram(k).filter(pl.col("layer").is_not_null() & ~pl.col("kind").is_in(["attn", "cross"]))
+        return query_histogram(bins.drop("kind").rename({"role": "kind"}), f"{self.model}: {self.target}")
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """As plain JSON types: values with their keys and the k strongest parts of each, the strongest queries, the bins.

@@ -15,7 +15,7 @@ from ._store import plain
 if TYPE_CHECKING:
     from ._queries import QueriesResult
 
-_ROLES = ("value", "query", "both")
+_ROLES = ("value", "query", "query-value")
 _INSIDE = ("head", "key_pos", "dim", "expert", "neuron")
 
 
@@ -79,7 +79,7 @@ def histogram(found: "QueriesResult", k: int) -> Any:
     for label in best:
         add("query", label, kinds[parse_label(label).write], 1, 0.0)
     for label in found.both(k):
-        add("both", label, kinds[parse_label(label).write], 1, best[label])
+        add("query-value", label, kinds[parse_label(label).write], 1, best[label])
     order = sorted(bins, key=lambda b: (_ROLES.index(b[0]), -1 if b[1] is None else b[1], b[2]))
     rows = [(*name, int(bins[name][0]), bins[name][1]) for name in order]
     kinds_of = {"role": pl.String, "layer": pl.Int64, "kind": pl.String, "count": pl.Int64, "score": pl.Float64}
