@@ -8,6 +8,7 @@ from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
 from ._tuned import TunedLens
+from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "TopResult",
     "Trace",
     "TunedLens",
+    "WordsResult",
     "any_of",
     "contrast",
     "load",
+    "save_words",
     "sequence",
     "verify_zoo",
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _models, _score, _trace, _tune, _verify
+from . import _find, _lens, _models, _score, _trace, _tune, _verify, _words
 from ._help import explained
 
 HELP = explained(
@@ -32,6 +32,7 @@ app.command("trace", help=_trace.HELP)(_trace.trace)
 app.command("lens", help=_lens.HELP)(_lens.lens)
 app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
+app.command("words", help=_words.HELP)(_words.words)
 app.command("models", help=_models.HELP)(_models.models)
 
 
