@@ -74,7 +74,7 @@ def test_sums_beside_the_score_of_the_sum(name, level):
     trace = traced(name)
     frame = trace.additivity(7, level=level, prompt=1)
     whole = trace.scores(7, by="logprob_increase").prompt(1)
-    parts = trace.scores(7, level, by="logprob_increase", within=0).prompt(1)
+    parts = trace.scores(7, level, by="logprob_increase", within=0.0).prompt(1)
     writes = {g.label for g in parts.parts.groups if g.axes}
     assert set(frame["write"]) == {label.split(".B")[0] for label in writes}
     for (write,), found in frame.group_by("write", maintain_order=True):
@@ -99,7 +99,7 @@ def test_charts_draw_the_frames():
 def test_a_lines_numbers_are_those_of_the_points():
     frame = traced("default").additivity(" Paris", "L2.mlp", steps=20)
     assert len(frame) == 20
-    x, y = torch.tensor(frame["cumulative"]), torch.tensor(frame["together"])
+    x, y = (torch.tensor(frame[name].to_list(), dtype=torch.float64) for name in ("cumulative", "together"))
     slope, intercept, r2 = frame.select("slope", "intercept", "r2").row(0)
     residual = y - slope * x - intercept
     assert float(residual.mean()) == pytest.approx(0, abs=1e-9)
