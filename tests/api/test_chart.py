@@ -1,12 +1,14 @@
 """Charts of real scores: which one a level gets, what stands above it, that its numbers are those of the scores."""
 
 import xml.etree.ElementTree as ET
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
 
 import mainstem as ms
+from mainstem.view._ranking import _GAP as WORDS
+from mainstem.view._tables import marked
 from view._tables import drawn, rows_with
 
 pytest.importorskip("altair")
@@ -60,7 +62,19 @@ def test_neurons_have_their_first_words():
     chart = scores("neuron").chart(k=3, words=trace().words)
     for row in rows_with(chart, "words"):
         first = trace().words(row["label"], 5)["first"]
-        assert row["words"].replace("\u00a0", " ").split() == [word.replace(" ", "·") for word, _ in first if word.strip()]
+        assert row["words"] == WORDS.join(marked(word, 14) for word, _ in first)
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_words_are_those_at_the_scored_place(padding):
+    seen = ms.load("default").trace([PROMPT, "The opposite of"], padding=padding)
+    best = seen.scores(" hot", "neuron", positions=1, top=4)
+    of_one = seen.scores(" hot", "neuron", positions=1).prompt(1)
+    charts = [best.chart(seen.words, prompt=1), of_one.chart(k=4, words=partial(seen.words, prompt=1))]
+    for row in (row for chart in charts for row in rows_with(chart, "words")):
+        first = seen.words(row["label"], 5, prompt=1, position=1)["first"]
+        assert row["words"] == WORDS.join(marked(word, 14) for word, _ in first)
+        assert first != seen.words(row["label"], 5, prompt=1)["first"]
 
 
 def test_the_axis_names_the_unit():

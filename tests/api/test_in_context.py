@@ -95,16 +95,32 @@ def test_a_prompt_that_a_token_of_another_kind_ends():
     assert scores.positions == (3, 1) and scores.target == "logit of 'b'"
 
 
-def test_a_beginning_that_the_models_own_prompts_have():
+def framed(single: str) -> ms.Model:
+    """A small model whose prompts begin or end with a token of their own."""
     made = byte_level()
-    made.post_processor = processors.TemplateProcessing(single="a $A", special_tokens=[("a", made.token_to_id("a"))])
+    made.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("a", made.token_to_id("a"))])
     torch.manual_seed(0)
     config = transformers.GPT2Config(vocab_size=270, n_embd=32, n_layer=2, n_head=4, n_positions=64)
     wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=made)
-    trace = ms.load(transformers.GPT2LMHeadModel(config).eval(), tokenizer=wrapped).trace("the ")
-    assert trace.tokens[0][0] == "a"
-    with pytest.raises(ms.InputError, match="which together become ' the'"):
-        trace.scores("the")
+    return ms.load(transformers.GPT2LMHeadModel(config).eval(), tokenizer=wrapped)
+
+
+def test_what_the_models_own_prompts_begin_and_end_with():
+    begun, ended = framed("a $A").trace("the "), framed("$A a").trace("the ")
+    assert begun.tokens[0][0] == ended.tokens[0][-1] == "a"
+    with pytest.raises(ms.InputError, match="which together become ' th'"):
+        begun.scores("th")
+    assert ended.scores("th").target == "logit of 'th'"
+
+
+def test_a_text_that_was_read_by_the_encoder_is_not_what_goes_on():
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    module = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=270, **sizes, decoder_start_token_id=0))
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level())
+    trace = ms.load(module.eval(), tokenizer=wrapped).trace("the ")
+    assert trace.scores("th").target == "logit of 'th'"
+    assert trace.scores(ms.sequence("the the")).target == "logit of 'the' ' the'"
 
 
 def test_the_page_follows_the_token_that_is_scored():

@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from tokenizers import normalizers
 
 from mainstem.core import InputError
 from mainstem.models import Codec, continued, continued_by_one, load
-from models._makes import MAKES, codecs
+from models._makes import MAKES, codecs, sentence_piece
 
 TEXTS = {
     "bytes": "the the\ntheory of  the th",
@@ -143,3 +144,13 @@ def test_behind_a_prompt_that_is_not_known(make):
     for codec in codecs(make):
         assert continued(codec, None, text) == continued(codec, "the", text)
         assert continued(codec, None, "the") == codec.cut("the")
+
+
+def test_a_space_that_is_put_before_every_text():
+    """As Llama's: a text with a space of its own begins with two by itself, and with one behind a prompt."""
+    made = sentence_piece()
+    made.pre_tokenizer, made.normalizer = None, normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    codec = Codec(made)
+    assert [codec.piece(i) for i in codec.cut(" of France")] == [" ", " of", " France"]
+    for prompt in ("the capital", None):
+        assert [codec.piece(i) for i in continued(codec, prompt, " of France")] == [" of", " France"]

@@ -2,10 +2,12 @@
 
 from ._lens import LensResult
 from ._model import Model, load
+from ._queries import QueriesResult
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
 from ._zoo import verify_zoo
 
 __all__ = [
@@ -13,10 +15,12 @@ __all__ = [
     "Contrast",
     "LensResult",
     "Model",
+    "QueriesResult",
     "Result",
     "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
     "any_of",
     "contrast",
     "load",

@@ -42,11 +42,20 @@ class Scored(Protocol):
     def choices(self) -> dict[str, Any]: ...
 
 
-def chart(scored: Scored, frame: Any, foot: str, kind: str | None = None, k: int = 20, words: Words | None = None) -> Chart:
+def chart(
+    scored: Scored,
+    frame: Any,
+    foot: str,
+    kind: str | None = None,
+    k: int = 20,
+    words: Words | None = None,
+    title: str | None = None,
+) -> Chart:
     """Scores of one prompt at one position as a chart.
 
     Parameters: `scored`, what they are of; `frame`, their rows; `foot`, what stands behind the choices; `kind`, a name in
-    `_TITLES`, None for what fits; `k`, components or heads at most; `words`, gives the first words of a label, as `Trace.words`.
+    `_TITLES`, None for what fits; `k`, components or heads at most; `words`, gives the first words of a label at a position,
+    as `Trace.words`; `title`, another than the kind's.
     """
     kind = _fitting(frame) if kind is None else kind
     if kind not in _TITLES:
@@ -55,7 +64,7 @@ def chart(scored: Scored, frame: Any, foot: str, kind: str | None = None, k: int
         raise InputError(f'words stand in chart("neurons") and chart("ranking"), not in chart({kind!r}): leave them out.')
     prompt = (frame["prompt"][0] if len(frame) else None) or 0
     target = scored.target if isinstance(scored.target, str) else scored.target[prompt]
-    said = {"title": f"{_TITLES[kind]}: {target}", "about": _about(scored, frame, foot), "measure": _measure(scored)}
+    said = {"title": f"{title or _TITLES[kind]}: {target}", "about": _about(scored, frame, foot), "measure": _measure(scored)}
     match kind:
         case "layers":
             return score_by_layer(frame, **said)
@@ -64,7 +73,7 @@ def chart(scored: Scored, frame: Any, foot: str, kind: str | None = None, k: int
         case "sources":
             return source_map(frame, k, **said)
     rows = _neurons(frame) if kind == "neurons" else frame
-    return top_components(rows, k, words and _first(words), **said)
+    return top_components(rows, k, words and _first(words, scored, frame), **said)
 
 
 def _fitting(frame: Any) -> str:
@@ -80,8 +89,12 @@ def _neurons(frame: Any) -> Any:
     return found
 
 
-def _first(words: Words) -> Callable[[str], Sequence[str]]:
-    return lambda label: [word for word, _ in words(label, _WORDS)["first"]]
+def _first(words: Words, scored: Scored, frame: Any) -> Callable[[str], Sequence[str]]:
+    """The first words of a label, at the scored place where there is one: `Trace.words` counts it from the first real token."""
+    prompt, position = frame.select("prompt", "position").row(0) if len(frame) else (None, None)
+    padded = 0 if scored.mask is None or prompt is None else int(scored.mask[prompt].argmax())
+    place = {} if position is None else {"position": position - padded}
+    return lambda label: [word for word, _ in words(label, _WORDS, **place)["first"]]
 
 
 def _measure(scored: Scored) -> str:

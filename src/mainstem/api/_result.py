@@ -169,8 +169,9 @@ class Result:
 
         Parameters: `kind`, "layers" (bars by layer and kind of write), "heads" (a map of layers by heads), "sources" (heads by
         the tokens they read), "neurons" or "ranking" (the strongest of them, of everything), by default what fits the level;
-        `k`, how many components or heads at most; `words`, such as `trace.words`, which names what neurons raise most. Raises
-        `InputError` for several prompts or positions, a kind that these scores cannot be drawn as, or where altair is missing.
+        `k`, how many components or heads at most; `words`, which names what neurons raise most: `trace.words`, or
+        `functools.partial(trace.words, prompt=1)` for the second of several prompts. Raises `InputError` for several prompts or
+        positions, a kind that these scores cannot be drawn as, or where altair is missing.
         """
         from ._chart import chart
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ class TopResult:
         if len(self.tops.shape) > 1:
             rows = rows.filter(rows["position"] == self._cell(prompt, position) % self.tops.shape[1])
         foot = f"every other one at most {others:+.4f}" if others > -inf else "no others"
-        return chart(self, rows, foot, "ranking", len(self), words)
+        said = partial(words, prompt=prompt) if words else None
+        return chart(self, rows, foot, "ranking", len(self), said, "Highest scores")
 
     def to_dict(self, prompt: int = 0, position: int | None = None) -> dict[str, Any]:
         """One place as plain JSON types. Parameters: `prompt`; `position`, where all are kept, the last by default."""

@@ -1,9 +1,7 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -14,39 +12,26 @@ from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, Words, component, lens, score_named, words
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._aim import Sight, aim
+from ._fitted import fitted
 from ._forced import Forced, forced, tokens_of
 from ._lens import LensResult
 from ._names import index_of, name_of
 from ._places import spots
+from ._queried import Queried
 from ._readable import readable
 from ._result import Result
 from ._target import AnyOf, Contrast, Target, TokenSequence
 from ._top import TopResult
+from ._tuned import TunedLens
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
-    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
-
-    @wraps(method)
-    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except MapError:
-            self.run, self._full = refit(self.run), None
-        return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class Trace:
+class Trace(Queried):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -147,7 +132,7 @@ class Trace:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
-    @_fitted
+    @fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -204,7 +189,7 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
-    @_fitted
+    @fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
@@ -225,14 +210,21 @@ class Trace:
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
         return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens, weights=self._weights)
 
-    def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
-        """The logit lens: the model's readout applied to every point.
+    def lens(
+        self,
+        target: Target = None,
+        norm: str = "own",
+        positions: int | str | None = None,
+        tuned: TunedLens | None = None,
+    ) -> LensResult:
+        """The logit lens: the model's readout applied to every point; or a tuned lens.
 
-        p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
+        p_t = softmax(readout(x_t)), and softmax(readout(x_t + A_t x_t + b_t)) of a tuned lens. Source: nostalgebraist (2020).
 
         Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
         `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point; `positions`, a
-        place counted from either end, "all", or None for every place of `logits`.
+        place counted from either end, "all", or None for every place of `logits`; `tuned`, a `TunedLens` of this model, which
+        has norm "own". Raises `InputError` for one of another model.
         """
         here = self._positions if self.run.cut else "all"
         trace, places = self._spots(here if positions is None else positions)
@@ -241,9 +233,11 @@ class Trace:
             raise InputError("the lens follows one token; score a contrast, alternatives or a sequence with scores().")
         ids = aim(Sight(self._loaded, self._inputs, output, places), target).ids[:, 0]
         ids = ids.reshape(output.shape[:-1]) if places is None else ids[:, None]
-        return LensResult(
-            lens(trace.run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
-        )
+        if tuned is not None:
+            tuned.check(trace.run)
+        said = lens(trace.run, ids, norm, places, tuned.translators if tuned else None)
+        chosen = tuned.choices if tuned else {}
+        return LensResult(said, self._loaded, self.tokens, output, self._inputs.mask, places, self._weights, chosen)
 
     @overload
     def scores(
@@ -256,6 +250,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: None = None,
     ) -> Result: ...
 
@@ -270,6 +265,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         *,
         top: int,
     ) -> TopResult: ...
@@ -284,6 +280,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: int | None = None,
     ) -> Result | TopResult:
         """What every part of the stream has to do with a prediction.
@@ -292,30 +289,33 @@ class Trace:
         frozen at this input; the parts sum to the logit within the bound (of alternatives log sum_w exp l_w, of a sequence the
         sum over its tokens; a logit, not a log-probability). By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. By "path" such gains are
+        shared out among the parts, with no interaction. The others are "prob_increase", "rank", "ablation", "projection",
+        "norm" and "coefficient_norm".
 
         Parameters: `target`, a token as text or id, one for each prompt or position, `any_of` several, a `contrast` of these, a
         `sequence`, or None for what the model predicts; a text is what continues the prompt, cut into tokens together with it
         where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position),
         "dim" or "neuron"; `by`, which score; `positions`, a place, "all" for a score at every place, None for those the trace was
         made with (by default the mask token, or else the last real one); `base`, what a part is added to: "before", the stream
-        before it, or "last", the last point, which it is taken out of; `norm`, the final norm's scale: "own", that of what is
-        read, "final", that of the last point, "none"; `norm_bias`, whether the final norm's bias is added; `within`, nats that a
-        score may be off by (0: worked out in full); `top`, only the components of the level with the highest scores, as many as
-        this, none missed.
+        before it, "block", the stream before its block (by "path"), or "last", the last point, which it is taken out of; `norm`,
+        the final norm's scale: "own", that of what is read, "final", that of the last point, "none"; `norm_bias`, whether the
+        final norm's bias is added; `within`, nats that a score may be off by (0: worked out in full); `zeroed`, where "ablation"
+        takes a part out, "everywhere" or "here", at the scored place alone; `top`, only the components of the level with the
+        highest scores, as many as this, none missed.
 
         Returns the rows, or the best ones; of a sequence, those of a run of the prompt and all but the last of its tokens, whose
         tokens and positions they have. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
         score does not know.
         """
-        choices, score = Choices(level, base, norm, norm_bias, within), score_named(by)
+        choices, score = Choices(level, base, norm, norm_bias, within, zeroed), score_named(by)
         trace, goal = self._aimed(target, positions)
         return trace._scored(goal, score, choices, top)
 
-    @_fitted
+    @fitted
     def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Any:
-        unit = "logit" if score.unit == "logit" else score.name.replace("_", " ")
-        said = f"{unit} of {goal.text}" if isinstance(goal.text, str) else tuple(f"{unit} of {text}" for text in goal.text)
+        unit, of = "logit" if score.unit == "logit" else score.name.replace("_", " "), goal.text if score.aimed else ""
+        said = tuple(f"{unit} of {text}" for text in of) if isinstance(of, tuple) else f"{unit} of {of}" if of else unit
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
         if k is not None:
             return TopResult(best(self.run, goal, score.name, choices, k), *about)
@@ -333,7 +333,7 @@ class Trace:
         ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
         return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
 
-    @_fitted
+    @fitted
     def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
         trace, places = self._spots(position)
         at = (prompt,) if places is None else (prompt, int(places[prompt]))

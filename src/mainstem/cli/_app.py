@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _models, _score, _trace, _verify
+from . import _find, _lens, _models, _score, _trace, _tune, _verify
 from ._help import explained
 
 HELP = explained(
@@ -31,6 +31,7 @@ app.command("verify", help=_verify.HELP)(_verify.verify)
 app.command("trace", help=_trace.HELP)(_trace.trace)
 app.command("lens", help=_lens.HELP)(_lens.lens)
 app.command("score", help=_score.HELP)(_score.score)
+app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("models", help=_models.HELP)(_models.models)
 
 

@@ -47,6 +47,30 @@ class Codec:
         self.check(ids)
         return ids
 
+    def chunks(self, text: str, length: int) -> list[list[int]]:
+        """The ids of a text in pieces, each of which begins and ends as a prompt of the model's does.
+
+        Parameters: `text`; `length`, the most tokens of a piece. Raises `InputError` as `encode` does, but not for long texts.
+        """
+        if not text:
+            raise InputError("a text is empty: give at least one token of text.")
+        ids = self.cut(text, "the text")
+        before, after = self._frame()
+        room = length - len(before) - len(after)
+        if room < 1:
+            raise InputError(f"pieces of {length} tokens leave no room beside the {length - room} that every prompt has here.")
+        found = [[*before, *ids[i : i + room], *after] for i in range(0, len(ids), room)]
+        for piece in found:
+            self.check(piece)
+        return found
+
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and behind a text."""
+        with_all: Any = self.tokenizer.encode("a", add_special_tokens=True)
+        framed, bare = list(with_all.ids if self._plain else with_all), self.cut("a", "the text")
+        at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
+        return framed[:at], framed[at + len(bare) :]
+
     def check(self, ids: Sequence[int]) -> None:
         """Raises `InputError` for no ids, too many, or ids the model does not know. Parameters: `ids`."""
         if not ids:

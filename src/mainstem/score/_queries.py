@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import Group, InputError, Label, Parts, bound, error, parse_label
-from mainstem.stream import LEVELS, Coordinate, Pass, Places, activations, applies, by_key_position, graded, keys_of
+from mainstem.stream import LEVELS, Coordinate, Pass, Places, activations, applies, by_key_position, find_write, graded, keys_of
 
 from ._apart import taken_apart
 from ._goal import Goal
@@ -30,21 +30,20 @@ def switched_on(run: Pass, asked: Sequence[Coordinate], level: str = "write") ->
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
-    found = taken_apart(run, activations(run, asked), level, (run.prompts,))
-    return [
-        apart.parts(run, {"by": "activation", "of": one.label, "key": one.key, "level": level})
-        for one, apart in zip(asked, found, strict=True)
-    ]
+    aims = activations(run, asked)
+    found = zip(asked, aims, taken_apart(run, aims, level, (run.prompts,)), strict=True)
+    return [apart.parts(run, {"by": "activation", "of": one.label, "key": aim.name, "level": level}) for one, aim, apart in found]
 
 
 @dataclass(frozen=True)
 class Value:
     """A neuron or attention value that counts for a prediction.
 
-    Parameters: `label`; `score`; `place`, prompt and position at which the stream is read that switches it on.
+    Parameters: `label`; `kind`, of its write; `score`; `place`, prompt and position at which the stream is read that switches it on.
     """
 
     label: str
+    kind: str
     score: float
     place: Places
 
@@ -146,7 +145,7 @@ def _values(run: Pass, goal: Goal, by: str, choices: Choices, k: int, place: Pla
         }
         unread |= {label: reason for label in scores if (reason := _reason(run, label))}
         known = {label: score for label, score in scores.items() if label not in unread}
-        values = _positions(run, known, place) if level == "dim" else [Value(*each, place) for each in known.items()]
+        values = _positions(run, known, place) if level == "dim" else [_value(run, *each, place) for each in known.items()]
         found += sorted(values, key=lambda v: -v.score)[:k]
     return tuple(found), unread
 
@@ -168,8 +167,12 @@ def _positions(run: Pass, scores: dict[str, float], place: Places) -> list[Value
         (head, dim) = parsed.at
         for j, share in enumerate((score * each / each.sum()).tolist()):
             if 0 < share < torch.inf:
-                found.append(Value(str(Label(parsed.write, (head, ("key_pos", j), dim))), share, (place[0], j)))
+                found.append(_value(run, str(Label(parsed.write, (head, ("key_pos", j), dim))), share, (place[0], j)))
     return found
+
+
+def _value(run: Pass, label: str, score: float, place: Places) -> Value:
+    return Value(label, find_write(run.stream, label).kind, score, place)
 
 
 def _credit(run: Pass, switches: Sequence[Switch], level: str, by: str) -> Parts:

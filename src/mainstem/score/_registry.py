@@ -12,6 +12,8 @@ from mainstem.stream import LEVELS, Pass
 
 from ._goal import Goal
 
+_NO_PARTS = ("constant", "transport", "rounding", "edit", "interaction")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -88,7 +90,7 @@ def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
 
 def _sorted(parts: Parts, level: str, k: int) -> Tops:
     """The best of rows that are all there."""
-    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in ("constant", "transport")))
+    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in _NO_PARTS))
     if not groups:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
     held = Parts(groups, parts.whole, parts.rest, 0.0, 0.0)

@@ -177,7 +177,7 @@ class Scene:
             moved = bool(transport(run, t - 1)) or point.factor != 1 or bool(point.face.steps)
             become(
                 t,
-                held := _operand(run, self.spots, t),
+                held := operand(run, self.spots, t),
                 f"{run.stream.points[t - 1].name}.transport" if moved else "",
                 "transport",
             )
@@ -228,7 +228,7 @@ def _before(run: Pass, where: Spots, kept: Sequence[Write]) -> Iterator[Step]:
     for t, point in enumerate(run.stream.points[1:], 1):
         if not any(write in kept for write in point.writes):
             continue
-        held = _operand(run, where, t)
+        held = operand(run, where, t)
         for i, write in enumerate(point.writes):
             if i:
                 held = held + where.of(run.write(point.writes[i - 1]).expand_as(run.point(t)))
@@ -247,7 +247,7 @@ def _entered(run: Pass, write: Write) -> int:
     return next(t for t, p in enumerate(run.stream.points) if write in p.writes)
 
 
-def _operand(run: Pass, where: Spots, t: int) -> Tensor:
-    """Point t before anything is added to it."""
+def operand(run: Pass, where: Spots, t: int) -> Tensor:
+    """Point t before anything is added to it. Parameters: `run`; `where`, the places; `t`."""
     held = run.shaped(through(transport(run, t - 1), run.point(t - 1)))
     return run.stream.points[t].factor * where.of(held)

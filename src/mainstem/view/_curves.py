@@ -90,7 +90,7 @@ def _panel(part: Any, by: str) -> list[dict[str, Any]]:
     """The points of one panel and the ends of its two lines."""
     slope, intercept, r2 = (part[name][0] for name in ("slope", "intercept", "r2"))
     name = part[by][0] if by == "write" else f"layer {part[by][0]}"
-    said = f"{name}:  slope {slope:.3f}, intercept {intercept:+.3f}, R² {r2:.3f}".replace("-", "\u2212")
+    said = f"{name}: slope {number(slope, 3)}, intercept {number(intercept, 3, sign=True)}, R² {number(r2, 3)}"
     low, high = min(0.0, part["cumulative"].min()), max(0.0, part["cumulative"].max())
     points = part.select("cumulative", "together").iter_rows()
     rows = [
