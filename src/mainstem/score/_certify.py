@@ -10,10 +10,11 @@ from torch import Tensor
 
 from mainstem.core import InputError, Tops, name_inside
 
-from ._bounds import above, between
+from ._bounds import between
 from ._change import change
 from ._reading import Normed
 from ._scene import Piece, Scene
+from ._stack import uppers
 from ._survey import Survey
 
 TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
@@ -94,14 +95,7 @@ def best(scene: Scene, level: str, k: int) -> Tops:
 
     Parameters: `scene`; `level`; `k`.
     """
-    quick = isinstance(scene.reading, Normed) and scene.base != "last" and _float32_is_float32()
-    if isinstance(scene.reading, Normed) and scene.steps:
-        scene.surveyed(TOKENS if scene.base == "last" else 0, _precision(quick))
-    pieces, scored = [], []
-    for piece in scene.pieces(level):
-        if piece.part or level == "write":
-            pieces.append(piece)
-            scored.append(_upper(scene, piece, _precision(quick)))
+    pieces = [piece for piece in scene.pieces(level) if piece.part or level == "write"]
     board = Board(scene, pieces)
     if not board.count:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
@@ -109,26 +103,22 @@ def best(scene: Scene, level: str, k: int) -> Tops:
     def cells(values: Sequence[Tensor]) -> Tensor:
         return scene.goal.total(board.spread(values).T).flatten(1).T.contiguous()
 
-    search = _Search(board, cells(scored), min(k, board.count))
+    k = min(k, board.count)
     if not isinstance(scene.reading, Normed):
-        return search.exact()
-    return search.bounded((lambda: cells([_upper(scene, piece, torch.float64) for piece in pieces])) if quick else None)
+        return _Search(board, cells([everything(scene, piece) for piece in pieces]), k).exact()
+    if scene.base == "last":
+        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded(None)
+    if not _float32_is_float32():
+        return _Search(board, cells(uppers(scene, pieces, torch.float64)), k).bounded(None)
+    search = _Search(board, cells(uppers(scene, pieces, torch.float32)), k)
+    return search.bounded(lambda: cells(uppers(scene, pieces, torch.float64)))
 
 
-def _upper(scene: Scene, piece: Piece, dtype: torch.dtype) -> Float[Tensor, "place component"]:
-    """What no score of a piece exceeds; the scores themselves where there are no bounds."""
-    if not isinstance(scene.reading, Normed):
-        return everything(scene, piece)
-    down = scene.base == "last"
-    at = scene.surveyed(TOKENS if down else 0, dtype)[piece.step.write.label].at(piece.vectors.where)
-    moved = change(scene.reading, piece, dtype)
-    return (
-        -between(scene.reading, scene.goal, piece, at, moved)[0] if down else above(scene.reading, scene.goal, piece, at, moved)
-    )
-
-
-def _precision(quick: bool) -> torch.dtype:
-    return torch.float32 if quick else torch.float64
+def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
+    """What no score of a piece exceeds that is taken out: its scores are the other way round."""
+    assert isinstance(scene.reading, Normed)
+    at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
+    return -between(scene.reading, scene.goal, piece, at, moved)[0]
 
 
 def _float32_is_float32() -> bool:

@@ -33,10 +33,27 @@ class Survey:
     logprobs: Float[Tensor, "row token"]
     dtype: torch.dtype = torch.float64
 
-    def at(self, rows: Tensor) -> "Survey":
+    def at(self, rows: Tensor | slice) -> "Survey":
         """Some of the rows. Parameters: `rows`."""
         names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class Surveys:
+    """A survey of the places before several writes. Parameters: `whole`; `first`, where the places of a write begin, by its label; `places`, how many."""
+
+    whole: Survey
+    first: dict[str, int]
+    places: int
+
+    def __getitem__(self, label: str) -> Survey:
+        first = self.first[label]
+        return self.whole.at(slice(first, first + self.places))
+
+    def of(self, wanted: Sequence[tuple[str, Tensor]]) -> Survey:
+        """Some of the places of some writes, one write after another. Parameters: `wanted`, labels with places."""
+        return self.whole.at(torch.cat([self.first[label] + where for label, where in wanted]))
 
 
 def survey(reading: Normed, asked: Sequence[Asked], likeliest: int = 0, dtype: torch.dtype = torch.float64) -> Survey:
