@@ -72,6 +72,11 @@ class Vectors:
         scale = self.scale.to(rows.dtype)
         return (scale @ rows if rows.ndim == 2 else (scale[:, None] @ rows).squeeze(1)).double()
 
+    def only(self, component: Tensor) -> "Vectors":
+        """Some of the components, which are numbered anew. Parameters: `component`."""
+        rows = self.rows[..., component, :]
+        return replace(self, axes=("component",), sizes=(len(component),), offset=0, scale=self.scale[:, component], rows=rows)
+
     def times(self, factor: float) -> "Vectors":
         """The same, longer. Parameters: `factor`."""
         return self if factor == 1 else replace(self, scale=factor * self.scale)
