@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        HeadResult,
         LensResult,
         Model,
         QueriesResult,
@@ -39,6 +40,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "HeadResult",
         "LensResult",
         "Model",
         "QueriesResult",
@@ -66,6 +68,7 @@ __all__ = [
     "Edit",
     "Embedded",
     "Fact",
+    "HeadResult",
     "InputError",
     "KeyVectors",
     "LensResult",
