@@ -10,8 +10,8 @@ from mainstem.core import InputError, Provenance
 from mainstem.models import Loaded
 from mainstem.score import Lens
 
+from ._names import name_of
 from ._store import parquet, store
-from ._target import name_of
 from ._weights import Weights
 
 

@@ -52,7 +52,7 @@ def _blocks(text: str) -> list[str]:
 def _cut(loaded: Loaded, item: Any, length: int) -> Iterator[Any]:
     """The rows of one item: a text, ids, a tensor of rows, or a batch of these."""
     if isinstance(item, str):
-        yield from loaded.codec.cut(item, length) if loaded.codec is not None else [item]
+        yield from loaded.codec.chunks(item, length) if loaded.codec is not None else [item]
     elif isinstance(item, Mapping):
         yield from _masked(item, length)
     elif isinstance(item, Tensor) and item.is_floating_point():

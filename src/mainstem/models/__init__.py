@@ -1,5 +1,6 @@
 """The embedded models, and loading of others: by id, folder or module; which weights a model has."""
 
+from ._boundary import continued, continued_by_one
 from ._digest import digest, digest_of, stamp
 from ._embedded import Embedded, embedded
 from ._facts import Fact, facts
@@ -22,6 +23,8 @@ __all__ = [
     "Small",
     "advice",
     "architectures",
+    "continued",
+    "continued_by_one",
     "digest",
     "digest_of",
     "embedded",

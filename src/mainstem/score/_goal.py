@@ -51,6 +51,14 @@ class Goal:
         assert self.against_mask is not None
         return wanted - _logsumexp(logits, self.against, self.against_mask)
 
+    def ranks(self, logits: Float[Tensor, "*rest place vocab"]) -> Float[Tensor, "*rest place"]:
+        """How many tokens are likelier than the target at every place, 0 where it is the likeliest; of alternatives, than the likeliest.
+
+        Parameters: `logits`, as of `value`.
+        """
+        wanted = logits.gather(-1, self.ids.expand(*logits.shape[:-1], -1)).masked_fill(~self.mask, -torch.inf).amax(-1)
+        return (logits > wanted[..., None]).sum(-1).to(logits.dtype)
+
     def at(self, where: Tensor) -> "Goal":
         """The goal at some of its places, each for itself. Parameters: `where`, which ones, repeated as often as wanted."""
         against = None if self.against is None else self.against[where]
