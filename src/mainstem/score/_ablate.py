@@ -84,7 +84,12 @@ def _count(made: Ablation, level: str) -> int:
     """How many passes these are, about."""
     run, room = made.run, made.without.room
     length = 1 if len(made.where.sizes) == 1 else made.where.sizes[1]
-    each = [parts(source, level, length) for w in run.stream.writes if w.writer and opened(run, w, level) for source in w.writer.sources]
+    each = [
+        parts(source, level, length)
+        for w in run.stream.writes
+        if w.writer and opened(run, w, level)
+        for source in w.writer.sources
+    ]
     turns = max(1, len(made.goal.places) // made.where.sizes[0]) if made.here else 1
     return turns * (len(run.stream.entry) + len(run.stream.writes) + sum(-(-n // room) for n in each))
 

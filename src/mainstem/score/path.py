@@ -29,7 +29,9 @@ BASES = ("block", "before")
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     base, norm = choices.base or "block", choices.norm or "own"
     if base not in BASES:
-        raise InputError(f"by='path' adds a part to the stream as it is before the block or before the write: base={BASES}, not {base!r}.")
+        raise InputError(
+            f"by='path' adds a part to the stream as it is before the block or before the write: base={BASES}, not {base!r}."
+        )
     within = WITHIN if choices.within is None else choices.within
     bias = True if choices.norm_bias is None else choices.norm_bias
     where = spots(run, goal.places)

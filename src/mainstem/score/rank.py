@@ -24,7 +24,9 @@ def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
         raise InputError("a contrast has no rank: score one token, or alternatives, by='rank'.")
     scene = opened_scene(run, goal, choices)
     reading = scene.reading
-    at = dict(zip((s.write.label for s in scene.steps), reading.ranks([s.asked(scene.every) for s in scene.steps], goal), strict=True))
+    at = dict(
+        zip((s.write.label for s in scene.steps), reading.ranks([s.asked(scene.every) for s in scene.steps], goal), strict=True)
+    )
 
     def score(piece: Piece) -> Tensor:
         found = torch.cat([reading.ranks([piece.asked(*some.T)], goal)[0] for some in pairs(piece)])
