@@ -11,7 +11,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.api import Contrast, LensResult, Model, Result, TopResult, Trace, contrast, load
+    from mainstem.api import (
+        AnyOf,
+        Contrast,
+        LensResult,
+        Model,
+        QueriesResult,
+        Result,
+        TokenSequence,
+        TopResult,
+        Trace,
+        TunedLens,
+        WordsResult,
+        any_of,
+        contrast,
+        load,
+        sequence,
+    )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
@@ -20,7 +36,23 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "api": ("Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "contrast", "load"),
+    "api": (
+        "AnyOf",
+        "Contrast",
+        "LensResult",
+        "Model",
+        "QueriesResult",
+        "Result",
+        "TokenSequence",
+        "TopResult",
+        "Trace",
+        "TunedLens",
+        "WordsResult",
+        "any_of",
+        "contrast",
+        "load",
+        "sequence",
+    ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
@@ -29,6 +61,7 @@ _ROOMS = {
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AnyOf",
     "Contrast",
     "Edit",
     "Embedded",
@@ -43,16 +76,22 @@ __all__ = [
     "NotClosedError",
     "Proof",
     "Provenance",
+    "QueriesResult",
     "Result",
     "Stream",
     "StreamMap",
+    "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
+    "WordsResult",
+    "any_of",
     "contrast",
     "embedded",
     "facts",
     "find",
     "load",
+    "sequence",
     "zero",
 ]
 

@@ -6,101 +6,59 @@ Reading x + v instead of x changes logit j by delta_j = U_j . (n(x + v) - n(x)).
 
 E_A over the target's alternatives (delta_w itself for one token). By Jensen log E_p[exp delta] >= E_p[delta], which needs the
 mean of the unembedding's rows only: a bound from above. From both sides the m likeliest tokens are taken exactly and the mean
-of the others is known: Jensen and Hoeffding bound what these add, with the range of delta by the longest row. Every bound
-leaves room for the rounding of its own sums in float64.
+of the others is known: Jensen and Hoeffding bound what these add, with the range of delta by the longest row.
+
+Every bound leaves room for the rounding of its own sums. Let p' be the prediction by the logits as they came out: it differs
+from p by twice what a logit is off by, as a share, and with it log E[exp delta]; what is summed over p' is off by one eps for
+each token, as a share of the largest thing summed. A survey in float32 sums a tile in float32 and the tiles in float64.
 """
 
-import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.stream import Vectors
-
+from ._change import Change, rounding
 from ._goal import Goal
-from ._norm import Norm
 from ._reading import Normed
 from ._scene import Piece
 from ._survey import Survey
 
-_ROUNDINGS = 64  # eps times what the largest logits sum to: four times what was measured
-_FAINT = 1e-10  # a tail lighter than this is bounded by its heaviest case: its mean is lost in rounding
-
 
 @dataclass(frozen=True, eq=False)
-class Change:
-    """How components change what is read: n(x + v) - n(x) = stretch * (n(x) - beta) + shrink * gain * C v, factored.
+class Room:
+    """What the numbers of a survey, and what bounds make of them, may be off by.
 
-    The sums over the width are made in `dtype`; `doubt` is what they may have put s(x + v) off by, as a share.
+    Parameters: `logits`, [place, 1], each of them in float64; `likely`, [place, 1], log p' against log p; `summed`,
+    [place, 1], sums over the vocabulary, as a share; `reach`, what no |delta| exceeds; `tokens`, what a delta that was worked
+    out may be off by.
     """
 
-    norm: Norm
-    vectors: Vectors
-    sign: int
-    dtype: torch.dtype
-    base: Float[Tensor, "place d_model"]
-    stretch: Float[Tensor, "place component"]
-    shrink: Float[Tensor, "place component"]
-    doubt: Float[Tensor, "place component"]
+    logits: Float[Tensor, "place 1"]
+    likely: Float[Tensor, "place 1"]
+    summed: Float[Tensor, "place 1"]
+    reach: Float[Tensor, "place component"]
+    tokens: Float[Tensor, "place component"]
 
-    def along(self, u: Float[Tensor, "place d_model"]) -> tuple[Tensor, Tensor]:
-        """<u, n(x + v) - n(x)>, and what rounding may have put it off by, both [place, component]. Parameters: `u`."""
-        before, inner = (u * self.base).sum(-1, keepdim=True), self.norm.centre(u * self.norm.gain)
-        moved = self.shrink * self.sign * self.vectors.dot(inner.to(self.dtype)).double()
-        miss = (self.stretch.abs() + 1) * before.abs() + moved.abs()
-        rounding = self.shrink * _eps(self.dtype, inner) * inner.norm(dim=-1, keepdim=True) * self.longest
-        return self.stretch * before + moved, self.doubt * miss + rounding
-
-    @cached_property
-    def longest(self) -> Float[Tensor, "place component"]:
-        """A number that |v| does not exceed, whatever its own sum was rounded to."""
-        return self.vectors.lengths() * (1 + _eps(self.vectors.precision, self.base))
-
-    @cached_property
-    def length(self) -> Float[Tensor, "place component"]:
-        """A number that |n(x + v) - n(x)| does not exceed."""
-        moved = self.shrink * float(self.norm.gain.abs().max()) * self.longest * (1 + self.doubt)
-        return (self.stretch.abs() + self.doubt) * self.base.norm(dim=-1, keepdim=True) + moved
-
-    def tokens(self, place: int, unembedding: Float[Tensor, "token d_model"]) -> Float[Tensor, "component token"]:
-        """delta of a few tokens at one place. Parameters: `place`; `unembedding`, their rows."""
-        rows = self.vectors.rows if self.vectors.rows.ndim == 2 else self.vectors.rows[place]
-        moved = self.sign * self.shrink[place] * self.vectors.scale[place]
-        inner = self.norm.centre(unembedding * self.norm.gain)
-        return self.stretch[place][:, None] * (unembedding @ self.base[place]) + moved[:, None] * (rows.double() @ inner.T)
+    @property
+    def slack(self) -> Float[Tensor, "place component"]:
+        """What the predictions at x, of all tokens and of the target's alternatives, may put a bound off by."""
+        return 2 * self.logits + self.likely + self.summed * self.reach
 
 
-def change(reading: Normed, piece: Piece, dtype: torch.dtype = torch.float64) -> Change:
-    """How the components of a piece change what is read at its places.
-
-    s(x + v)^2 = s(x)^2 + 2 cov(x, v) + var(v). Parameters: `reading`; `piece`; `dtype`, of the sums over the width.
-    """
-    step, found, norm = piece.step, piece.vectors, reading.norms[piece.step.t]
-    whole = step.x[found.where]
-    x, before = norm.centre(whole), (norm.scale(whole) if reading.scale is None else reading.scale[found.where])[:, None]
-    base = norm.gain * x / before
-    if not norm.scaled or reading.scale is not None:
-        none = torch.zeros_like(found.scale)
-        return Change(norm, found, step.sign, dtype, base, none, (1 / before).expand_as(none), none)
-    width, lengths = x.shape[-1], found.lengths()
-    square = lengths.square()
-    if norm.centred:
-        ones = torch.ones_like(x, dtype=dtype)
-        square = square - found.dot(ones).double().square() / width
-    moved = before.square() + (2 * step.sign * found.dot(x.to(dtype)).double() + square) / width
-    after = moved.clamp_min(max(norm.eps, 1e-300))
-    crossed = 2 * _eps(dtype, x) * x.norm(dim=-1, keepdim=True) * lengths
-    off = (crossed + 3 * _eps(found.precision, x) * lengths.square()) / width
-    doubt = torch.where(off < after / 2, off / after, torch.inf)
-    return Change(norm, found, step.sign, dtype, base, before / after.sqrt() - 1, after.rsqrt(), doubt)
-
-
-def _eps(dtype: torch.dtype, rows: Tensor) -> float:
-    """What a sum over the width can be off by, as a share of the sum of sizes; its factors are rounded too."""
-    return (rows.shape[-1] + 4) * torch.finfo(dtype).eps
+def room(reading: Normed, at: Survey, moved: Change) -> Room:
+    """The room for rounding at some places. Parameters: `reading`; `at`, the survey there; `moved`, of components there."""
+    eps, unembedding = torch.finfo(torch.float64).eps, reading.unembedding
+    longest, peak = unembedding.factor * unembedding.longest, (1 + at.peak)[:, None]
+    size = at.normed.norm(dim=-1, keepdim=True)
+    logits = longest * rounding(torch.float64, at.normed) * (size + 2 * moved.lean) + 4 * eps * (peak + unembedding.shift)
+    count, likely = sum(unembedding.matrix.shape), 2 * logits
+    if at.dtype != torch.float64:
+        eps, count = torch.finfo(at.dtype).eps, unembedding.step(at.dtype) + 8
+        likely = likely + longest * rounding(at.dtype, at.normed) * size + 4 * eps * (peak + unembedding.shift)
+    summed = eps * (count + 16 + 4 * peak)
+    return Room(logits, likely, summed, longest * moved.length, longest * moved.wobble)
 
 
 def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) -> Float[Tensor, "place component"]:
@@ -108,27 +66,46 @@ def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) 
 
     Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places; `moved`, of the piece.
     """
-    where, mean = piece.vectors.where, reading.unembedding.factor * at.mean
+    where, slack = piece.vectors.where, room(reading, at, moved).slack
     ids, mask = goal.ids[where], goal.mask[where]
-    if goal.against is not None and goal.against_mask is not None:
-        wanted, miss = _expected(reading, at, ids, mask, moved)
-        rest, more = _expected(reading, at, goal.against[where], goal.against_mask[where], moved)
-        return wanted - rest + miss + more + slack(at)
-    if ids.shape[1] == 1:
-        found, miss = moved.along(_rows(reading, ids)[:, 0] - mean)
-        return found + miss + slack(at)
+    if goal.against is None and ids.shape[1] == 1:
+        found, miss = moved.along(_rows(reading, ids)[:, 0] - reading.unembedding.factor * at.mean)
+        return found + miss + slack
     wanted, miss = _expected(reading, at, ids, mask, moved)
-    rest, more = moved.along(mean)
-    return wanted - rest + miss + more + slack(at)
+    rest, more = (
+        moved.along(reading.unembedding.factor * at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
+    )
+    return wanted - rest + miss + more + slack
 
 
-def slack(at: Survey) -> Float[Tensor, "place 1"]:
-    """What rounding can take from a bound otherwise. Parameters: `at`."""
-    return (_ROUNDINGS * torch.finfo(torch.float64).eps * (1 + at.peak))[:, None]
+def between(
+    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change
+) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
+    """Numbers that every score of the piece lies between, with the likeliest tokens of the survey taken exactly.
+
+    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64.
+    """
+    where, space = piece.vectors.where, room(reading, at, moved)
+    wanted, miss = _expected(reading, at, goal.ids[where], goal.mask[where], moved)
+    if goal.against is not None:
+        rest, more = _against(reading, goal, where, at, moved)
+        off = miss + more + space.slack
+        return wanted - rest - off, wanted - rest + off
+    mean, more = moved.along(reading.unembedding.factor * at.mean)
+    more = more + space.summed * space.reach
+    rests = [_rest(reading, at, moved, space, place, mean[place], more[place]) for place in range(len(where))]
+    least, most = (torch.stack(column) for column in zip(*rests, strict=True))
+    off = miss + space.slack
+    return wanted - most - off, wanted - torch.maximum(least, mean - more) + off
 
 
 def _rows(reading: Normed, ids: Tensor) -> Tensor:
     return reading.unembedding.factor * reading.unembedding.matrix[ids].double()
+
+
+def _against(reading: Normed, goal: Goal, where: Tensor, at: Survey, moved: Change) -> tuple[Tensor, Tensor]:
+    assert goal.against is not None and goal.against_mask is not None
+    return _expected(reading, at, goal.against[where], goal.against_mask[where], moved)
 
 
 def _expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Change) -> tuple[Tensor, Tensor]:
@@ -139,36 +116,27 @@ def _expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Cha
     return found, torch.stack(misses).amax(0)
 
 
-def between(
-    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change
-) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
-    """Numbers that every score of the piece lies between, with the likeliest tokens of the survey taken exactly.
+def _rest(
+    reading: Normed, at: Survey, moved: Change, space: Room, place: int, mean: Tensor, more: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Bounds of log E_p'[exp delta] at one place: the likeliest tokens exactly, the tail by its mass, mean and reach.
 
-    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64.
+    `mean`, E_p'[delta], and `more`, what it may be off by.
     """
-    where = piece.vectors.where
-    wanted, miss = _expected(reading, at, goal.ids[where], goal.mask[where], moved)
-    if goal.against is not None and goal.against_mask is not None:
-        rest, more = _expected(reading, at, goal.against[where], goal.against_mask[where], moved)
-        off = miss + more + slack(at)
-        return wanted - rest - off, wanted - rest + off
-    mean, more = moved.along(reading.unembedding.factor * at.mean)
-    reach = reading.unembedding.factor * reading.unembedding.longest * moved.length
-    rests = [_rest(reading, at, moved, place, mean[place], reach[place]) for place in range(len(where))]
-    least, most = (torch.stack(column) for column in zip(*rests, strict=True))
-    off = miss + more + slack(at)
-    return wanted - most - off, wanted - torch.maximum(least, mean) + off
-
-
-def _rest(reading: Normed, at: Survey, moved: Change, place: int, mean: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-    """Bounds of log E_p[exp delta] at one place: the likeliest tokens exactly, the tail by its mass, mean and reach."""
-    logp = at.logprobs[place]
+    logp, summed, reach = at.logprobs[place], float(space.summed[place]), space.reach[place]
     deltas = moved.tokens(place, _rows(reading, at.tokens[place]))
-    exact = (logp + deltas).logsumexp(-1)
-    tail = 1 - float(logp.exp().sum())
-    if tail < _FAINT:
-        return exact, torch.logaddexp(exact, reach + math.log(max(tail, 0) + _FAINT))
-    tail_mean = ((mean - deltas @ logp.exp()) / tail).clamp(-reach, reach)
-    least = torch.logaddexp(exact, tail_mean + math.log(tail))
-    spread = (reach.square() / 2).minimum(reach - tail_mean)  # Hoeffding: (2 reach)^2 / 8; or all of it at the far end
-    return least, torch.logaddexp(exact, tail_mean + spread + math.log(tail))
+    exact, off = (logp + deltas).logsumexp(-1), summed * (1 + reach) + space.tokens[place]
+    if len(logp) == reading.unembedding.matrix.shape[0]:
+        return exact - off, exact + off
+    tail = max(1 - float(logp.exp().sum()), 0.0)
+    light, heavy = max(tail - summed, 0.0), tail + summed
+    share, spare = mean - deltas @ logp.exp(), more + off  # tail * E_tail[delta]
+    least, most = share - spare, share + spare
+    low = (least / torch.where(least > 0, heavy, light)).maximum(-reach)
+    high = (most / torch.where(most > 0, light, heavy)).minimum(reach)
+    spread = (high + reach.square() / 2).minimum(reach)  # Hoeffding, (2 reach)^2 / 8; or all of it at the far end
+    return torch.logaddexp(exact - off, low + _log(light)), torch.logaddexp(exact + off, spread + _log(heavy))
+
+
+def _log(mass: float) -> Tensor:
+    return torch.tensor(mass, dtype=torch.float64).log()

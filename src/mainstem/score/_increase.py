@@ -64,7 +64,7 @@ def put(held: dict[str, Scored], found: Vectors, values: Tensor, places: int) ->
     held[found.label].values[found.offset : found.offset + values.shape[1], found.where] = values.T
 
 
-def opened_scene(run: Pass, goal: Goal, choices: Choices, parts: bool = False) -> Scene:
+def opened_scene(run: Pass, goal: Goal, choices: Choices, parts: bool) -> Scene:
     """A scene by the choices, with the ways of these scores where they say nothing.
 
     Parameters: `run`; `goal`; `choices`; `parts`, only the writes that the level takes apart.
@@ -82,22 +82,25 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
     Parameters: `scene`; `level`; `within`, what a part's score may be off by, in nats; `worth`; `by`, the name of the score.
     """
     counts = [0, 0]
+    if isinstance(scene.reading, Normed) and within > 0 and level != "write" and scene.steps:
+        scene.surveyed(TOKENS)
 
     def score(piece: Piece) -> Tensor:
         at = scene.without[piece.step.write.label][piece.vectors.where][:, None]
-        found, worked = _log_increase(scene, piece, within)
+        found, worked = _log_increase(scene, piece, level, within)
         counts[0], counts[1] = counts[0] + worked, counts[1] + found.numel()
         return piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
 
     parts = {label: (opened, some) for label, opened, some in gathered(scene, level, score)}
+    states_read = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
     choices = {
         "by": by,
         "level": level,
         "base": scene.base,
         **scene.rules,
         "within": within,
-        "worked_out": counts[0],
-        "of": counts[1],
+        "worked_out": counts[0] + states_read,
+        "of": counts[1] + states_read,
     }
     if scene.base == "last":
         return loose([one.group(scene.goal) for _, some in parts.values() for one in some], scene.goal, choices)
@@ -106,8 +109,8 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
     return telescoped(scene, changes, read, parts, choices)
 
 
-def _log_increase(scene: Scene, piece: Piece, within: float) -> tuple[Tensor, int]:
-    if isinstance(scene.reading, Normed) and within > 0 and piece.part:
+def _log_increase(scene: Scene, piece: Piece, level: str, within: float) -> tuple[Tensor, int]:
+    if isinstance(scene.reading, Normed) and within > 0 and level != "write":
         return settled(scene, piece, scene.surveyed(TOKENS)[piece.step.write.label], within)
     found = everything(scene, piece)
     return found, found.numel()

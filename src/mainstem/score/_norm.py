@@ -9,13 +9,14 @@ from torch import Tensor
 
 _PROBE = 1e-3  # how much shorter the vector is that tells epsilon
 _CLOSE = 1e-9  # as a share of the largest entry
+_NONE = 1e-150  # a norm without epsilon makes nothing of nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """y -> gain * C y / s(y) + bias, s(y) = sqrt(mean (C y)^2 + eps), C the identity or the subtraction of the mean; in float64.
+    """y -> gain * C y / s(y) + bias, s(y) = sqrt(mean (C y)^2 + eps), in float64. C is `times` the identity or the subtraction of the mean.
 
-    Parameters: `gain` and `bias`, [d_model]; `eps`; `centred`; `scaled`, False where there is no s.
+    Parameters: `gain` and `bias`, [d_model]; `eps`; `centred`; `scaled`, False where there is no s; `times`, above zero.
     """
 
     gain: Float[Tensor, "d_model"]
@@ -23,18 +24,21 @@ class Norm:
     eps: float
     centred: bool
     scaled: bool = True
+    times: float = 1.0
 
     def centre(self, y: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """C y. Parameters: `y`."""
-        return y - y.mean(-1, keepdim=True) if self.centred else y
+        moved = y - y.mean(-1, keepdim=True) if self.centred else y
+        return moved if self.times == 1 else self.times * moved
 
     def scale(self, y: Float[Tensor, "... d_model"]) -> Float[Tensor, "..."]:
         """s(y). Parameters: `y`."""
         return (self.centre(y).square().mean(-1) + self.eps).sqrt() if self.scaled else y.new_ones(y.shape[:-1])
 
     def __call__(self, y: Float[Tensor, "... d_model"], scale: Tensor | None = None) -> Float[Tensor, "... d_model"]:
-        """The norm, by its own scale or a given one. Parameters: `y`; `scale`, of every row."""
-        return self.gain * self.centre(y) / (self.scale(y) if scale is None else scale)[..., None] + self.bias
+        """The norm, by its own scale or a given one. Parameters: `y`; `scale`, of every row; what has no s stays without."""
+        by = self.scale(y) if scale is None or not self.scaled else scale
+        return self.gain * self.centre(y) / by.clamp_min(_NONE)[..., None] + self.bias
 
 
 def recognised(f: Callable[[Tensor], Tensor], like: Float[Tensor, "some d_model"]) -> Norm | None:

@@ -82,8 +82,8 @@ def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
     """The k best parts of a level, cell by cell. Parameters: `run`; `goal`; `by`, the score; `choices`; `k`."""
     found = score_named(by)
     choices = found.checked(choices)
-    if k < 1:
-        raise InputError(f"top takes 1 or more, not {k}.")
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise InputError(f"top is how many to take, a whole number from 1, not {k!r}.")
     made = _sorted(found.rows(run, goal, choices), choices.level, k) if found.top is None else found.top(run, goal, choices, k)
     return replace(made, choices={"by": by, "level": choices.level, **made.choices})
 

@@ -18,12 +18,14 @@ from ._registry import Choices, Score
 @torch.no_grad()
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     within = WITHIN if choices.within is None else choices.within
-    return increase(opened_scene(run, goal, choices), choices.level, within, lambda logprob: logprob, SCORE.name)
+    return increase(
+        opened_scene(run, goal, choices, parts=choices.base != "last"), choices.level, within, lambda logprob: logprob, SCORE.name
+    )
 
 
 @torch.no_grad()
 def _top(run: Pass, goal: Goal, choices: Choices, k: int) -> Tops:
-    return best(opened_scene(run, goal, choices, parts=True), choices.level, k)
+    return best(opened_scene(run, goal, choices, parts=choices.level != "write"), choices.level, k)
 
 
 SCORE = Score(

@@ -17,7 +17,7 @@ from ._registry import Choices, Score
 @torch.no_grad()
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     within = WITHIN if choices.within is None else choices.within
-    return increase(opened_scene(run, goal, choices), choices.level, within, torch.exp, SCORE.name)
+    return increase(opened_scene(run, goal, choices, parts=choices.base != "last"), choices.level, within, torch.exp, SCORE.name)
 
 
 SCORE = Score(

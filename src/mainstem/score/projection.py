@@ -51,7 +51,7 @@ def _itself(run: Pass, where: Spots) -> Aimed:
     x = where.of(point)
     square = x.square().sum(-1, keepdim=True)
     share = where.onto(x / torch.where(square == 0, 1.0, square), torch.zeros_like(point))
-    return Aimed((), share, point)
+    return Aimed((), share, point, len(run.stream.points) - 1)
 
 
 def _direction(sweep: Sweep, label: str, start: int) -> Tensor:

@@ -22,7 +22,7 @@ from ._scene import Piece
 def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     if goal.against is not None:
         raise InputError("a contrast has no rank: score one token, or alternatives, by='rank'.")
-    scene = opened_scene(run, goal, choices)
+    scene = opened_scene(run, goal, choices, parts=choices.base != "last")
     reading = scene.reading
     at = dict(
         zip((s.write.label for s in scene.steps), reading.ranks([s.asked(scene.every) for s in scene.steps], goal), strict=True)

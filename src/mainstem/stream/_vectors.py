@@ -43,10 +43,9 @@ class Vectors:
     split: bool = False
 
     def dot(self, u: Float[Tensor, "place d_model"]) -> Float[Tensor, "place component"]:
-        """<u, v> of a direction at every place with every component, in the precision of `u`. Parameters: `u`."""
-        if self.rows.ndim == 2:
-            return self.scale.to(u.dtype) * (u @ self.rows.to(u.dtype).T)
-        return self.scale.to(u.dtype) * (self.rows.to(u.dtype) @ u[..., None]).squeeze(-1)
+        """<u, v> of a direction at every place with every component, summed in the precision of `u`. Parameters: `u`."""
+        rows = self.rows.to(u.dtype)
+        return self.scale * (u @ rows.T if rows.ndim == 2 else (rows @ u[..., None]).squeeze(-1)).double()
 
     @property
     def precision(self) -> torch.dtype:
