@@ -176,6 +176,16 @@ def test_a_neuron_alone(trace):
     assert float(trace.activation("L5.mlp.N3", position=1).whole) == pytest.approx(float(kept[0][0, 1, 3]), abs=1e-5)
 
 
+def test_keys_are_vectors_on_the_stream(trace):
+    """GPT-2's shape: the centred key over the norm's scale, and the bias, give every neuron at every place."""
+    keys, x = trace.keys("L5.mlp"), trace["resid_mid", 5]
+    norm = trace.run.module.get_submodule("transformer.h.5.ln_2")
+    made = x @ keys.centred.T / (x.var(-1, correction=0, keepdim=True) + norm.eps).sqrt() + keys.bias
+    torch.testing.assert_close(keys.activation, made, rtol=1e-3, atol=1e-4)
+    assert keys.point == "L5.resid_mid" and keys.raw.shape == keys.centred.shape == (768, 192)
+    assert float(keys.activation[0, -1, 3]) == pytest.approx(float(trace.activation("L5.mlp.N3").whole), abs=1e-5)
+
+
 def test_a_trace_of_one_position_gives_the_same():
     model = ms.load("default")
     one, all_of_them = model.trace(PROMPT, positions=-1), model.trace(PROMPT)

@@ -1,15 +1,16 @@
 """Queries as users hold them: the values of a prediction, what switched them on, and what that was worth."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, Parts, Provenance, parse_label
+from mainstem.core import InputError, Parts, Provenance, finite, parse_label
 from mainstem.score import Queries, Switch
 
 from ._result import Result
-from ._store import parquet, store
+from ._store import parquet, plain, store
 from ._weights import Weights
 
 _FIXED = ("constant", "rounding")
@@ -125,7 +126,7 @@ class QueriesResult:
         rows = sum(len(s.parts) if k is None else min(k + 1, len(s.parts)) for s in self.found.switches)
         if rows > limit:
             raise InputError(f"a frame of this would have {rows:,} rows: frame(k=20) takes the strongest, or pass limit={rows}.")
-        return queries_frame(self, k)
+        return queries_frame(self.found, self.tokens, k, self.model, self.target)
 
     def histogram(self, k: int = 100) -> Any:
         """A tidy polars frame of where values and queries are: role, layer, kind, count, score.
@@ -138,7 +139,7 @@ class QueriesResult:
         """
         from ._queries_frame import histogram
 
-        return histogram(self, k)
+        return histogram(self.found, dict(self.top(k)), self.both(k))
 
     def chart(self, k: int = 100) -> Any:
         """How many neurons of every layer are values, queries and both; needs the extra `view`.
@@ -181,15 +182,16 @@ class QueriesResult:
 
         Parameters: `path`, ending in `.parquet`, `.csv` or `.json`.
         """
-        from ._queries_frame import stored
-
         about = self.choices | {"error": self.error, "bound": self.bound}
         forms = {
             ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
-            ".json": lambda half: stored(self, half),
+            ".json": self._json,
         }
         return store(path, forms)
+
+    def _json(self, path: Path) -> None:
+        path.write_text(json.dumps(finite(self.to_dict() | {"provenance": plain(self.provenance)})), encoding="utf-8")
 
     def __repr__(self) -> str:
         head = f"what switched on the {len(self.values)} best values; {self.target}, by {self.by}"
