@@ -55,9 +55,17 @@ def output(code: str, name: str, space: dict[str, Any]) -> str:
             value = eval(compile(ast.Expression(last.value), name, "eval"), space)
         else:
             exec(compile(ast.Module(body, []), name, "exec"), space)
-    drawn = getattr(value, "_repr_svg_", None)
+    drawn = drawing(value)
     text = printed.getvalue() + (f"{value!r}\n" if drawn is None and value is not None else "")
-    return (f"\n```text\n{text}```\n" if text else "") + (figure(drawn()) if drawn else "")
+    return (f"\n```text\n{text}```\n" if text else "") + (figure(drawn) if drawn else "")
+
+
+def drawing(value: Any) -> str | None:
+    """The SVG that a notebook would show of a value; None where it shows none."""
+    if svg := getattr(value, "_repr_svg_", None):
+        return str(svg())
+    bundle: dict[str, str] = getattr(value, "_repr_mimebundle_", dict)()
+    return bundle.get("image/svg+xml")
 
 
 def figure(svg: str) -> str:

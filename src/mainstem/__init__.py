@@ -11,29 +11,66 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.api import Contrast, LensResult, Model, Result, TopResult, Trace, contrast, load
+    from mainstem.api import (
+        AnyOf,
+        Contrast,
+        HeadResult,
+        LensResult,
+        Model,
+        QueriesResult,
+        Result,
+        TokenSequence,
+        TopResult,
+        Trace,
+        TunedLens,
+        WordsResult,
+        any_of,
+        contrast,
+        load,
+        sequence,
+    )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, zero
+    from mainstem.stream import Edit, KeyVectors, zero
 
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "api": ("Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "contrast", "load"),
+    "api": (
+        "AnyOf",
+        "Contrast",
+        "HeadResult",
+        "LensResult",
+        "Model",
+        "QueriesResult",
+        "Result",
+        "TokenSequence",
+        "TopResult",
+        "Trace",
+        "TunedLens",
+        "WordsResult",
+        "any_of",
+        "contrast",
+        "load",
+        "sequence",
+    ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "zero"),
+    "stream": ("Edit", "KeyVectors", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AnyOf",
     "Contrast",
     "Edit",
     "Embedded",
     "Fact",
+    "HeadResult",
     "InputError",
+    "KeyVectors",
     "LensResult",
     "LoadError",
     "MainstemError",
@@ -43,16 +80,22 @@ __all__ = [
     "NotClosedError",
     "Proof",
     "Provenance",
+    "QueriesResult",
     "Result",
     "Stream",
     "StreamMap",
+    "TokenSequence",
     "TopResult",
     "Trace",
+    "TunedLens",
+    "WordsResult",
+    "any_of",
     "contrast",
     "embedded",
     "facts",
     "find",
     "load",
+    "sequence",
     "zero",
 ]
 

@@ -278,14 +278,6 @@ def test_an_xarray():
     assert float(array.sel(component="L0.attn.H1")[1]) == float(scores("head", 2)["L0.attn.H1"][1])
 
 
-def test_a_chart():
-    pytest.importorskip("altair")
-    drawn = scores("head").chart(5).to_dict()
-    values = drawn["data"]["values"]
-    assert len(values) == 5
-    assert max(abs(v) for _, v in scores("head").top(10**6)) == abs(values[0]["value"])
-
-
 def test_a_lens_as_frame_and_file(tmp_path):
     lens = trace(2).lens(" Paris")
     frame = lens.frame()

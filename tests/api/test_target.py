@@ -72,6 +72,22 @@ def test_one_target_a_prompt_and_one_a_place():
         )
 
 
+def test_one_target_a_place_in_lists():
+    places = trace().logits.shape[:2]
+    each = torch.arange(places.numel()).reshape(places)
+    found = trace().scores(each, "head", positions="all")
+    words = [[trace().word(i) for i in row] for row in each.tolist()]
+    for given in (each.tolist(), [words[0], each[1].tolist()]):
+        assert torch.equal(trace().scores(given, "head", positions="all").tensor, found.tensor)
+    with pytest.raises(ms.InputError, match=r"targets in lists of different lengths: give a target for each of \(2, 5\)"):
+        trace().scores([[1, 2, 3, 4, 5], [1, 2]], positions="all")
+    for wrong in ([[1, 2], [3, 4]], [[1, 2, 3, 4, 5]], [1, 2, 3]):
+        with pytest.raises(ms.InputError, match=r"give one id, or a target for each of \(2, 5\)"):
+            trace().scores(wrong, positions="all")
+    with pytest.raises(ms.InputError, match=r"give one id, or a target for each of \(2,\)"):
+        trace().scores(each.tolist())
+
+
 def test_one_text_a_prompt():
     paris, tokyo = trace().index(" Paris"), trace().index(" Tokyo")
     both = torch.tensor([paris, tokyo])
@@ -213,7 +229,7 @@ def test_places_that_do_not_exist(positions, said):
 
 
 def test_scores_and_lenses_that_do_not_exist():
-    with pytest.raises(ms.InputError, match="no score 'shap'; there is 'dla'"):
+    with pytest.raises(ms.InputError, match="no score 'shap'; there are dla, "):
         trace().scores(" Paris", by="shap")
     with pytest.raises(ms.InputError, match="no level 'layer'"):
         trace().scores(" Paris", "layer")

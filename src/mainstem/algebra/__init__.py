@@ -4,6 +4,7 @@ from ._calls import Call, assigned, base_name, dig, is_inplace, put, raised, rai
 from ._products import Split, at_places, cut, few_columns, last_product, rows_at, split
 from ._program import Affine, Program, Step, Wire
 from ._rules import Rule, rule
+from ._unscaled import unscaled
 
 __all__ = [
     "Affine",
@@ -28,4 +29,5 @@ __all__ = [
     "rule",
     "split",
     "tensors",
+    "unscaled",
 ]

@@ -1,11 +1,34 @@
 """The objects that users hold."""
 
+from ._heads import HeadResult
 from ._lens import LensResult
 from ._model import Model, load
+from ._queries import QueriesResult
 from ._result import Result
-from ._target import Contrast, contrast
+from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
+from ._tuned import TunedLens
+from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
-__all__ = ["Contrast", "LensResult", "Model", "Result", "TopResult", "Trace", "contrast", "load", "verify_zoo"]
+__all__ = [
+    "AnyOf",
+    "Contrast",
+    "HeadResult",
+    "LensResult",
+    "Model",
+    "QueriesResult",
+    "Result",
+    "TokenSequence",
+    "TopResult",
+    "Trace",
+    "TunedLens",
+    "WordsResult",
+    "any_of",
+    "contrast",
+    "load",
+    "save_words",
+    "sequence",
+    "verify_zoo",
+]

@@ -10,7 +10,7 @@ import torch
 from mainstem.core import Group, Parts, Tops, parse_label
 from mainstem.score import Lens
 
-_COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
+COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
 Tokens = tuple[tuple[str, ...], ...]
 
 
@@ -27,7 +27,7 @@ def tidy(
     Parameters: `parts`; `model` and `target`, or the target of its prompt, written on every row; `tokens`, the prompts' pieces; `positions`, the scored
     place of every prompt, None where all are kept; `mask`, one at real tokens, None where all are.
     """
-    frames = [_group(group, parts.rest, tokens, positions) for group in parts.groups]
+    frames = [of_group(group, parts.rest, tokens, positions) for group in parts.groups]
     said = (
         pl.lit(target)
         if isinstance(target, str)
@@ -37,7 +37,8 @@ def tidy(
     return unpadded(pl.concat(frames).with_columns(about).select("model", "target", pl.exclude("model", "target")), mask)
 
 
-def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple[int, ...] | None) -> pl.DataFrame:
+def of_group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple[int, ...] | None) -> pl.DataFrame:
+    """The rows of one write's components. Parameters: `group`; `rest`, the axes behind them; `tokens` and `positions`, as of `tidy`."""
     values = group.values.detach().double().cpu()
     names = (*group.axes, *rest)
     index = {name: grid.flatten().numpy() for name, grid in zip(names, _grids(values.shape), strict=True)}
@@ -48,8 +49,8 @@ def _group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tuple
         columns["position"] = [positions[int(b)] for b in prompt]
     labels = [group.name(i) for i in range(n // cells)]
     columns["component"] = [label for label in labels for _ in range(cells)]
-    columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [_layer(group.label)] * n}
-    columns |= {name: index.get(name) for name in (*_COORDINATES, *rest) if name not in ("batch", "pos")}
+    columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [layer_of(group.label)] * n}
+    columns |= {name: index.get(name) for name in (*COORDINATES, *rest) if name not in ("batch", "pos")}
     columns["value"] = values.flatten().numpy()
     return _typed(columns, n, tokens)
 
@@ -78,7 +79,8 @@ def _grids(shape: torch.Size) -> tuple[torch.Tensor, ...]:
     return torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij") if shape else ()
 
 
-def _layer(label: str) -> int | None:
+def layer_of(label: str) -> int | None:
+    """The layer that a label names, None where it names none. Parameters: `label`, of something inside of a layer."""
     found = re.search(r"(?:^|\.)L(\d+)\.", label)
     return int(found[1]) if found else None
 
@@ -99,7 +101,7 @@ def lens_frame(lens: Lens, word: Callable[[int], str], mask: torch.Tensor | None
     values = {"top_logprob": lens.top_logprob, "logit": lens.logit, "logprob": lens.logprob, "rank": lens.rank}
     values |= {"entropy": lens.entropy, "kl": lens.kl}
     frame = pl.DataFrame(columns | {name: value.detach().double().flatten().cpu().numpy() for name, value in values.items()})
-    return unpadded(frame.with_columns(pl.col("rank").cast(pl.Int64)), mask)
+    return unpadded(frame.with_columns(pl.col("rank").cast(pl.Int64), lens=pl.lit(lens.name)), mask)
 
 
 def unpadded(frame: pl.DataFrame, mask: torch.Tensor | None) -> pl.DataFrame:
@@ -128,12 +130,26 @@ def top_frame(
         position = positions[prompt] if position is None and positions is not None else position
         said = target if isinstance(target, str) else target[prompt]
         for rank, (label, value) in enumerate(zip(labels, tops.values[cell].tolist(), strict=True)):
-            parsed = parse_label(label)
-            inside = dict(parsed.at)
-            where = {name: inside.get(name) for name in _COORDINATES}
-            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank, "component": label}
-            records.append({**at, "write": parsed.write, "layer": _layer(parsed.write), **where, "value": value})
+            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank}
+            records.append({**at, **coordinates(label), "value": value})
     schema = {name: pl.String for name in ("model", "target", "component", "write")}
-    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *_COORDINATES)}
+    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *COORDINATES)}
     frame = pl.DataFrame(records, schema_overrides={**schema, **numbers, "value": pl.Float64})
     return unpadded(frame.with_columns(_tokens(frame, tokens)) if tokens else frame, mask)
+
+
+def coordinates(label: str) -> dict[str, Any]:
+    """The columns that say which component a row is of. Parameters: `label`."""
+    parsed = parse_label(label)
+    inside = {**dict.fromkeys(COORDINATES), **dict(parsed.at)}
+    return {"component": label, "write": parsed.write, "layer": layer_of(f"{parsed.write}."), **inside}
+
+
+def shares(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of writes that are taken apart, each with its write's sum and its share of that. Parameters: `frame`, of scores."""
+    write = pl.col("write").str.replace(r"\.(bias|interaction|rounding|B\d+)$", "")
+    cell = ["prompt", "position", "of"]
+    rows = frame.with_columns(write.alias("of"))
+    parted = rows.filter(pl.any_horizontal(pl.col(*COORDINATES).is_not_null()))["of"].unique()
+    rows = rows.filter(pl.col("of").is_in(parted.implode())).with_columns(pl.col("value").sum().over(cell).alias("whole"))
+    return rows.with_columns((pl.col("value") / pl.col("whole")).alias("share"), pl.col("of").alias("write")).drop("of")

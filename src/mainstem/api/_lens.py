@@ -10,8 +10,8 @@ from mainstem.core import InputError, Provenance
 from mainstem.models import Loaded
 from mainstem.score import Lens
 
+from ._names import name_of
 from ._store import parquet, store
-from ._target import name_of
 from ._weights import Weights
 
 
@@ -21,7 +21,7 @@ class LensResult:
     Parameters: `lens`, the numbers; `loaded`, the model; `tokens`, the prompts' pieces; `output`, the model's own output;
     `mask`, one at real tokens, None where all are: padding stays in the tensors and is left out of tables; `places`, the one
     position of every prompt that was looked at, None for all: then the last axis of the tensors has size 1; `weights`, those of
-    the run.
+    the run; `tuned`, the choices that a tuned lens was fitted with.
     """
 
     def __init__(
@@ -33,14 +33,20 @@ class LensResult:
         mask: Tensor | None,
         places: Tensor | None = None,
         weights: Weights | None = None,
+        tuned: dict[str, Any] | None = None,
     ) -> None:
-        self.places, self._weights = places, weights
+        self.places, self._weights, self._tuned = places, weights, tuned or {}
         self.values, self._loaded, self.tokens, self._output, self.mask = lens, loaded, tokens, output, mask
 
     @property
     def points(self) -> tuple[str, ...]:
         """Labels of the points, the entry first."""
         return self.values.points
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """Which lens this is, "logit lens" or "tuned lens", its norm rule, and what a tuned one was fitted with."""
+        return {"lens": self.values.name, "norm": self.values.norm} | ({"tuned": self._tuned} if self._tuned else {})
 
     @property
     def provenance(self) -> Provenance | None:
@@ -68,7 +74,7 @@ class LensResult:
         return (prompt, position if self.places is None else 0)
 
     def frame(self) -> Any:
-        """A tidy polars frame: point, prompt, position, token, top, logprob, rank, entropy, kl."""
+        """A tidy polars frame: point, prompt, position, top, target, logprobs, rank, entropy, kl, lens."""
         from ._frame import lens_frame
 
         return lens_frame(self.values, self.word, self.mask, self.places)
@@ -85,7 +91,7 @@ class LensResult:
         }
         return {
             "model": self._loaded.name,
-            "norm": lens.norm,
+            **self.choices,
             "tokens": self._pieces(prompt, real) if self.tokens else [],
             "points": list(self.points),
             "target": [self.word(int(i)) for i in lens.target[prompt].flatten()[real]],
@@ -105,7 +111,7 @@ class LensResult:
 
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame; in Parquet with the model's provenance. Parameters: `path`, ending in `.parquet` or `.csv`."""
-        about = {"model": self._loaded.name, "norm": self.values.norm}
+        about = {"model": self._loaded.name} | self.choices
         forms = {
             ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
@@ -113,6 +119,6 @@ class LensResult:
         return store(path, forms)
 
     def __repr__(self) -> str:
-        head = f"logit lens, {self.values.norm} norm: {len(self.points)} points"
+        head = f"{self.values.name}, {self.values.norm} norm: {len(self.points)} points"
         rows = [f"  {point:<18} {word!r:<16} {p:.3f}" for point, word, p in self.top()]
         return "\n".join([head, *rows])

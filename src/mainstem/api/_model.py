@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import StreamMap, find
-from mainstem.models import Inputs, Loaded, advice, example, prepare, provenance, reads_images
+from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
-from ._target import spots
+from ._places import spots
+from ._readable import readable
 from ._trace import Trace
 from ._verify import Verification, verify
 
@@ -136,23 +137,12 @@ class Model:
             return None
 
     def _found(self, ready: Inputs) -> StreamMap:
-        with self._readable(ready):
+        with readable(self.loaded, ready):
             return find(self.module, *ready.args, **ready.kwargs)
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
-        with self._readable(ready):
+        with readable(self.loaded, ready):
             return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), **how)
-
-    @contextmanager
-    def _readable(self, ready: Inputs) -> Iterator[None]:
-        """What a module says of an input it cannot run, as an error of ours."""
-        try:
-            yield
-        except (ValueError, IndexError, RuntimeError) as error:
-            if isinstance(error, InputError):
-                raise
-            line = str(error).strip().splitlines()[0].rstrip(".")
-            raise InputError(f"the model cannot run this input: {line}.{advice(self.loaded, ready)}") from error
 
     def _current(self) -> Edit:
         return self._edits.get() or Edit()

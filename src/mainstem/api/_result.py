@@ -1,7 +1,7 @@
 """Scores as users hold them: ranked, summed, selected, as a tidy frame, stored, drawn."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,15 @@ class Result:
 
         Parameters: `k`; `largest`, the highest if true, else the lowest. Raises `InputError` for several prompts or positions.
         """
+        self._alone("top() ranks")
+        only = self.parts.select("batch", 0) if self.whole.shape[:1] == (1,) else self.parts
+        return only.top(k, largest)
+
+    def _alone(self, what: str) -> None:
         if self.whole.numel() > 1:
             cells = ", ".join(f"{axis} {n}" for axis, n in zip(self.parts.rest, self.whole.shape, strict=True))
             fix = "take one prompt with .prompt(i), one position with scores(..., positions=i)"
-            raise InputError(f"top() ranks one prompt at one position; here are {cells}: {fix}.")
-        only = self.parts.select("batch", 0) if self.whole.shape[:1] == (1,) else self.parts
-        return only.top(k, largest)
+            raise InputError(f"{what} one prompt at one position; here are {cells}: {fix}.")
 
     def sum(self, axis: str = "component") -> "Result | Tensor":
         """Sums one axis away: all components to the whole, "key_pos" to heads, "neuron" to writes, "pos" to prompts.
@@ -123,6 +126,35 @@ class Result:
         target = self.target if isinstance(self.target, str) else self.target[index]
         tokens = self.tokens[index : index + 1]
         return replace(self, parts=parts, target=target, tokens=tokens, positions=places, mask=mask)
+
+    def heads(self) -> Any:
+        """The scores of heads as a tidy frame, a row a layer, head, prompt and position; finer levels are summed to heads.
+
+        Raises `InputError` where there are no heads.
+        """
+        groups = tuple(g for g in self.parts.groups if "head" in g.axes)
+        if not groups:
+            raise InputError('these scores have no heads: take scores(level="head").')
+        parts: Any = replace(self.parts, groups=groups)
+        for axis in {axis for g in groups for axis in g.axes} - {"head"}:
+            parts = parts.sum(axis)
+        return replace(self, parts=parts).frame()
+
+    def shares(self) -> Any:
+        """What share of its write's score each part has, as a tidy frame: that of `frame`, with columns whole and share.
+
+        share = value / whole, whole the sum over all rows of the write: its parts, its constant, and where scores of parts do
+        not add up what is left, the row of kind "interaction". The shares of a write sum to 1; where its whole is near 0 they
+        are large numbers of both signs. Source: Yu & Ananiadou, arXiv 2312.12141, who divide by the sum of the parts' scores,
+        which shares out what parts do together as if each did it alone.
+
+        Raises `InputError` where no write is taken apart.
+        """
+        from ._frame import shares
+
+        if not any(g.axes for g in self.parts.groups):
+            raise InputError('no write is taken apart here: take scores(level="neuron"), "head", "edge" or "dim".')
+        return shares(self.frame())
 
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
         """One prompt's scores at one position as plain JSON types. Parameters: `prompt`. Raises `InputError` where all positions are kept."""
@@ -161,19 +193,21 @@ class Result:
         values = self.tensor.detach().cpu().float().numpy()
         return xarray.DataArray(values, dims=self.axes, coords={"component": list(self.labels)}, attrs=self.choices)
 
-    def chart(self, k: int = 20) -> Any:
-        """An altair bar chart of the strongest components of one prompt; needs the extra `view`.
+    def chart(self, kind: str | None = None, k: int = 20, words: Callable[..., Any] | None = None) -> Any:
+        """The scores of one prompt as a chart that notebooks show and `.save("chart.html")` writes; needs the extra `view`.
 
-        Parameters: `k`, how many.
+        Parameters: `kind`, "layers" (bars by layer and kind of write), "heads" (a map of layers by heads), "sources" (heads by
+        the tokens they read), "neurons" or "ranking" (the strongest of them, of everything), by default what fits the level;
+        `k`, how many components or heads at most; `words`, which names what neurons raise most: `trace.words`, or
+        `functools.partial(trace.words, prompt=1)` for the second of several prompts. Raises `InputError` for several prompts or
+        positions, a kind that these scores cannot be drawn as, or where altair is missing.
         """
-        try:
-            import altair
-        except ImportError as error:
-            raise InputError("chart() needs altair: pip install 'mainstem[view]'") from error
-        rows = sorted(self.top(len(self)), key=lambda row: -abs(row[1]))[:k]
-        data = altair.Data(values=[{"component": label, "value": value} for label, value in rows])
-        bars = altair.Chart(data, title=f"{self.model}: {self._said}").mark_bar()
-        return bars.encode(x=altair.X("value:Q", title="logit"), y=altair.Y("component:N", sort=None, title=None))
+        from ._chart import chart
+
+        if other := set(self.parts.rest) - {"batch", "pos"}:
+            raise InputError(f"chart() draws one number a component; these have an axis {min(other)} each: take scores().")
+        self._alone("chart() draws")
+        return chart(self, self.frame(), f"sum {float(self.whole):.4f}", kind, k, words)
 
     def save(self, path: str | Path) -> Path:
         """Stores values, labels, choices and provenance: `.parquet` as a tidy frame, `.json`, `.safetensors` as a tensor.

@@ -1,6 +1,8 @@
 """The best components as users hold them: a table for every prompt and place, with what proves that none was missed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,22 @@ class TopResult:
         from ._frame import top_frame
 
         return top_frame(self.tops, self.model, self.target, self.tokens, self.positions, self.mask)
+
+    def chart(self, words: Callable[..., Any] | None = None, prompt: int = 0, position: int | None = None) -> Any:
+        """One place as bars, best first, as a chart that notebooks show and `.save("chart.html")` writes; needs the extra `view`.
+
+        Parameters: `words`, such as `trace.words`, which names what a component raises most; `prompt`; `position`, the last by
+        default. Raises `InputError` where there is nothing to draw, or where altair is missing.
+        """
+        from ._chart import chart
+
+        rows, others = self.frame(), self.next(prompt, position)
+        rows = rows.filter((rows["prompt"] == prompt) & rows["value"].is_finite())
+        if len(self.tops.shape) > 1:
+            rows = rows.filter(rows["position"] == self._cell(prompt, position) % self.tops.shape[1])
+        foot = f"every other one at most {others:+.4f}" if others > -inf else "no others"
+        said = partial(words, prompt=prompt) if words else None
+        return chart(self, rows, foot, "ranking", len(self), said, "Highest scores")
 
     def to_dict(self, prompt: int = 0, position: int | None = None) -> dict[str, Any]:
         """One place as plain JSON types. Parameters: `prompt`; `position`, where all are kept, the last by default."""

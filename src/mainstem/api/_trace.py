@@ -1,47 +1,39 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mainstem.core import InputError, MapError, Provenance
-from mainstem.find import Stream
+from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
-from mainstem.score import Choices, Words, component, lens, score_named, words
+from mainstem.score import Choices, Goal, Score, component, lens, score_named
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, refit, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
+from ._aim import Sight, aim
+from ._curves import Curved
+from ._fitted import fitted
+from ._forced import Forced, forced, tokens_of
+from ._heads import Headed
 from ._lens import LensResult
+from ._names import index_of, name_of
+from ._places import spots
+from ._queried import Queried
+from ._readable import readable
 from ._result import Result
-from ._target import Target, aim, goal_of, name_of, spots
+from ._target import AnyOf, Contrast, Target, TokenSequence
 from ._top import TopResult
+from ._tuned import TunedLens
 from ._weights import Weights
 
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def _fitted(method: Callable[Concatenate["Trace", P], T]) -> Callable[Concatenate["Trace", P], T]:
-    """Where the input takes another way into a write than the one that was mapped (fewer experts, no mask), it is mapped itself."""
-
-    @wraps(method)
-    def wrapped(self: "Trace", *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except MapError:
-            self.run, self._full = refit(self.run), None
-        return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class Trace:
+class Trace(Queried, Headed, Curved):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -50,7 +42,8 @@ class Trace:
 
     def __init__(self, loaded: Loaded, run: Pass, inputs: Inputs, positions: int | str | None = None) -> None:
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
-        self._full: Pass | None = None
+        self._full: Trace | None = None
+        self._longer: Trace | None = None
         self._weights = Weights(loaded)
 
     @property
@@ -74,17 +67,47 @@ class Trace:
         """
         return self.run.output()
 
-    def _spots(self, positions: int | str | None) -> tuple[Pass, Tensor | None]:
-        """The places that are meant, and a run that has the output there: another one, if this was made for other places."""
-        run, cut, output = self.run, self.run.cut, self.logits
+    def _spots(self, positions: int | str | None) -> tuple["Trace", Tensor | None]:
+        """The places that are meant, and a trace that has the output there: another one, if this was made for other places."""
+        cut, output = self.run.cut, self.logits
         shape = tuple(output.shape) if cut is None else (output.shape[0], cut.length, output.shape[-1])
         places = spots(self._loaded, self._inputs, shape, positions)
         if cut is None or (places is not None and torch.equal(places, cut.places)):
-            return run, places
+            return self, places
         if self._full is None:
-            name = run.stream.name or None
-            self._full = take(run.module, run.map, run.args, run.kwargs, run.patches, name, run.grad)
+            self._full = Trace(self._loaded, self._again(self._inputs), self._inputs, self._positions)
         return self._full, places
+
+    def _again(self, inputs: Inputs) -> Pass:
+        """The run of this trace made of other inputs, at all their positions."""
+        run = self.run
+        how = run.patches, run.stream.name or None, run.grad
+        with readable(self._loaded, inputs):
+            try:
+                return take(run.module, run.map, inputs.args, inputs.kwargs, *how)
+            except MapError:
+                return take(run.module, find(run.module, *inputs.args, **inputs.kwargs), inputs.args, inputs.kwargs, *how)
+
+    def _aimed(self, target: Target, positions: int | str | None) -> tuple["Trace", Goal]:
+        """A target at its places, and the trace that has them: of a sequence, one of prompt and sequence together."""
+        trace, places = self._spots(self._positions if positions is None else positions)
+        sight = Sight(self._loaded, self._inputs, trace.logits, places)
+        if not isinstance(target, TokenSequence):
+            return trace, aim(sight, target)
+        tokens = tokens_of(sight, target)
+        if all(len(row) == 1 for row in tokens):
+            return trace, aim(sight, [row[0] for row in tokens])
+        made = forced(sight, tokens, self.run.kwargs)
+        longer = self._lengthened(made)
+        return longer, made.goal(Sight(self._loaded, made.inputs, longer.logits, None))
+
+    def _lengthened(self, made: Forced) -> "Trace":
+        """The trace of a longer input, the one made last where it is the same."""
+        if self._longer is None or not made.same(self._longer._inputs):
+            run = self._again(made.inputs)
+            made.check(run.output(), self._again(made.other(run.output().shape[-1])).output(), run.raw_point(-1).dtype)
+            self._longer = Trace(self._loaded, run, made.inputs)
+        return self._longer
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...]:
@@ -105,13 +128,13 @@ class Trace:
 
     def index(self, target: str | int) -> int:
         """The place of a token or class on the output's last axis. Parameters: `target`, its text, or the place itself."""
-        return int(aim(self._loaded, self._inputs, self.logits, target, None).ids.flatten()[0])
+        return index_of(self._loaded, target, self.logits)
 
     def __repr__(self) -> str:
         text = ", ".join(map(repr, self._inputs.prompts[:2])) or f"input {tuple(self.run.raw_point(0).shape)}"
         return f"Trace({self._loaded.name}; {text}; {len(self.stream.points)} points, {len(self.stream.writes)} writes)"
 
-    @_fitted
+    @fitted
     def __getitem__(self, name: str | tuple[str, int]) -> Float[Tensor, "batch ..."]:
         """A tensor by its name, of the stream's shape.
 
@@ -168,7 +191,7 @@ class Trace:
         """The heads' results before the output projection. Parameters: `layer`; `kind`, "attn" or "cross"."""
         return self._attention(layer, kind)[1]
 
-    @_fitted
+    @fitted
     def _attention(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
         write = find_write(self.stream, f"{self._dot}L{self._layer(layer)}.{kind}")
         source = write.writer.sources[0] if write.writer else None
@@ -189,25 +212,34 @@ class Trace:
             raise InputError(f"no point {to!r}: carry to 'logits' or to a point such as {self.stream.points[-1].name}.")
         return Result(carry(self.run, end, level), self._loaded.name, f"the stream at {to}", self.tokens, weights=self._weights)
 
-    def lens(self, target: Target = None, norm: str = "own", positions: int | str | None = None) -> LensResult:
-        """The logit lens: the model's readout applied to every point.
+    def lens(
+        self,
+        target: Target = None,
+        norm: str = "own",
+        positions: int | str | None = None,
+        tuned: TunedLens | None = None,
+    ) -> LensResult:
+        """The logit lens: the model's readout applied to every point; or a tuned lens.
 
-        p_t = softmax(readout(x_t)). Source: nostalgebraist (2020).
+        p_t = softmax(readout(x_t)), and softmax(readout(x_t + A_t x_t + b_t)) of a tuned lens. Source: nostalgebraist (2020).
 
         Parameters: `target`, whose logit, log-probability and rank are given (what the model predicts in the end, by default);
         `norm`, "own" norms a point by its own scale, "final" freezes the readout's scale at the last point; `positions`, a
-        place counted from either end, "all", or None for every place of `logits`.
+        place counted from either end, "all", or None for every place of `logits`; `tuned`, a `TunedLens` of this model, which
+        has norm "own". Raises `InputError` for one of another model.
         """
         here = self._positions if self.run.cut else "all"
-        run, places = self._spots(here if positions is None else positions)
-        output = run.output()
-        found = aim(self._loaded, self._inputs, output, target, places)
-        if found.against is not None:
-            raise InputError("the lens follows one token; score a contrast with scores().")
-        ids = found.ids if places is None else found.ids[:, None]
-        return LensResult(
-            lens(run, ids, norm, places), self._loaded, self.tokens, output, self._inputs.mask, places, self._weights
-        )
+        trace, places = self._spots(here if positions is None else positions)
+        output = trace.logits
+        if isinstance(target, (AnyOf, Contrast, TokenSequence)):
+            raise InputError("the lens follows one token; score a contrast, alternatives or a sequence with scores().")
+        ids = aim(Sight(self._loaded, self._inputs, output, places), target).ids[:, 0]
+        ids = ids.reshape(output.shape[:-1]) if places is None else ids[:, None]
+        if tuned is not None:
+            tuned.check(trace.run)
+        said = lens(trace.run, ids, norm, places, tuned.translators if tuned else None)
+        chosen = tuned.choices if tuned else {}
+        return LensResult(said, self._loaded, self.tokens, output, self._inputs.mask, places, self._weights, chosen)
 
     @overload
     def scores(
@@ -220,6 +252,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: None = None,
     ) -> Result: ...
 
@@ -234,6 +267,7 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         *,
         top: int,
     ) -> TopResult: ...
@@ -248,57 +282,46 @@ class Trace:
         norm: str | None = None,
         norm_bias: bool | None = None,
         within: float | None = None,
+        zeroed: str | None = None,
         top: int | None = None,
     ) -> Result | TopResult:
         """What every part of the stream has to do with a prediction.
 
         By "dla", direct logit attribution, score(v) = <A^T u, v>, u the target's direction on the output and A all that follows v,
-        frozen at this input; the parts sum to the logit within the bound. By "logprob_increase" score(v) = log p(w | x + v) -
+        frozen at this input; the parts sum to the logit within the bound (of alternatives log sum_w exp l_w, of a sequence the
+        sum over its tokens; a logit, not a log-probability). By "logprob_increase" score(v) = log p(w | x + v) -
         log p(w | x), x what the stream was before v was added; writes and transports sum to what the log-probability gains
-        from the entry to the last point, and what a write's parts miss it by is the row `interaction`.
+        from the entry to the last point, and what a write's parts miss it by is the row `interaction`. By "path" such gains are
+        shared out among the parts, with no interaction. The others are "prob_increase", "rank", "ablation", "projection",
+        "norm" and "coefficient_norm".
 
-        Parameters: `target`, a token as text or id, one for each prompt, a `contrast`, or None for what the model predicts;
-        `level`, "write", "head", "edge" (head and key position), "dim" or "neuron"; `by`, which score; `positions`, a place,
-        "all" for a score at every place, None for those the trace was made with (by default the mask token, or else the last
-        real one); `base`, what a part is added to: "before", the stream before it, or "last", the last point, which it is
-        taken out of; `norm`, the final norm's scale: "own", that of what is read, "final", that of the last point, "none";
-        `norm_bias`, whether the final norm's bias is added; `within`, nats that a score may be off by (0: worked out in
-        full); `top`, only the components of the level with the highest scores, as many as this, none missed.
+        Parameters: `target`, a token as text or id, one for each prompt or position, `any_of` several, a `contrast` of these, a
+        `sequence`, or None for what the model predicts; a text is what continues the prompt, cut into tokens together with it
+        where the prompt was given as a text and is scored at its end; `level`, "write", "head", "edge" (head and key position),
+        "dim" or "neuron"; `by`, which score; `positions`, a place, "all" for a score at every place, None for those the trace was
+        made with (by default the mask token, or else the last real one); `base`, what a part is added to: "before", the stream
+        before it, "block", the stream before its block (by "path"), or "last", the last point, which it is taken out of; `norm`,
+        the final norm's scale: "own", that of what is read, "final", that of the last point, "none"; `norm_bias`, whether the
+        final norm's bias is added; `within`, nats that a score may be off by (0: worked out in full); `zeroed`, where "ablation"
+        takes a part out, "everywhere" or "here", at the scored place alone; `top`, only the components of the level with the
+        highest scores, as many as this, none missed.
 
-        Returns the rows, or the best ones. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
+        Returns the rows, or the best ones; of a sequence, those of a run of the prompt and all but the last of its tokens, whose
+        tokens and positions they have. Raises `NotClosedError` where parts do not sum, `InputError` for a choice that a
         score does not know.
         """
-        return self._scored(target, by, positions, Choices(level, base, norm, norm_bias, within), top)
+        choices, score = Choices(level, base, norm, norm_bias, within, zeroed), score_named(by)
+        trace, goal = self._aimed(target, positions)
+        return trace._scored(goal, score, choices, top)
 
-    @_fitted
-    def _scored(self, target: Target, by: str, positions: int | str | None, choices: Choices, top: int | None) -> Any:
-        run, spot = self._spots(self._positions if positions is None else positions)
-        found = aim(self._loaded, self._inputs, run.output(), target, spot)
-        goal, score = goal_of(found, run.output(), self._inputs.mask), score_named(by)
-        unit = "logit" if score.unit == "logit" else by.replace("_", " ")
-        said = f"{unit} of {found.text}" if isinstance(found.text, str) else tuple(f"{unit} of {text}" for text in found.text)
+    @fitted
+    def _scored(self, goal: Goal, score: Score, choices: Choices, k: int | None) -> Any:
+        unit, of = "logit" if score.unit == "logit" else score.name.replace("_", " "), goal.text if score.aimed else ""
+        said = tuple(f"{unit} of {text}" for text in of) if isinstance(of, tuple) else f"{unit} of {of}" if of else unit
         about = self._loaded.name, said, self.tokens, goal.positions, self._inputs.mask, self._weights
-        if top is not None:
-            return TopResult(best(run, goal, by, choices, top), *about)
-        return Result(score.rows(run, goal, score.checked(choices)), *about)
-
-    def words(
-        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
-    ) -> dict[str, list[tuple[str, float]]]:
-        """The words that a component raises most ("first") and lowers most ("last") at one place, with their logits' change.
-
-        Parameters: `label`, such as "L3.mlp.N120" or "L2.attn.H1"; `top`, how many at each end; `prompt`; `position`, the
-        mask token or else the last real one by default.
-        """
-        found = self._words(label, top, prompt, position)
-        ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
-        return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
-
-    @_fitted
-    def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
-        run, places = self._spots(position)
-        at = (prompt,) if places is None else (prompt, int(places[prompt]))
-        return words(run, label, at, top)
+        if k is not None:
+            return TopResult(best(self.run, goal, score.name, choices, k), *about)
+        return Result(score.rows(self.run, goal, score.checked(choices)), *about)
 
     def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.
@@ -307,8 +330,19 @@ class Trace:
         """
         from ._summary import summary
 
-        run, _ = self._spots("all")  # a summary shows the lens at every position
-        return summary(Trace(self._loaded, run, self._inputs, self._positions), target, prompt, position, top)
+        trace, _ = self._spots("all")  # a summary shows the lens at every position
+        return summary(trace, self._plain(target, prompt, position), prompt, position, top)
+
+    def _plain(self, target: Target, prompt: int, position: int | None) -> Target:
+        """A target of one prompt with texts as ids, so that everything said of it is of the tokens that are scored."""
+        sides = (target.token, target.against) if isinstance(target, Contrast) else (target,)
+        if not all(isinstance(side, (str, int)) for side in sides):
+            return target
+        goal = self._aimed(target, position)[1]
+        if len(goal.places) != self.run.prompts or not 0 <= prompt < len(goal.places):
+            return target
+        token = int(goal.ids[prompt, 0])
+        return token if goal.against is None else Contrast(token, int(goal.against[prompt, 0]))
 
     def html(self, path: str | Path, target: Target = None, prompt: int = 0, position: int | None = None) -> Path:
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""

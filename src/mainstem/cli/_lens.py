@@ -1,5 +1,6 @@
 """`mainstem lens`: what the stream already says at every point and position."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,15 +16,24 @@ HELP = explained(
     "Shows what each point of the stream already predicts.",
     """The logit lens: the model's own readout, applied to every point. One row a point, one column a token, and in each
     cell the likeliest next token there; on a terminal, the stronger the colour the likelier. With --target the cells hold
-    the probability of that token instead.""",
+    the probability of that token instead. With --tuned each point is first translated by a lens that mainstem tune fitted
+    for the model: early points, which the readout was not made for, then show what they can say.""",
     examples="""
     mainstem lens "The capital of France is"
     mainstem lens "The capital of France is" --target " Paris"
     mainstem lens "The capital of France is" --norm final --csv lens.csv
+    mainstem lens "The capital of France is" --tuned lens.safetensors
     """,
 )
 NormOption = Annotated[
     opt.Norm, typer.Option(help="Norm each point by its own scale, or by the scale that the readout has at the last point.")
+]
+
+Tuned = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Read through this tuned lens, which mainstem tune has stored."
+    ),
 ]
 
 
@@ -32,6 +42,7 @@ def lens(
     model: opt.ModelOption = "default",
     target: opt.Target = None,
     norm: NormOption = opt.Norm.own,
+    tuned: Tuned = None,
     zero: opt.Zero = None,
     image: opt.Images = None,
     padding: opt.Padding = opt.Side.right,
@@ -47,16 +58,18 @@ def lens(
     """Prints `Trace.lens()`.
 
     Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`
-    or `image`, `zero` and `padding`, as of `Model.trace`; `target` and `norm`, as of `Trace.lens`; `json`, as plain
+    or `image`, `zero` and `padding`, as of `Model.trace`; `target`, `norm` and `tuned`, as of `Trace.lens`; `json`, as plain
     data; `parquet` and `csv`, files for the table.
     """
     data = wanted(prompts, image)
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
     with busy("reading the stream"):
+        from mainstem.api import TunedLens
         from mainstem.stream import zero as zeroed
 
         run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
-        found = run.lens(target, norm.value)
+        through = TunedLens.load(tuned, held) if tuned else None
+        found = run.lens(target, norm.value, tuned=through)
         records = [{"prompt": str(text), **found.to_dict(i)} for i, text in enumerate(data)]
     written = [found.save(path) for path in (parquet, csv) if path]
     if json:

@@ -128,9 +128,9 @@ def score(
         from mainstem.stream import zero as zeroed
 
         run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
-        choices = {"base": base, "norm": norm, "norm_bias": norm_bias, "within": within}
+        asked = (goal, level.value, by, position, base, norm, norm_bias, within)
         whole = every or level is opt.Level.write
-        found = run.scores(goal, level.value, by, position, **choices, **({} if whole else {"top": top}))
+        found: Result | TopResult = run.scores(*asked) if whole else run.scores(*asked, top=top)
         records = [_record(run, found, i, str(text), top) for i, text in enumerate(data)]
     for path in charts:
         _draw(run, found, path)
@@ -166,8 +166,8 @@ def _target(target: list[str] | None, against: list[str] | None, sequence: bool)
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
     if sequence and target:
         return forced(target[0])
-    sides = [None if not side else side[0] if len(side) == 1 else any_of(*side) for side in (target, against)]
-    return sides[0] if sides[1] is None else contrast(*sides)
+    mine, other = (None if not side else side[0] if len(side) == 1 else any_of(*side) for side in (target, against))
+    return mine if mine is None or other is None else contrast(mine, other)
 
 
 def _record(run: "Trace", found: "Result | TopResult", prompt: int, text: str, top: int) -> dict[str, Any]:
@@ -183,12 +183,10 @@ def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[
     from mainstem.core import InputError
 
     try:
-        return [word for word, _ in run.words(label, prompt=prompt, position=position)["first"][:5]]
+        return [word for word, _ in run.words(label, 5, 0, prompt=prompt, position=position).first]
     except InputError:  # a row that is no vector: an interaction, a rounding
         return []
 
 
 def _draw(run: "Trace", found: "Result | TopResult", path: Path) -> None:
-    kind = found.choices["level"]
-    words = {"words": run.words} if kind in ("neuron", "dim") else {}
-    found.chart(**words).save(path)
+    found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None).save(path)

@@ -26,7 +26,7 @@ def shown(record: dict[str, Any], target: str | None) -> Iterator["RenderableTyp
     what = f"probability of {quoted(record['target'][0])}" if target else "likeliest token"
     yield Text.assemble((record["model"], DIM), "  ", (quoted(record["prompt"], 400), TITLE))
     legend = _legend() if terminal().color_system else ()
-    yield Text.assemble("\n", ("lens", TITLE), (f"  {what} at every point, {record['norm']} norm ", DIM), *legend)
+    yield Text.assemble("\n", (record["lens"], TITLE), (f"  {what} at every point, {record['norm']} norm ", DIM), *legend)
     columns = len(record["top"][0])
     many, cell = _layout(record, columns, terminal().width)
     for start in range(0, columns, many):

@@ -53,15 +53,22 @@ def told(what: object) -> None:
 
 @contextmanager
 def busy(text: str) -> Iterator[None]:
-    """A spinner on stderr while something takes its time; nothing where stderr is no terminal. Parameters: `text`."""
-    from rich.console import Console
-    from rich.markup import escape
+    """A spinner on stderr while something takes its time, a bar where it says how far it has come; nothing where stderr is no terminal.
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    Parameters: `text`.
+    """
+    from mainstem.core import listening, progress_bar
+
+    shown = progress_bar(text)
+    if not shown.console.is_terminal:
         yield
         return
-    with console.status(escape(text), spinner="dots", spinner_style=DIM):
+
+    def hears(what: str, done: int, of: int) -> None:
+        going = {"description": what, "completed": done, "total": of} if done < of else {"description": text, "total": None}
+        shown.update(shown.task_ids[0], **going)
+
+    with shown, listening(hears):
         yield
 
 

@@ -6,6 +6,7 @@ from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
 from ._plain import finite, from_plain, to_plain
+from ._progress import listening, progress_bar, tracked
 from ._provenance import Provenance, versions
 from ._result import Group, Parts, Tops, name_inside
 
@@ -29,10 +30,13 @@ __all__ = [
     "error",
     "finite",
     "from_plain",
+    "listening",
     "name_inside",
     "parse_label",
+    "progress_bar",
     "show",
     "to_plain",
+    "tracked",
     "versions",
     "whole_file",
 ]

@@ -6,6 +6,7 @@ from ._prove import transport
 from ._run import Captured, Patch, Tap, run
 from ._show import bottleneck
 from ._stream_map import StreamMap
+from ._subkeys import Subkey
 from ._writers import Attention, Source, Writer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Source",
     "Stream",
     "StreamMap",
+    "Subkey",
     "Tap",
     "Write",
     "Writer",

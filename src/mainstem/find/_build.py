@@ -1,9 +1,10 @@
 """From the graph of one forward pass to the map: which chains are streams, their points, faces and writes."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from mainstem.algebra import Program, base_name, rule
-from mainstem.core import NoStreamError, Site
+from mainstem.core import Key, NoStreamError, Site
 
 from . import _names as names
 from ._carry import LINEAR, TRANSPORT, Carry, carry
@@ -13,6 +14,7 @@ from ._join import joined
 from ._map import Point, Stream, Write
 from ._record import Graph, Node, overwritten
 from ._stream_map import StreamMap
+from ._subkeys import Reads
 from ._sums import Sum, residual, sums
 from ._writers import between, is_matrix, writer
 
@@ -44,18 +46,47 @@ def build(module_name: str, graph: Graph, picked: list[Chain]) -> StreamMap:
 
     Parameters: `module_name`, shown to people; `graph`; `picked`, from `chosen`.
     """
-    prefixes = _prefixes(graph, picked)
-    ends = [_readout(graph, chain, picked) for chain in picked]
-    streams = tuple(_stream(graph, *each) for each in zip(picked, prefixes, ends, strict=True))
-    wanted = {key for s in streams for key in s.keys()}
-    wanted |= {
-        k
-        for s in streams
-        for w in s.writes
-        if w.writer
-        for k in (*w.writer.program.keys(), *(x.site.key for x in w.writer.sources))
-    }
+    plans = [_plan(graph, *each) for each in zip(picked, _prefixes(graph, picked), _readouts(graph, picked), strict=True)]
+    reads = {face: label for plan in plans for face, label in zip(plan.faces, plan.labels, strict=True)}
+    streams = tuple(_stream(graph, plan, reads) for plan in plans)
+    wanted = {key for s in streams for key in s.keys()} | {key for s in streams for w in s.writes for key in _inside(w)}
     return StreamMap(module_name, streams, overwritten(graph) & wanted)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A chain with its names and faces, before its writes are looked into."""
+
+    chain: Chain
+    prefix: str
+    onward: Carry | None
+    output: Site | None
+    block_of: list[int]
+    paths: tuple[str, ...]
+    kind: str
+    labels: list[str]
+    faces: list[Node]
+
+
+def _plan(graph: Graph, chain: Chain, prefix: str, end: tuple[Carry | None, Site | None]) -> _Plan:
+    block_of, paths, kind = names.blocks(chain)
+    labels = [_dotted(prefix) + n for n in ("entry", *names.point_names(block_of))]
+    return _Plan(chain, prefix, *end, block_of, paths, kind, labels, _faces(graph, chain, end[0]))
+
+
+def _dotted(prefix: str) -> str:
+    return f"{prefix}." if prefix else ""
+
+
+def _inside(write: Write) -> Iterator[Key]:
+    """The calls that a write is taken apart by."""
+    if write.writer is None:
+        return
+    yield from write.writer.program.keys()
+    for source in write.writer.sources:
+        yield source.site.key
+        for subkey in source.keys:
+            yield from (subkey.site.key, *subkey.program.keys())
 
 
 def _prefixes(graph: Graph, picked: list[Chain]) -> list[str]:
@@ -76,20 +107,15 @@ def _encodes(graph: Graph, chain: Chain, main: Chain) -> bool:
     return read and not graph.before(main.entry, last) and not graph.before(last, main.entry)
 
 
-def _stream(graph: Graph, chain: Chain, prefix: str, end: tuple[Carry | None, Site | None]) -> Stream:
-    block_of, paths, kind = names.blocks(chain)
-    dotted = f"{prefix}." if prefix else ""
-    point_labels = [dotted + n for n in ("entry", *names.point_names(block_of))]
-    onward, output = end
-    faces = _faces(graph, chain, onward)
+def _stream(graph: Graph, plan: _Plan, reads: Reads) -> Stream:
+    chain, onward, faces = plan.chain, plan.onward, plan.faces
     points = []
     for t, node in enumerate(chain.points):
         way = chain.ways[t] if t < len(chain.ways) else onward
-        face = faces[t]
-        step = Program() if way is None else way.program(face)
-        points.append(_point(graph, chain, t, block_of, point_labels[t], _to_face(way, node, face), step))
-    points = _labelled(points, dotted)
-    return Stream(prefix, tuple(points), paths, kind, output, names.classes(chain, kind))
+        step = Program() if way is None else way.program(faces[t])
+        points.append(_point(graph, plan, reads, t, _to_face(way, node, faces[t]), step))
+    points = _labelled(points, _dotted(plan.prefix))
+    return Stream(plan.prefix, tuple(points), plan.paths, plan.kind, plan.output, names.classes(chain, plan.kind))
 
 
 def _to_face(way: Carry | None, node: Node, face: Node) -> Program:
@@ -98,7 +124,8 @@ def _to_face(way: Carry | None, node: Node, face: Node) -> Program:
     return Carry(face, way.live, way.sources).program(node)
 
 
-def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, face: Program, onward: Program) -> Point:
+def _point(graph: Graph, plan: _Plan, reads: Reads, t: int, face: Program, onward: Program) -> Point:
+    chain, name = plan.chain, plan.labels[t]
     node = chain.points[t]
     if t == 0:
         return Point(
@@ -116,9 +143,9 @@ def _point(graph: Graph, chain: Chain, t: int, block_of: list[int], name: str, f
         )
     s = chain.sums[t - 1]
     assert s.stream is not None and node.key is not None
-    block = block_of[t - 1]
+    block = plan.block_of[t - 1]
     others = sorted((i for i in range(len(s.terms)) if i != s.stream), key=lambda i: s.terms[i].node.index)
-    writes = tuple(_write(graph, chain, t, i, block) for i in others)
+    writes = tuple(_write(graph, chain, t, i, block, reads) for i in others)
     term = s.terms[s.stream]
     return Point(
         Site(node.key, "out", node.output),
@@ -160,14 +187,14 @@ def _entry_writes(chain: Chain) -> list[Write]:
     return [Write(f"entry.{n}", "entry", -1, t.site, t.factor, _module(t.node)) for n, t in zip(labels, terms, strict=True)]
 
 
-def _write(graph: Graph, chain: Chain, t: int, i: int, block: int) -> Write:
+def _write(graph: Graph, chain: Chain, t: int, i: int, block: int, reads: Reads) -> Write:
     term, before = chain.sums[t - 1].terms[i], chain.points[t - 1]
     if not term.node.data:
         return Write("", "constant", block, term.site, term.factor, _module(term.node))
     if not graph.weights_between(before, term.node):
         older = any(graph.before(p, term.node) for p in chain.points[:t])
         return Write("", "skip" if older else "side", block, term.site, term.factor, _module(term.node))
-    made = writer(graph, term.node, before, chain.entry)
+    made = writer(graph, term.node, before, chain.entry, reads)
     kind = made.kind if made else "mixing" if _mixes_only(term.node, before) else "write"
     return Write("", kind, block, term.site, term.factor, _module(term.node), made)
 
@@ -190,6 +217,10 @@ def _labelled(points: list[Point], prefix: str) -> list[Point]:
     for p in points[1:]:
         result.append(replace(p, writes=tuple(replace(w, label=prefix + next(labels)) for w in p.writes)))
     return result
+
+
+def _readouts(graph: Graph, picked: list[Chain]) -> list[tuple[Carry | None, Site | None]]:
+    return [_readout(graph, chain, picked) for chain in picked]
 
 
 def _readout(graph: Graph, chain: Chain, picked: list[Chain]) -> tuple[Carry | None, Site | None]:

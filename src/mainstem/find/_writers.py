@@ -9,6 +9,7 @@ from mainstem.core import Key, Path, Site
 
 from ._carry import TRANSPORT, Carry, carriers, carry
 from ._record import Graph, Node
+from ._subkeys import Reads, Subkey, subkeys, value_key
 
 _MIXING = frozenset(
     "conv1d conv2d conv3d scaled_dot_product_attention cumsum flip roll lstm gru rnn_tanh rnn_relu fft rfft fft_rfft fft_fft fft_fft2".split()
@@ -30,13 +31,15 @@ class Attention:
 @dataclass(frozen=True, slots=True)
 class Source:
     """Coordinates h that a write is linear in. `axis` is the axis of h that numbers them; `groups` where rows have experts;
-    `sizes` how many there are: (heads, dims of a head), (experts, neurons) or (neurons,)."""
+    `sizes` how many there are: (heads, dims of a head), (experts, neurons) or (neurons,); `keys` what switches them on, empty where
+    that cannot be told."""
 
     site: Site
     axis: int
     attention: Attention | None = None
     groups: Site | None = None
     sizes: tuple[int, ...] = ()
+    keys: tuple[Subkey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +51,26 @@ class Writer:
     kind: str
 
 
-def writer(graph: Graph, term: Node, since: Node, entry: Node) -> Writer | None:
+def writer(graph: Graph, term: Node, since: Node, entry: Node, reads: Reads) -> Writer | None:
     """Walks back from a write to its last linear operations, and to the attention before them.
 
-    Parameters: `graph`; `term`, the write; `since`, the point before it; `entry`, the stream's first point. Returns None
-    where no linear operation is reached.
+    Parameters: `graph`; `term`, the write; `since`, the point before it; `entry`, the stream's first point; `reads`, the faces of
+    all points with their labels. Returns None where no linear operation is reached.
     """
     way = carry(term, lambda n: _is_linear(n) or _attends(n) is not None, TRANSPORT | {"join", "product"}, since.index + 1)
     if way is None:
         return None
-    way, inputs, sources = _behind(way, since)
+    way, inputs, sources = _behind(graph, way, since, reads)
     kind = _kind(graph, term, since, entry, sources)
     return Writer(tuple(sources), way.program(*inputs), kind)
 
 
-def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
+def _behind(graph: Graph, way: Carry, since: Node, reads: Reads) -> tuple[Carry, list[Node], list[Source]]:
     ways, inputs, sources = [], [], []
     for end in way.sources:
         if _attends(end) is not None:
             inputs.append(end)
-            sources.append(_attention_source(end, since))
+            sources.append(_attention_source(graph, end, since, reads))
             continue
         path, h = next((path, n) for path, n in carriers(end, frozenset(("weight",))))
         heads = _heads_behind(h, _GATES, since) or _heads_behind(h, _PROJECTIONS, since)
@@ -75,11 +78,11 @@ def _behind(way: Carry, since: Node) -> tuple[Carry, list[Node], list[Source]]:
         if heads is not None:
             ways.append(step.extended([heads]) if heads.live else step)
             inputs.append(heads.sources[0])
-            sources.append(_attention_source(heads.sources[0], since))
+            sources.append(_attention_source(graph, heads.sources[0], since, reads))
         else:
             ways.append(step)
             inputs.append(h)
-            sources.append(_linear_source(end, path, h))
+            sources.append(_linear_source(end, path, h, _keys(graph, end, h, reads)))
     return way.extended(ways), inputs, sources
 
 
@@ -116,28 +119,33 @@ def _is_pattern(node: Node) -> bool:
     return node.op == "softmax"
 
 
-def _attention_source(node: Node, since: Node) -> Source:
+def _keys(graph: Graph, node: Node, h: Node, reads: Reads) -> tuple[Subkey, ...]:
+    return () if node.op.startswith("conv") else subkeys(graph, h, reads)
+
+
+def _attention_source(graph: Graph, node: Node, since: Node, reads: Reads) -> Source:
     """Heads on an axis of their own, or folded into the batch."""
     assert node.key is not None and (found := _attends(node)) is not None
     out, shape = Site(node.key, "out", node.output), node.shape
     sizes = (shape[1] if len(shape) == 4 else shape[0] // since.shape[0], shape[-1])
+    keys = value_key(graph, found[1], reads)
     if found[0] is node:
         paths = {path: n for path, n in node.operands}
         value = (2,) if (2,) in paths else ("value",)
-        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)), sizes=sizes)
+        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)), sizes=sizes, keys=keys)
     (p, _), (v, _) = node.operands
-    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)), sizes=sizes)
+    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)), sizes=sizes, keys=keys)
 
 
-def _linear_source(node: Node, path: Path, h: Node) -> Source:
+def _linear_source(node: Node, path: Path, h: Node, keys: tuple[Subkey, ...]) -> Source:
     assert node.key is not None
     axis = 1 if node.op.startswith("conv") else -1
     site = Site(node.key, "arg", path)
     if node.op != "_grouped_mm":
-        return Source(site, axis, sizes=(h.shape[axis],))
+        return Source(site, axis, sizes=(h.shape[axis],), keys=keys)
     ends = next(p for p, _ in node.operands if p in (("offs",), (2,)))
     experts = node.operands[1][1].shape[0]
-    return Source(site, axis, groups=Site(node.key, "arg", ends), sizes=(experts, h.shape[axis]))
+    return Source(site, axis, groups=Site(node.key, "arg", ends), sizes=(experts, h.shape[axis]), keys=keys)
 
 
 def _kind(graph: Graph, term: Node, since: Node, entry: Node, sources: list[Source]) -> str:

@@ -1,6 +1,7 @@
 """The embedded models, and loading of others: by id, folder or module; which weights a model has."""
 
-from ._digest import digest, stamp
+from ._boundary import continued, continued_by_one
+from ._digest import digest, digest_of, stamp
 from ._embedded import Embedded, embedded
 from ._facts import Fact, facts
 from ._inputs import Inputs, advice, example, prepare, reads_images
@@ -22,7 +23,10 @@ __all__ = [
     "Small",
     "advice",
     "architectures",
+    "continued",
+    "continued_by_one",
     "digest",
+    "digest_of",
     "embedded",
     "example",
     "facts",

@@ -1,7 +1,7 @@
 """Which weights a module has, as one sha256: the same for a folder, a hub id and a module, on any device."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -24,7 +24,11 @@ def digest(module: nn.Module, chunk: int = CHUNK) -> str:
     Parameters: `module`; `chunk`, how many bytes are copied at a time where values lie on a device or out of order; the result
     does not depend on it. Raises `LoadError` for weights that have no values at hand.
     """
-    state = {name: t for name, t in module.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
+    return digest_of({name: t for name, t in module.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}, chunk)
+
+
+def digest_of(state: Mapping[str, Tensor], chunk: int = CHUNK) -> str:
+    """The same of tensors by name: of some of a module's. Parameters: `state`; `chunk`, as of `digest`."""
     known: dict[int, str] = {}
     whole = sha256()
     for name in sorted(state):

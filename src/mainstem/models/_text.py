@@ -1,6 +1,7 @@
 """Text to token ids and back, over whatever tokenizer a model came with."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ class Codec:
     def __init__(self, tokenizer: Any, limit: int | None = None, size: int | None = None) -> None:
         self.tokenizer, self.limit, self.size = tokenizer, limit, size
         self._plain = not hasattr(tokenizer, "convert_ids_to_tokens")
+
+    @cached_property
+    def spaced(self) -> bool:
+        """Whether pieces tell where spaces are, as those of byte-level tokenizers and of SentencePiece do, and WordPiece's do not."""
+        return any(" " in self.piece(i) for i in self.cut("a a"))
 
     @classmethod
     def from_file(cls, path: Path, limit: int | None, size: int | None) -> "Codec":
@@ -40,6 +46,30 @@ class Codec:
         ids = list(ids.ids if self._plain else ids)
         self.check(ids)
         return ids
+
+    def chunks(self, text: str, length: int) -> list[list[int]]:
+        """The ids of a text in pieces, each of which begins and ends as a prompt of the model's does.
+
+        Parameters: `text`; `length`, the most tokens of a piece. Raises `InputError` as `encode` does, but not for long texts.
+        """
+        if not text:
+            raise InputError("a text is empty: give at least one token of text.")
+        ids = self.cut(text, "the text")
+        before, after = self._frame()
+        room = length - len(before) - len(after)
+        if room < 1:
+            raise InputError(f"pieces of {length} tokens leave no room beside the {length - room} that every prompt has here.")
+        found = [[*before, *ids[i : i + room], *after] for i in range(0, len(ids), room)]
+        for piece in found:
+            self.check(piece)
+        return found
+
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and behind a text."""
+        with_all: Any = self.tokenizer.encode("a", add_special_tokens=True)
+        framed, bare = list(with_all.ids if self._plain else with_all), self.cut("a", "the text")
+        at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
+        return framed[:at], framed[at + len(bare) :]
 
     def check(self, ids: Sequence[int]) -> None:
         """Raises `InputError` for no ids, too many, or ids the model does not know. Parameters: `ids`."""
@@ -67,16 +97,28 @@ class Codec:
 
     def one(self, text: str) -> int:
         """The id of a text that is one token. Parameters: `text`. Raises `InputError` with the pieces where it is several."""
-        ids = self._bare(text, "the target")
-        if len(ids) == 1 and self._known(text, ids):
+        return self.single(text, self.cut(text, "the target"), " " + text)
+
+    def single(self, text: str, ids: list[int], spaced: str) -> int:
+        """The one id that a text was cut into, or that of the piece it spells.
+
+        Parameters: `text`; `ids`, what it was cut into; `spaced`, the text with a space before it. Raises `InputError` with
+        the pieces where there are several, and for a text that the tokenizer cannot write.
+        """
+        if len(ids) == 1 and self.known(text, ids):
             return ids[0]
         if (stored := self._stored(text)) is not None:
             return stored
-        ids = self.pieces_of(text, "the target")
-        spaced = self.pieces_of(" " + text, "the target") if not text.startswith(" ") else ids
-        hint = f" With a leading space it is one token: {' ' + text!r}." if len(spaced) == 1 else " Name one of them."
-        shown = ", ".join(repr(self.piece(i)) for i in ids)
+        if not self.known(text, ids):
+            raise InputError(_unknown("the target", text))
+        one = not text.startswith(" ") and len(self.pieces_of(spaced, "the target")) == 1
+        hint = f" With a leading space it is one token: {spaced!r}." if one else f" Name one of them. {_all_of(text)}"
+        shown = self.shown(ids)
         raise InputError(f"the target {text!r} is {len(ids)} tokens here ({shown}), and this score is of one token.{hint}")
+
+    def shown(self, ids: Sequence[int]) -> str:
+        """Tokens in words, for a message. Parameters: `ids`."""
+        return ", ".join(repr(self.piece(i)) for i in ids)
 
     def _stored(self, text: str) -> int | None:
         """The id of a piece that is written just so, though a text would not be cut there: the middle or end of a word."""
@@ -89,12 +131,16 @@ class Codec:
         Parameters: `text`; `what` it is called in errors. Raises `InputError` for what is no text, or none that the tokenizer
         can write.
         """
-        ids = self._bare(text, what)
-        if not self._known(text, ids):
-            raise InputError(f"{what} {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id.")
+        ids = self.cut(text, what)
+        if not self.known(text, ids):
+            raise InputError(_unknown(what, text))
         return ids
 
-    def _bare(self, text: Any, what: str) -> list[int]:
+    def cut(self, text: Any, what: str = "the text") -> list[int]:
+        """The ids of a bare text, also where some of them stand for what the tokenizer does not know.
+
+        Parameters: `text`; `what` it is called in errors. Raises `InputError` for what is no text.
+        """
         if not isinstance(text, str):
             raise InputError(f"{what} is {text!r}, which is no text: give a str, such as ' Paris'.")
         if not text:
@@ -103,7 +149,8 @@ class Codec:
         found: Any = self.tokenizer.encode(text, add_special_tokens=False)
         return list(found.ids if self._plain else found)
 
-    def _known(self, text: str, ids: list[int]) -> bool:
+    def known(self, text: str, ids: Sequence[int]) -> bool:
+        """Whether a text could be written. Parameters: `text`; `ids`, what it was cut into."""
         unknown = getattr(self.tokenizer, "unk_token_id", None)
         return bool(ids) and (unknown is None or unknown not in ids or text == self.piece(unknown))
 
@@ -119,3 +166,11 @@ def _check_letters(text: str, what: str) -> None:
     """Bytes that were no UTF-8 come as surrogates, which no tokenizer takes."""
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(f"{what} holds bytes that are no text: type it in UTF-8, for example under LC_ALL=C.UTF-8.")
+
+
+def _unknown(what: str, text: str) -> str:
+    return f"{what} {text!r} is unknown to this tokenizer: name a token of its vocabulary, or an id."
+
+
+def _all_of(text: str) -> str:
+    return f"All of them are a sequence: ms.sequence({text!r})."

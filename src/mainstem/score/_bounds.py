@@ -10,7 +10,7 @@ of the others is known: Jensen and Hoeffding bound what these add, with the rang
 
 Every bound leaves room for the rounding of its own sums. Let p' be the prediction by the logits as they came out: it differs
 from p by twice what a logit is off by, as a share, and with it log E[exp delta]; what is summed over p' is off by one eps for
-each token, as a share of the largest thing summed.
+each token, as a share of the largest thing summed. A survey in float32 sums a tile in float32 and the tiles in float64.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,13 @@ from ._survey import Survey
 class Room:
     """What the numbers of a survey, and what bounds make of them, may be off by.
 
-    Parameters: `logits`, [place, 1], each of them; `summed`, [place, 1], sums over the vocabulary, as a share; `reach`, what
-    no |delta| exceeds; `tokens`, what a delta that was worked out may be off by.
+    Parameters: `logits`, [place, 1], each of them in float64; `likely`, [place, 1], log p' against log p; `summed`,
+    [place, 1], sums over the vocabulary, as a share; `reach`, what no |delta| exceeds; `tokens`, what a delta that was worked
+    out may be off by.
     """
 
     logits: Float[Tensor, "place 1"]
+    likely: Float[Tensor, "place 1"]
     summed: Float[Tensor, "place 1"]
     reach: Float[Tensor, "place component"]
     tokens: Float[Tensor, "place component"]
@@ -42,16 +44,21 @@ class Room:
     @property
     def slack(self) -> Float[Tensor, "place component"]:
         """What the predictions at x, of all tokens and of the target's alternatives, may put a bound off by."""
-        return 4 * self.logits + self.summed * self.reach
+        return 2 * self.logits + self.likely + self.summed * self.reach
 
 
 def room(reading: Normed, at: Survey, moved: Change) -> Room:
     """The room for rounding at some places. Parameters: `reading`; `at`, the survey there; `moved`, of components there."""
     eps, unembedding = torch.finfo(torch.float64).eps, reading.unembedding
     longest, peak = unembedding.factor * unembedding.longest, (1 + at.peak)[:, None]
-    read = rounding(torch.float64, at.normed) * (at.normed.norm(dim=-1, keepdim=True) + 2 * moved.lean)
-    summed = eps * (sum(unembedding.matrix.shape) + 16 + 4 * peak)
-    return Room(longest * read + 4 * eps * (peak + unembedding.shift), summed, longest * moved.length, longest * moved.wobble)
+    size = at.normed.norm(dim=-1, keepdim=True)
+    logits = longest * rounding(torch.float64, at.normed) * (size + 2 * moved.lean) + 4 * eps * (peak + unembedding.shift)
+    count, likely = sum(unembedding.matrix.shape), 2 * logits
+    if at.dtype != torch.float64:
+        eps, count = torch.finfo(at.dtype).eps, unembedding.step(at.dtype) + 8
+        likely = likely + longest * rounding(at.dtype, at.normed) * size + 4 * eps * (peak + unembedding.shift)
+    summed = eps * (count + 16 + 4 * peak)
+    return Room(logits, likely, summed, longest * moved.length, longest * moved.wobble)
 
 
 def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) -> Float[Tensor, "place component"]:
@@ -62,10 +69,12 @@ def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) 
     where, slack = piece.vectors.where, room(reading, at, moved).slack
     ids, mask = goal.ids[where], goal.mask[where]
     if goal.against is None and ids.shape[1] == 1:
-        found, miss = moved.along(_rows(reading, ids)[:, 0] - at.mean)
+        found, miss = moved.along(_rows(reading, ids)[:, 0] - reading.unembedding.factor * at.mean)
         return found + miss + slack
     wanted, miss = _expected(reading, at, ids, mask, moved)
-    rest, more = moved.along(at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
+    rest, more = (
+        moved.along(reading.unembedding.factor * at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
+    )
     return wanted - rest + miss + more + slack
 
 
@@ -82,7 +91,7 @@ def between(
         rest, more = _against(reading, goal, where, at, moved)
         off = miss + more + space.slack
         return wanted - rest - off, wanted - rest + off
-    mean, more = moved.along(at.mean)
+    mean, more = moved.along(reading.unembedding.factor * at.mean)
     more = more + space.summed * space.reach
     rests = [_rest(reading, at, moved, space, place, mean[place], more[place]) for place in range(len(where))]
     least, most = (torch.stack(column) for column in zip(*rests, strict=True))

@@ -1,22 +1,24 @@
 """The k best components, and all scores to a tolerance, proved by bounds: only what these leave open is worked out exactly."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mainstem.core import InputError, Tops, name_inside
 
-from ._bounds import above, between
+from ._bounds import between
 from ._change import change
 from ._reading import Normed
 from ._scene import Piece, Scene
-from ._survey import Survey
+from ._stack import uppers
 
-TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
+TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
 _ROUND = 32  # components of a place that are worked out together
+_PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
 
 
@@ -28,25 +30,29 @@ class Board:
 
     def __init__(self, scene: Scene, pieces: Sequence[Piece]) -> None:
         self.scene, self.pieces = scene, pieces
-        self.first: dict[tuple[str, int], int] = {}
         self.count = 0
+        self._starts: list[int] = []
+        self._same: list[list[Piece]] = []
+        first: dict[tuple[str, int], int] = {}
         for piece in pieces:
             key = piece.vectors.label, piece.vectors.offset
-            if key not in self.first:
-                self.first[key] = self.count
+            if key not in first:
+                first[key] = len(self._starts)
+                self._starts.append(self.count)
+                self._same.append([])
                 self.count += piece.vectors.scale.shape[1]
+            self._same[first[key]].append(piece)
+        self._begin = {id(piece): start for start, same in zip(self._starts, self._same, strict=True) for piece in same}
 
     def start(self, piece: Piece) -> int:
         """Where the components of a piece begin. Parameters: `piece`."""
-        return self.first[piece.vectors.label, piece.vectors.offset]
+        return self._begin[id(piece)]
 
     def name(self, index: int) -> str:
         """The label of a component. Parameters: `index`."""
-        for piece in self.pieces:
-            found, inside = piece.vectors, index - self.start(piece)
-            if 0 <= inside < found.scale.shape[1]:
-                return name_inside(found.label, found.axes, found.sizes, found.offset + inside)
-        raise IndexError(index)
+        at = bisect_right(self._starts, index) - 1
+        found = self._same[at][0].vectors
+        return name_inside(found.label, found.axes, found.sizes, found.offset + index - self._starts[at])
 
     def spread(self, values: Sequence[Tensor]) -> Float[Tensor, "place component"]:
         """Values of the pieces side by side. Parameters: `values`, [place, component] of every piece."""
@@ -57,54 +63,61 @@ class Board:
 
     def exact(self, place: Tensor, index: Tensor) -> Float[Tensor, "some"]:
         """Scores worked out. Parameters: `place` and `index`, pairs of a place and a component."""
-        found = self.scene.without[self.pieces[0].step.write.label].new_full(place.shape, torch.nan)
-        wanted, slots = [], []
-        place, index = place.contiguous(), index.contiguous()
-        for piece in self.pieces:
-            where = piece.vectors.where
-            inside = index - self.start(piece)
-            along = torch.searchsorted(where, place).clamp_max(len(where) - 1)
-            mine = (inside >= 0) & (inside < piece.vectors.scale.shape[1]) & (where[along] == place)
-            if bool(mine.any()):
-                wanted.append((piece, along[mine], inside[mine]))
-                slots.append(mine)
-        for slot, value in zip(slots, self.scene.values(wanted), strict=True):
+        found = torch.full(place.shape, torch.nan, dtype=torch.float64, device=place.device)
+        wanted = list(self._wanted(place, index))
+        values = self.scene.values([asked for _, asked in wanted]) if wanted else []
+        for (slot, _), value in zip(wanted, values, strict=True):
             found[slot] = value
         return found
+
+    def _wanted(self, place: Tensor, index: Tensor) -> Iterator[tuple[Tensor, tuple[Piece, Tensor, Tensor]]]:
+        """Which pairs are whose, and where in the piece."""
+        starts = torch.tensor(self._starts, device=index.device)
+        group = torch.searchsorted(starts, index, right=True) - 1
+        order = group.argsort(stable=True)
+        which, counts = group.unique(return_counts=True)
+        for at, mine in zip(which.tolist(), order.split(counts.tolist()), strict=True):
+            for piece in self._same[at]:
+                where = piece.vectors.where
+                along = torch.searchsorted(where, place[mine]).clamp_max(len(where) - 1)
+                here = where[along] == place[mine]
+                if len(self._same[at]) == 1 or bool(here.any()):
+                    slot = mine[here]
+                    yield slot, (piece, along[here], index[slot] - self._starts[at])
 
 
 def best(scene: Scene, level: str, k: int) -> Tops:
     """The k components of a level with the highest scores in every cell of the goal, in order, none missed.
 
-    They are worked out in the order of their upper bounds until the k-th best is at least the next bound.
+    They are worked out in the order of their upper bounds until the k-th best is at least the next bound. Bounds are made in
+    float32 where that is enough, from above and with their roundings.
 
     Parameters: `scene`; `level`; `k`.
     """
-    board = Board(scene, [piece for piece in scene.pieces(level) if piece.part or level == "write"])
+    pieces = [piece for piece in scene.pieces(level) if piece.part or level == "write"]
+    board = Board(scene, pieces)
     if not board.count:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
-    scored = [everything(scene, p) for p in board.pieces] if not isinstance(scene.reading, Normed) else _uppers(scene, board)
-    upper = scene.goal.total(board.spread(scored).T).flatten(1).T
-    search = _Search(board, upper, min(k, board.count))
-    return search.exact() if not isinstance(scene.reading, Normed) else search.bounded()
+
+    def cells(values: Sequence[Tensor]) -> Tensor:
+        return scene.goal.total(board.spread(values).T).flatten(1).T.contiguous()
+
+    k = min(k, board.count)
+    if not isinstance(scene.reading, Normed):
+        return _Search(board, cells([everything(scene, piece) for piece in pieces]), k).exact()
+    if scene.base == "last":
+        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded(None)
+    if not _float32_is_float32():
+        return _Search(board, cells(uppers(scene, pieces, torch.float64)), k).bounded(None)
+    search = _Search(board, cells(uppers(scene, pieces, torch.float32)), k)
+    return search.bounded(lambda: cells(uppers(scene, pieces, torch.float64)))
 
 
-def _uppers(scene: Scene, board: Board) -> list[Tensor]:
-    """What no score exceeds, piece by piece."""
+def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
+    """What no score of a piece exceeds that is taken out: its scores are the other way round."""
     assert isinstance(scene.reading, Normed)
-    down = scene.base == "last"
-    known = scene.surveyed(TOKENS if down else 0)
-    found = []
-    for piece in board.pieces:
-        at, moved = known[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece, _precision(down))
-        low_high = between(scene.reading, scene.goal, piece, at, moved) if down else None
-        found.append(above(scene.reading, scene.goal, piece, at, moved) if low_high is None else -low_high[0])
-    return found
-
-
-def _precision(down: bool) -> torch.dtype:
-    """Bounds from above may be summed in float32: what that puts them off by is added to them. Not where torch may take less."""
-    return torch.float64 if down or not _float32_is_float32() else torch.float32
+    at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
+    return -between(scene.reading, scene.goal, piece, at, moved)[0]
 
 
 def _float32_is_float32() -> bool:
@@ -128,35 +141,48 @@ class _Search:
         after = found.values[:, self.k] if self.k < self.upper.shape[1] else torch.full_like(found.values[:, 0], -torch.inf)
         return self._tops(found.indices[:, : self.k], found.values[:, : self.k], after, self.upper.numel())
 
-    def bounded(self) -> Tops:
-        order = self.upper.argsort(dim=1, descending=True, stable=True)
-        cells, count = order.shape
-        values = self.upper.new_zeros(cells, 0)
-        looking, seen, evaluated = torch.arange(cells, device=order.device), 0, 0
-        while len(looking) and seen < count:
-            some = order[looking, seen : seen + max(self.k, _ROUND)]
-            exact = self.upper.new_full((cells, some.shape[1]), -torch.inf)
-            exact[looking] = self._worked_out(looking[:, None].expand_as(some).flatten(), some.flatten()).reshape(some.shape)
-            values, evaluated, seen = torch.cat([values, exact], 1), evaluated + some.numel(), seen + some.shape[1]
-            if seen < count:
-                after = self.upper[looking, order[looking, seen]]
-                looking = looking[~(values[looking].topk(self.k).values[:, -1] >= after)]
-        return self._ranked(order, values, evaluated)
+    def bounded(self, finer: Callable[[], Tensor] | None) -> Tops:
+        """Round by round. Parameters: `finer`, makes bounds that are worth it where the first ones leave much open."""
+        left, (cells, count) = self.upper, self.upper.shape
+        values, index = left.new_zeros(cells, 0), torch.zeros(cells, 0, dtype=torch.long, device=left.device)
+        looking, rounds = torch.arange(cells, device=left.device), 0
+        while len(looking) and values.shape[1] < count:
+            size = min(max(self.k, _ROUND), count - values.shape[1])
+            some = left[looking].topk(size).indices
+            exact, which = left.new_full((cells, size), -torch.inf), index.new_zeros(cells, size)
+            exact[looking], which[looking] = self._worked_out(looking, some), some
+            left[looking[:, None], some] = -torch.inf
+            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, which], 1), rounds + 1
+            looking = looking[~(values[looking].topk(self.k).values[:, -1] >= left[looking].amax(1))]
+            if finer is not None and rounds == _PATIENCE and len(looking):
+                left = torch.where(left == -torch.inf, left, finer())
+        return self._ranked(left.amax(1), values, index)
 
-    def _worked_out(self, cell: Tensor, index: Tensor) -> Tensor:
-        """Scores of pairs of a cell and a component: the sum over the cell's places."""
+    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "cell some"]:
+        """Scores of some components of every cell: the sum over the cell's places."""
         goal = self.board.scene.goal
-        pair, place = ((goal.owner == cell[:, None]) & (goal.weights != 0)).nonzero().T
-        found = self.board.exact(place, index[pair]) * goal.weights[place].double()
-        return found.new_zeros(len(cell)).index_add(0, pair, found)
+        place = goal.owner.argsort(stable=True)
+        place = place[goal.weights[place] != 0]
+        counts = torch.bincount(goal.owner[place], minlength=self.upper.shape[0])
+        first = counts.cumsum(0) - counts
+        each = counts[cell].repeat_interleave(index.shape[1])
+        pair = torch.arange(index.numel(), device=index.device).repeat_interleave(each)
+        inside = torch.arange(len(pair), device=index.device) - (each.cumsum(0) - each)[pair]
+        place = place[first[cell].repeat_interleave(index.shape[1])[pair] + inside]
+        found = torch.cat(
+            [self.board.exact(*some) for some in zip(place.split(_MANY), index.flatten()[pair].split(_MANY), strict=True)]
+        )
+        found = found * goal.weights[place].double()
+        return found.new_zeros(index.numel()).index_add(0, pair, found).reshape(index.shape)
 
-    def _ranked(self, order: Tensor, values: Tensor, evaluated: int) -> Tops:
-        count, done = order.shape[1], (values > -torch.inf).sum(1)
-        top = values.sort(dim=1, descending=True, stable=True)
-        unseen = self.upper.gather(1, order.gather(1, done.clamp_max(count - 1)[:, None]))[:, 0]
-        after = top.values[:, self.k] if top.values.shape[1] > self.k else torch.full_like(unseen, -torch.inf)
-        after = torch.maximum(after, torch.where(done < count, unseen, -torch.inf))
-        return self._tops(order.gather(1, top.indices[:, : self.k]), top.values[:, : self.k], after, evaluated)
+    def _ranked(self, unseen: Tensor, values: Tensor, index: Tensor) -> Tops:
+        """The highest of those worked out, of equals the first; `unseen`, what no other exceeds."""
+        order = index.argsort(dim=1, stable=True)
+        top = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+        index = index.gather(1, order).gather(1, top.indices)
+        after = torch.maximum(top.values[:, self.k], unseen) if top.values.shape[1] > self.k else unseen
+        done = int((values > -torch.inf).sum())
+        return self._tops(index[:, : self.k], top.values[:, : self.k], after, done)
 
     def _tops(self, index: Tensor, values: Tensor, after: Tensor, evaluated: int) -> Tops:
         names = {i: self.board.name(i) for i in index.unique().tolist()}
@@ -169,22 +195,39 @@ class _Search:
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
     """All scores of a piece, each worked out. Parameters: `scene`; `piece`."""
+    found = [scene.values([(piece, *some.T)])[0] for some in pairs(piece)]
+    return torch.cat(found).reshape(piece.vectors.scale.shape)
+
+
+def pairs(piece: Piece) -> Sequence[Int[Tensor, "pair 2"]]:
+    """All components of a piece, each at all its places, as many as are asked about in one go. Parameters: `piece`."""
     n, count = piece.vectors.scale.shape
-    pairs = torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device)
-    found = [scene.values([(piece, *some.T)])[0] for some in pairs.split(_MANY)]
-    return torch.cat(found).reshape(n, count)
+    return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(_MANY)
 
 
-def settled(scene: Scene, piece: Piece, at: Survey, within: float) -> tuple[Float[Tensor, "place component"], int]:
+def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
     """All scores of a piece, each to a tolerance, and how many had to be worked out.
 
-    Parameters: `scene`; `piece`; `at`, the survey of its step, tokens named; `within`, nats.
+    What the likeliest tokens leave open is looked at with more of them before it is worked out. Parameters: `scene`; `piece`;
+    `within`, nats.
     """
+    found, left = _narrowed(scene, piece, TOKENS, within)
+    some = left.any(0).nonzero()[:, 0]
+    if len(some) and _many_tokens(scene):
+        found[:, some], left[:, some] = _narrowed(scene, piece.only(some), _MORE, within)
+    for pair in left.nonzero().split(_MANY):
+        found[tuple(pair.T)] = scene.values([(piece, *pair.T)])[0]
+    return found, int(left.sum())
+
+
+def _many_tokens(scene: Scene) -> bool:
+    """Whether there are so many more tokens that it is cheaper to look at some of them than at all."""
+    return isinstance(scene.reading, Normed) and scene.reading.unembedding.matrix.shape[0] > 8 * _MORE
+
+
+def _narrowed(scene: Scene, piece: Piece, likeliest: int, within: float) -> tuple[Tensor, Tensor]:
+    """Scores in the middle of their bounds, and which of them can be farther off than the tolerance."""
     assert isinstance(scene.reading, Normed)
-    moved = change(scene.reading, piece)
-    low, high = between(scene.reading, scene.goal, piece, at.at(piece.vectors.where), moved)
-    found = piece.step.sign * (low + high) / 2
-    left = (~(high - low <= 2 * within)).nonzero()
-    for some in left.split(_MANY):
-        found[tuple(some.T)] = scene.values([(piece, *some.T)])[0]
-    return found, len(left)
+    at = scene.surveyed(likeliest)[piece.step.write.label].at(piece.vectors.where)
+    low, high = between(scene.reading, scene.goal, piece, at, change(scene.reading, piece))
+    return piece.step.sign * (low + high) / 2, ~(high - low <= 2 * within)

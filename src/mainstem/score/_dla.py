@@ -1,14 +1,13 @@
 """Direct logit attribution: what every part of the stream gives a logit, through everything after it frozen at this input."""
 
-import torch
 from torch import Tensor
 
-from mainstem.core import Group, InputError, Parts, bound, error
-from mainstem.find import Captured, Write
-from mainstem.stream import LEVELS, Entries, Pass, Places, Ranks, Sweep, graded, needed, opened, pull, reduce, rows, subscores
+from mainstem.core import Group, InputError, Parts
+from mainstem.stream import LEVELS, Entries, Pass, Places, aimed, graded, reduce
 
+from ._apart import Apart, taken_apart
 from ._choice import Choice, chosen
-from ._estimate import announce, batches
+from ._estimate import announce
 from ._goal import Goal
 
 
@@ -39,28 +38,12 @@ def direct(run: Pass, direction: Tensor | Entries | Goal, level: str = "write", 
 
 
 def _taken_apart(run: Pass, direction: Tensor | Entries, choice: Choice | None, level: str, places: Places) -> Parts:
-    sweep = pull(run, direction)
-    aim = sweep.aim
-    expanded = _expanded(run, sweep, level, places)
-    groups: list[Group] = []
-    size = torch.zeros((), device=aim.weights.device)
-    for row in rows(run, None, aim):
-        g = _direction(sweep, row.label, row.start)
-        product = g * row.vector
-        size = size + reduce(product.abs(), places)
-        found = expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
-        groups += found
-    if choice is not None and bool((choice.constant != 0).any()):
-        groups.append(Group("readout.choice", "constant", reduce(choice.constant, places)))
+    (found,) = taken_apart(run, [aimed(run, direction)], level, places)
     if choice is not None:
-        size = size + reduce(choice.size, places)
-    whole = reduce(aim.weights * aim.output if choice is None else choice.value, places)
-    parts = Parts(tuple(groups), whole, ("batch", "pos")[: len(places)], 0.0, 0.0)
-    total = parts.sum()
-    assert isinstance(total, Tensor)
-    miss = error(total, whole)
-    choices = {"by": "dla", "level": level, "norm": "frozen at this input", "edits": len(run.patches)}
-    return Parts(parts.groups, whole, parts.rest, miss, bound(run.dtype, size), choices).checked()
+        constant = reduce(choice.constant, places)
+        groups = [Group("readout.choice", "constant", constant)] if bool((constant != 0).any()) else []
+        found = Apart([*found.groups, *groups], reduce(choice.value, places), found.size + reduce(choice.size, places))
+    return found.parts(run, {"by": "dla", "level": level})
 
 
 def _places(run: Pass, keep_pos: bool) -> Places:
@@ -71,31 +54,3 @@ def _places(run: Pass, keep_pos: bool) -> Places:
     if not known and keep_pos:
         raise InputError("the output's rows are not the stream's, so no position is one of the stream's; leave positions out.")
     return sizes if known else (1,)
-
-
-def _direction(sweep: Sweep, label: str, start: int) -> Tensor:
-    for name, _, g in sweep.constants:
-        if name == label:
-            return g
-    return sweep.at[start] if start < len(sweep.at) else sweep.aim.weights
-
-
-def _expanded(run: Pass, sweep: Sweep, level: str, places: Places) -> dict[str, list[Group]]:
-    """The writes that the level takes apart, a few at a time, so that what is captured stays small."""
-    found = {}
-    entering = {w.label: t for t, p in enumerate(run.stream.points) for w in p.writes}
-    for some in batches(run, [w for w in run.stream.writes if opened(run, w, level)]):
-        seen = run.again({key for w in some for key in needed(w)})
-        for write in some:
-            depth = opened(run, write, level)
-            assert depth is not None
-            found[write.label] = _closed(run, write, depth, sweep.at[entering[write.label]], seen, places, sweep.ranks)
-    return found
-
-
-def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, ranks: Ranks) -> list[Group]:
-    groups = subscores(run, write, level, g, seen, places, ranks)
-    if run.rough(write, seen):
-        total = sum(group.flat().sum(0) for group in groups)
-        groups.append(Group(f"{write.label}.rounding", "rounding", reduce(g * run.write(write), places) - total))
-    return groups

@@ -30,11 +30,12 @@ def size(run: Pass, level: str, keep_pos: bool) -> int:
     cells = 0
     for write in run.stream.writes:
         sources: tuple[Source, ...] = write.writer.sources if write.writer and applies(write, level) else ()
-        cells += sum(_parts(source, level, places) for source in sources) or 1
+        cells += sum(parts(source, level, places) for source in sources) or 1
     return cells * rows * run.dtype.itemsize
 
 
-def _parts(source: Source, level: str, places: int) -> int:
+def parts(source: Source, level: str, places: int) -> int:
+    """How many parts a level takes what a source writes into. Parameters: `source`; `level`; `places`, of a prompt."""
     if source.attention is None:
         return prod(source.sizes)
     heads, dims = source.sizes

@@ -1,6 +1,6 @@
 """Scores that are the change of what is read as components are added: they telescope from the entry to the last point."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import Group, Parts, bound, error
-from mainstem.stream import Pass
+from mainstem.stream import Pass, Vectors
 
 from ._certify import TOKENS, everything, settled
 from ._goal import Goal
@@ -18,6 +18,7 @@ from ._scene import Piece, Scene, scene
 
 WITHIN = 1e-4  # nats
 Worth = Callable[[Tensor], Tensor]
+Happened = tuple[str, str, int, int]  # label and kind of what happens to the stream, the states before and after it
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,13 @@ class Scored:
     sizes: tuple[int, ...]
     values: Tensor
 
-    def group(self, scene: Scene) -> Group:
-        """The values in the cells of the goal. Parameters: `scene`."""
-        total = scene.goal.total(self.values)
-        return Group(self.label, self.kind, total.reshape(*self.sizes, *scene.goal.shape), self.axes)
+    def group(self, goal: Goal) -> Group:
+        """The values in the cells of the goal. Parameters: `goal`."""
+        total = goal.total(self.values)
+        return Group(self.label, self.kind, total.reshape(*self.sizes, *goal.shape), self.axes)
+
+
+Parted = Mapping[str, tuple[bool, list[Scored]]]  # by a write's label: whether it was taken apart, and into what
 
 
 def gathered(scene: Scene, level: str, score: Callable[[Piece], Tensor]) -> Iterator[tuple[str, bool, list[Scored]]]:
@@ -48,13 +52,13 @@ def gathered(scene: Scene, level: str, score: Callable[[Piece], Tensor]) -> Iter
             yield current, opened, list(held.values())
             held, opened = {}, False
         current, opened = piece.step.write.label, opened or piece.part
-        _put(held, piece, score(piece), len(scene.spots))
+        put(held, piece.vectors, score(piece), len(scene.spots))
     if current:
         yield current, opened, list(held.values())
 
 
-def _put(held: dict[str, Scored], piece: Piece, values: Tensor, places: int) -> None:
-    found = piece.vectors
+def put(held: dict[str, Scored], found: Vectors, values: Tensor, places: int) -> None:
+    """Keeps values of some components under their label. Parameters: `held`; `found`; `values`, [place, component]; `places`, of the goal."""
     if found.label not in held:
         held[found.label] = Scored(found.label, found.kind, found.axes, found.sizes, values.new_zeros(prod(found.sizes), places))
     held[found.label].values[found.offset : found.offset + values.shape[1], found.where] = values.T
@@ -88,31 +92,38 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
         return piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
 
     parts = {label: (opened, some) for label, opened, some in gathered(scene, level, score)}
-    telescoped = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
+    states_read = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
     choices = {
         "by": by,
         "level": level,
         "base": scene.base,
         **scene.rules,
         "within": within,
-        "worked_out": counts[0] + telescoped,
-        "of": counts[1] + telescoped,
+        "worked_out": counts[0] + states_read,
+        "of": counts[1] + states_read,
     }
     if scene.base == "last":
-        return loose([one.group(scene) for _, some in parts.values() for one in some], scene, choices)
-    return _telescoped(scene, parts, worth, choices)
+        return loose([one.group(scene.goal) for _, some in parts.values() for one in some], scene.goal, choices)
+    changes, states = scene.changes()
+    read = [worth(value) for value in scene.reading.values(states, scene.goal)]
+    return telescoped(scene, changes, read, parts, choices)
 
 
 def _log_increase(scene: Scene, piece: Piece, level: str, within: float) -> tuple[Tensor, int]:
     if isinstance(scene.reading, Normed) and within > 0 and level != "write":
-        return settled(scene, piece, scene.surveyed(TOKENS)[piece.step.write.label], within)
+        return settled(scene, piece, within)
     found = everything(scene, piece)
     return found, found.numel()
 
 
-def _telescoped(scene: Scene, parts: dict[str, tuple[bool, list[Scored]]], worth: Worth, choices: dict[str, object]) -> Parts:
-    changes, states = scene.changes()
-    read = [worth(value) for value in scene.reading.values(states, scene.goal)]
+def telescoped(
+    scene: Scene, changes: Sequence[Happened], read: Sequence[Tensor], parts: Parted, choices: dict[str, object]
+) -> Parts:
+    """Rows of everything that happens to the stream, which sum to what is read in the end less what is read at the entry.
+
+    Parameters: `scene`; `changes`, of it; `read`, [place] of every state; `parts`, what writes were taken apart into, by label;
+    `choices`.
+    """
     groups, size = [], scene.goal.total(read[-1].abs() + read[0].abs())
     for label, kind, before, after in changes:
         whole = Scored(label, kind, (), (), (read[after] - read[before])[None])
@@ -120,10 +131,10 @@ def _telescoped(scene: Scene, parts: dict[str, tuple[bool, list[Scored]]], worth
             continue
         opened, some = parts.get(label, (False, []))
         if opened:
-            groups += [one.group(scene) for one in some]
+            groups += [one.group(scene.goal) for one in some]
             left = whole.values - sum(one.values.sum(0) for one in some)
             whole = Scored(f"{label}.interaction", "interaction", (), (), left)
-        groups.append(whole.group(scene))
+        groups.append(whole.group(scene.goal))
         size = size + scene.goal.total((read[after] - read[before]).abs())
     whole_score = scene.goal.total(read[-1] - read[0])
     found = Parts(tuple(groups), whole_score, ("batch", "pos")[: len(scene.goal.shape)], 0.0, 0.0, choices)
@@ -132,10 +143,8 @@ def _telescoped(scene: Scene, parts: dict[str, tuple[bool, list[Scored]]], worth
     return replace(found, error=error(total, whole_score), bound=bound(scene.run.dtype, size)).checked()
 
 
-def loose(groups: list[Group], scene: Scene, choices: dict[str, object]) -> Parts:
-    """Rows that are no parts of a sum: their whole is their own sum. Parameters: `groups`; `scene`; `choices`."""
-    axes = ("batch", "pos")[: len(scene.goal.shape)]
-    whole = sum(
-        (g.flat().sum(0) for g in groups), torch.zeros(scene.goal.shape, dtype=torch.float64, device=groups[0].values.device)
-    )
+def loose(groups: Sequence[Group], goal: Goal, choices: dict[str, object]) -> Parts:
+    """Rows that are no parts of a sum: their whole is their own sum. Parameters: `groups`; `goal`; `choices`."""
+    axes = ("batch", "pos")[: len(goal.shape)]
+    whole = sum((g.flat().sum(0) for g in groups), torch.zeros(goal.shape, dtype=torch.float64, device=groups[0].values.device))
     return Parts(tuple(groups), whole, axes, 0.0, 0.0, {**choices, "additive": False})

@@ -1,25 +1,26 @@
 """The logit lens: the model's own readout applied to every point of the stream."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mainstem.algebra import Split, cut, last_product, rows_at, rule, tensors
+from mainstem.algebra import rows_at
 from mainstem.core import InputError
-from mainstem.stream import Pass, graded, readout, transport
+from mainstem.stream import Pass, graded
+
+from ._reader import TILE, expected, face, reader
+from ._translators import Translators
 
 NORMS = ("own", "final")
-_TILE = 2**22  # numbers of one tile of logits: 16 MB in float32
 
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What every point already says. All but `points` have axes [point, batch, pos]; `tokens` are ids of the likeliest token.
+    """What every point already says, tensors of [point, batch, pos]; `tokens` are ids of the likeliest token.
 
     `logprob` in nats; `rank` of the target (0 is the likeliest), `entropy` in nats, `kl` from the last point's distribution
-    to this point's, in nats: KL(final || point).
+    to this point's, in nats: KL(final || point). `norm` is the norm rule, `name` the lens: "logit lens" or "tuned lens".
     """
 
     points: tuple[str, ...]
@@ -32,10 +33,11 @@ class Lens:
     kl: Tensor
     target: Tensor
     norm: str
+    name: str = "logit lens"
 
 
 @graded
-def lens(run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = None) -> Lens:
+def lens(run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = None, tuned: Translators | None = None) -> Lens:
     """Applies the readout to the readable face of every point.
 
     p_t = softmax(readout(x_t)); the last point's is the model's own. Where the stream changes shape on the way (a ResNet's
@@ -43,84 +45,42 @@ def lens(run: Pass, target: Tensor, norm: str = "own", places: Tensor | None = N
 
     Parameters: `run`; `target`, token ids [batch, pos] (or [batch] for outputs without positions) that logit, log-probability
     and rank are of; `norm`, "own" norms every point by its own scale, "final" freezes the readout at the last point; `places`,
-    [batch], one position of every prompt instead of all: then the axis pos has size 1.
+    [batch], one position of every prompt instead of all: then the axis pos has size 1; `tuned`, translate every face before it
+    is read.
 
-    Source: nostalgebraist, "interpreting GPT: the logit lens" (2020). Raises `InputError` for another `norm`.
+    Source: nostalgebraist, "interpreting GPT: the logit lens" (2020). Raises `InputError` for another `norm`, and for
+    translators that do not fit or with norm "final", which they were not made for.
     """
     if norm not in NORMS:
         raise InputError(f"no norm rule {norm!r}; there are {', '.join(NORMS)}.")
+    if tuned is not None:
+        tuned.check(run)
+    if tuned is not None and norm != "own":
+        raise InputError("a tuned lens is trained with every point's own norm: leave norm out, or take the logit lens.")
     own = run.output()
     own = own if places is None else rows_at(own, places, own.shape[1])
-    reader = _reader(run, norm)
+    read = reader(run, norm)
     names = tuple(p.name for p in run.stream.points)
     wanted, final = target.expand(own.shape[:-1]), own.flatten(0, -2)
-    step = max(1, _TILE // final.shape[-1])  # rows of a tile, of one point or of several
+    step = max(1, TILE // final.shape[-1])  # rows of a tile, of one point or of several
     group = max(1, step // final.shape[0])
     found: list[tuple[Tensor, ...]] = []
     for first in range(0, len(names), group):
-        rows = torch.stack([reader.rows(run, t, places) for t in range(first, min(first + group, len(names)))])
+        some = range(first, min(first + group, len(names)))
+        rows = torch.stack([read.rows(run, _translated(run, t, tuned), places) for t in some])
         tiles = [
-            _row(reader.logits(some), last.log_softmax(-1), ids)
-            for some, last, ids in zip(rows.split(step, 1), final.split(step), wanted.flatten().split(step), strict=True)
+            _row(read.logits(tile), last.log_softmax(-1), ids)
+            for tile, last, ids in zip(rows.split(step, 1), final.split(step), wanted.flatten().split(step), strict=True)
         ]
         found.append(tuple(torch.cat(column, 1) for column in zip(*tiles, strict=True)))
     each = (torch.cat(column).unflatten(1, own.shape[:-1]) for column in zip(*found, strict=True))
     tokens, top, logit, logprob, rank, entropy, kl = each
-    return Lens(names, tokens, top, logit, logprob, rank, entropy, kl, target, norm)
+    name = "logit lens" if tuned is None else "tuned lens"
+    return Lens(names, tokens, top, logit, logprob, rank, entropy, kl, target, norm, name)
 
 
-@dataclass(frozen=True, eq=False)
-class Reader:
-    """The readout in two: `before` for all rows of a point, `after` for a tile of rows, where every row is by itself there.
-
-    Parameters: `before`; `after`.
-    """
-
-    before: Callable[[Tensor], Tensor]
-    after: Callable[[Tensor], Tensor]
-
-    def rows(self, run: Pass, t: int, places: Tensor | None) -> Tensor:
-        """[row, any] of a point, the rows that are looked at. Parameters: `run`; `t`; `places`."""
-        value = run.shaped(self.before(_face(run, t)))
-        return (value if places is None else rows_at(value, places, value.shape[1])).flatten(0, -2)
-
-    def logits(self, rows: Tensor) -> Tensor:
-        """[point, row, vocab]. Parameters: `rows`, [point, row, any]."""
-        return self.after(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
-
-
-def _reader(run: Pass, norm: str) -> Reader:
-    frozen = norm == "final"
-    whole = run.affine(run.stream.points[-1].onward) if frozen else readout(run)
-    at = last_product(whole.program)
-    found = None if at is None else cut(whole, at)
-    if found is None or not _by_rows(found, frozen):
-        return Reader(whole if frozen else whole.live, lambda logits: logits)
-    before = found.before if frozen else found.before.live
-
-    def after(rows: Tensor) -> Tensor:
-        return found.after.live(torch.nn.functional.linear(rows, found.matrix, found.bias))
-
-    return Reader(before, after)
-
-
-def _by_rows(found: Split, frozen: bool) -> bool:
-    """Whether what follows the product says the same for any rows: no factor of theirs, and nothing frozen at them."""
-    steps = zip(found.after.program.steps, found.after.calls, strict=True)
-    others = [t for step, call in steps for path, t in tensors(call.args) if path != step.wires[0].operand]
-    acts = [call for call in found.after.calls if (known := rule(call.name)) is not None and known.sort == "act"]
-    return all(t.numel() == 1 or t.ndim == 1 for t in others) and not (frozen and acts)
-
-
-def _face(run: Pass, t: int) -> Tensor:
-    """Point t as the readout reads the last point."""
-    last = len(run.stream.points) - 1
-    if run.point(t).shape == run.point(last).shape:
-        return run.face(t)
-    value = run.point(t)
-    for step in (step for u in range(t, last) for step in transport(run, u)):
-        value = step.live(value)
-    return run.affine(run.stream.points[last].face).live(value)
+def _translated(run: Pass, t: int, tuned: Translators | None) -> Tensor:
+    return face(run, t) if tuned is None else tuned(t, face(run, t), run.stream.points[-1].axis)
 
 
 def _row(logits: Tensor, final: Tensor, target: Tensor) -> tuple[Tensor, ...]:
@@ -130,13 +90,6 @@ def _row(logits: Tensor, final: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     at = target.expand(logits.shape[:-1]).unsqueeze(-1)
     wanted = logits.gather(-1, at)
     rank = (logits > wanted).sum(-1)
-    entropy = -_expected(logprobs, logprobs)
-    kl = _expected(final, final - logprobs)
+    entropy = -expected(logprobs, logprobs)
+    kl = expected(final, final - logprobs)
     return tokens, top, wanted.squeeze(-1), logprobs.gather(-1, at).squeeze(-1), rank, entropy, kl
-
-
-def _expected(logprobs: Tensor, values: Tensor) -> Tensor:
-    """The mean of values, to which those of probability zero add nothing even where they are infinite."""
-    p = logprobs.exp()
-    plain = (p * values).sum(-1)
-    return torch.where(p == 0, 0.0, p * values).sum(-1) if bool(plain.isnan().any()) else plain

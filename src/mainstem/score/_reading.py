@@ -7,7 +7,7 @@ the model's own calls), or whole tensors through the model's calls.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from ._ways import Way, doubled, factor_of, norms, product, ways
 
 NORMS = ("own", "final", "none")
 Asked = tuple[int, Tensor, Tensor]  # point, [row] places, [row, d_model] what it would hold there
+Say = Callable[[Goal, Tensor], Tensor]  # what a goal makes of the logits at its places
 
 
 class Reading(ABC):
@@ -32,6 +33,10 @@ class Reading(ABC):
     @abstractmethod
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Float[Tensor, "row"]]:
         """What is scored, were the points to hold other rows, each row by itself. Parameters: `asked`; `goal`."""
+
+    @abstractmethod
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Float[Tensor, "row"]]:
+        """How many tokens would be likelier than the target. Parameters: as of `values`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +58,15 @@ class Normed(Reading):
         return self.norms[t](rows, None if self.scale is None else self.scale[where])
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return self._all(asked, partial(self.unembedding.value, goal=goal))
+
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return self._all(asked, partial(self.unembedding.ranks, goal=goal))
+
+    def _all(self, asked: Sequence[Asked], say: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+        """One pass over the vocabulary for all rows."""
         rows = torch.cat([self.normed(*each) for each in asked])
-        found = self.unembedding.value(rows, torch.cat([where for _, where, _ in asked]), goal)
+        found = say(rows, torch.cat([where for _, where, _ in asked]))
         return list(found.split([len(where) for _, where, _ in asked]))
 
 
@@ -70,15 +82,18 @@ class ByRows(Reading):
     after: Affine
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
-        return [self._values(self.before(*each), each[1], goal) for each in asked]
+        return [self._said(self.before(*each), each[1], goal, Goal.value) for each in asked]
 
-    def _values(self, rows: Tensor, where: Tensor, goal: Goal) -> Tensor:
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return [self._said(self.before(*each), each[1], goal, Goal.ranks) for each in asked]
+
+    def _said(self, rows: Tensor, where: Tensor, goal: Goal, say: Say) -> Tensor:
         step = max(1, 2**22 // self.unembedding.matrix.shape[0])
-        return torch.cat([self._some(*pair, goal) for pair in zip(rows.split(step), where.split(step), strict=True)])
+        return torch.cat([self._some(*pair, goal, say) for pair in zip(rows.split(step), where.split(step), strict=True)])
 
-    def _some(self, rows: Tensor, where: Tensor, goal: Goal) -> Tensor:
+    def _some(self, rows: Tensor, where: Tensor, goal: Goal, say: Say) -> Tensor:
         tiles = [rows @ matrix.T if bias is None else rows @ matrix.T + bias for _, matrix, bias in self.unembedding.tiles()]
-        return goal.at(where).value(self.after.live(torch.cat(tiles, -1)))
+        return say(goal.at(where), self.after.live(torch.cat(tiles, -1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,17 +112,21 @@ class Whole(Reading):
         return {}
 
     def values(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
-        return [self._values(*each, goal) for each in asked]
+        return [self._said(*each, goal, Goal.value) for each in asked]
 
-    def _values(self, t: int, where: Tensor, rows: Tensor, goal: Goal) -> Tensor:
+    def ranks(self, asked: Sequence[Asked], goal: Goal) -> list[Tensor]:
+        return [self._said(*each, goal, Goal.ranks) for each in asked]
+
+    def _said(self, t: int, where: Tensor, rows: Tensor, goal: Goal, say: Say) -> Tensor:
         """One vector of every prompt at a time: prompts do not read each other."""
         found, like = rows.new_empty(len(rows)), self.run.point(t).double()
-        turn = _turns(self.spots.at[where, 0])
+        turn = turns(self.spots.at[where, 0])
         for k in range(int(turn.max()) + 1):
             now = (turn == k).nonzero()[:, 0]
             at = Spots(self.spots.at[where[now]], self.spots.sizes)
             goals = goal.at(where[now])
-            found[now] = goals.value(goals.logits(self.read(self._face(t, at.onto(rows[now], like)))))
+            said = say(goals, goals.logits(self.read(self._face(t, at.onto(rows[now], like)))))
+            found[now] = said.to(found.dtype)
         return found
 
     def _face(self, t: int, value: Tensor) -> Tensor:
@@ -122,8 +141,8 @@ class Whole(Reading):
         return run.shaped(value)
 
 
-def _turns(prompt: Tensor) -> Tensor:
-    """For every row the number of rows of the same prompt that come before it."""
+def turns(prompt: Tensor) -> Tensor:
+    """For every row the number of rows of the same prompt that come before it. Parameters: `prompt`, of every row."""
     order = prompt.argsort(stable=True)
     sorted_prompts = prompt[order].contiguous()
     turn = torch.empty_like(prompt)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.core import InputError, Parts, Tops
-from mainstem.stream import Pass
+from mainstem.stream import LEVELS, Pass
 
 from ._goal import Goal
+
+_NO_PARTS = ("constant", "transport", "rounding", "edit", "interaction")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Choices:
     """What a score can be asked to do otherwise; None is the score's own way.
 
     Parameters: `level`, how far writes are taken apart; `base`, what a part is added to, "before" or "last"; `norm`, "own",
-    "final" or "none"; `norm_bias`; `within`, what a score may be off by, in nats.
+    "final" or "none"; `norm_bias`; `within`, what a score may be off by, in nats; `zeroed`, where a part is taken out,
+    "everywhere" or "here".
     """
 
     level: str = "write"
@@ -26,6 +29,7 @@ class Choices:
     norm: str | None = None
     norm_bias: bool | None = None
     within: float | None = None
+    zeroed: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that were said, the level apart."""
@@ -37,7 +41,8 @@ class Score:
     """A way to turn parts of the stream into numbers about a prediction. A module's `SCORE` is one.
 
     Parameters: `name`; `about`, one sentence; `unit`; `rows`, all parts of a level scored; `takes`, which choices it knows;
-    `top`, the k best, where there is a quicker way than through all rows.
+    `top`, the k best, where there is a quicker way than through all rows; `aimed`, whether it is about the target, not only
+    about the places that the target is predicted at.
     """
 
     name: str
@@ -46,11 +51,14 @@ class Score:
     rows: Callable[[Pass, Goal, Choices], Parts]
     takes: tuple[str, ...] = ()
     top: Callable[[Pass, Goal, Choices, int], Tops] | None = None
+    aimed: bool = True
 
     def checked(self, choices: Choices) -> Choices:
-        """The choices, or `InputError` where one is not of this score. Parameters: `choices`."""
+        """The choices, or `InputError` where one is not of this score, or the level is none. Parameters: `choices`."""
+        if choices.level not in LEVELS:
+            raise InputError(f"no level {choices.level!r}; there are {', '.join(LEVELS)}.")
         if strange := set(choices.given()) - set(self.takes):
-            known = ", ".join(self.takes) or "none of base, norm, norm_bias and within"
+            known = ", ".join(self.takes) or "none of base, norm, norm_bias, within and zeroed"
             raise InputError(f"by={self.name!r} has no choice of {min(strange)}; it takes {known}.")
         return choices
 
@@ -82,7 +90,7 @@ def top(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> Tops:
 
 def _sorted(parts: Parts, level: str, k: int) -> Tops:
     """The best of rows that are all there."""
-    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in ("constant", "transport")))
+    groups = tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in _NO_PARTS))
     if not groups:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
     held = Parts(groups, parts.whole, parts.rest, 0.0, 0.0)

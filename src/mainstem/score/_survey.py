@@ -5,7 +5,7 @@ no vector of the vocabulary's size is kept.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -20,8 +20,9 @@ from ._tiles import ROWS, Unembedding
 class Survey:
     """Of every row x that was asked about, read as n(x).
 
-    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows times its factor, p the
-    prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their log-probabilities `logprobs`.
+    Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
+    the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their
+    log-probabilities `logprobs`; `dtype`, in which logits and what is summed over a tile were worked out.
     """
 
     normed: Float[Tensor, "row d_model"]
@@ -30,40 +31,59 @@ class Survey:
     peak: Float[Tensor, "row"]
     tokens: Int[Tensor, "row token"]
     logprobs: Float[Tensor, "row token"]
+    dtype: torch.dtype = torch.float64
 
-    def at(self, rows: Tensor) -> "Survey":
+    def at(self, rows: Tensor | slice) -> "Survey":
         """Some of the rows. Parameters: `rows`."""
-        return Survey(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def survey(reading: Normed, asked: Sequence[Asked], likeliest: int = 0) -> Survey:
-    """One pass over the vocabulary. Parameters: `reading`; `asked`; `likeliest`, how many tokens to name."""
+@dataclass(frozen=True, eq=False)
+class Surveys:
+    """A survey of the places before several writes. Parameters: `whole`; `first`, where the places of a write begin, by its label; `places`, how many."""
+
+    whole: Survey
+    first: dict[str, int]
+    places: int
+
+    def __getitem__(self, label: str) -> Survey:
+        first = self.first[label]
+        return self.whole.at(slice(first, first + self.places))
+
+    def of(self, wanted: Sequence[tuple[str, Tensor]]) -> Survey:
+        """Some of the places of some writes, one write after another. Parameters: `wanted`, labels with places."""
+        return self.whole.at(torch.cat([self.first[label] + where for label, where in wanted]))
+
+
+def survey(reading: Normed, asked: Sequence[Asked], likeliest: int = 0, dtype: torch.dtype = torch.float64) -> Survey:
+    """One pass over the vocabulary. Parameters: `reading`; `asked`; `likeliest`, how many tokens to name; `dtype`, as of `Survey`."""
     rows = torch.cat([reading.normed(*each) for each in asked])
-    parts = [_passed(reading.unembedding, some, likeliest) for some in rows.split(ROWS)]
-    return Survey(rows, *(torch.cat(column) for column in zip(*parts, strict=True)))
+    parts = [_passed(reading.unembedding, some, likeliest, dtype) for some in rows.split(ROWS)]
+    logsumexp, mean, peak, tokens, logprobs = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Survey(rows, logsumexp, mean, peak, tokens, logprobs, dtype)
 
 
-def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int) -> tuple[Tensor, ...]:
+def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     n, width = rows.shape
-    top, total, mean = rows.new_full((n,), -torch.inf), rows.new_zeros(n), rows.new_zeros(n, width)
-    peak = rows.new_zeros(n)
+    total, mean, rows = rows.new_zeros(n), rows.new_zeros(n, width), rows.to(dtype)
+    top, peak = rows.new_full((n,), torch.finfo(dtype).min), rows.new_zeros(n)  # a tile may be all -inf
     best, tokens = rows.new_empty(n, 0), torch.empty(n, 0, dtype=torch.long, device=rows.device)
-    for first, matrix, bias in unembedding.tiles():
+    for first, matrix, bias in unembedding.tiles(dtype):
         logits = rows @ matrix.T if bias is None else torch.addmm(bias, rows, matrix.T)
         if likeliest:
             best, tokens = _merged(best, tokens, logits, first, likeliest)
-        low, high = logits.aminmax(dim=-1)
-        if not bool(low.isfinite().all()):  # tokens that are ruled out
-            low = torch.where(logits.isfinite(), logits, 0.0).amin(-1)
-        peak = torch.maximum(peak, torch.maximum(high, -low))
-        now = torch.maximum(top, high).clamp_min(torch.finfo(rows.dtype).min)  # a tile may be all -inf
-        shrink = (top - now).exp()
+        now = torch.maximum(top, logits.amax(-1))
+        finite = torch.where(logits.isfinite(), logits, 0.0) if unembedding.masked else logits
+        peak = torch.maximum(peak, torch.maximum(finite.amax(-1), -finite.amin(-1)))
         p = logits.sub_(now[:, None]).exp_()
-        total = total * shrink + p.sum(-1)
-        mean = torch.addmm(mean.mul_(shrink[:, None]), p, matrix)
+        shrink = (top - now).double().exp_()
+        total = total.mul_(shrink).add_(p.sum(-1))
+        mean = mean.mul_(shrink[:, None]).add_(p @ matrix)
         top = now
-    logsumexp = top + total.log()
-    return logsumexp, mean / total[:, None], peak, tokens, best - logsumexp[:, None]
+    logsumexp = top.double() + total.log()
+    mean = mean / (unembedding.factor * total[:, None])
+    return logsumexp, mean, peak.double(), tokens, best.double() - logsumexp[:, None]
 
 
 def _merged(best: Tensor, tokens: Tensor, logits: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:

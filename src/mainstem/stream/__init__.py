@@ -1,8 +1,12 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_products import key_products
+from ._key_vectors import KeyVectors, key_vectors
+from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
@@ -11,14 +15,19 @@ from ._readout import readout
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
+from ._without import Without
 
 __all__ = [
     "LEVELS",
     "Aimed",
+    "Coordinate",
     "Cut",
     "Edit",
     "Entries",
+    "Head",
+    "KeyVectors",
     "Pass",
     "Places",
     "Ranks",
@@ -26,14 +35,21 @@ __all__ = [
     "Spots",
     "Sweep",
     "Vectors",
+    "Without",
+    "activations",
     "aimed",
     "applies",
+    "by_key_position",
     "carry",
     "factors",
     "find_point",
     "find_write",
     "graded",
+    "head_of",
     "heads",
+    "key_products",
+    "key_vectors",
+    "keys_of",
     "needed",
     "opened",
     "patches",
@@ -44,12 +60,15 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spot",
     "spots",
     "subscores",
     "subvector",
     "take",
     "through",
+    "through_head",
     "transport",
+    "unembed",
     "vectors",
     "whole",
     "writer_map",

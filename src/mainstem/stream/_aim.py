@@ -1,4 +1,4 @@
-"""What is taken apart at the output: any direction, or a few of its numbers, which need a few rows of the unembedding."""
+"""What is taken apart: any direction on the output, or a few of its numbers, which need a few rows of the unembedding."""
 
 from dataclasses import dataclass, replace
 
@@ -39,25 +39,28 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class Aimed:
-    """A direction with the way to it: `maps` lead from the last point to what `weights` weigh, which is `output`.
+    """A direction with the way to it: `maps` lead from point `start` to what `weights` weigh, which is `output`.
 
-    `kinds` says which of `count` different directions every place has, None where that is not known.
+    `kinds` says which of `count` different directions every place has, None where that is not known; `name` is what constants
+    and rounding on the way are called after.
     """
 
     maps: tuple[Affine, ...]
     weights: Tensor
     output: Tensor
+    start: int
     kinds: Tensor | None = None
     count: int = 1
+    name: str = "readout"
 
 
-def transport(run: Pass, t: int) -> tuple[Affine, ...]:
+def transport(run: Pass, t: int, onward: bool = True) -> tuple[Affine, ...]:
     """The frozen way from point t to the next addition (to the output from the last): to its face, and on. Nothing for the identity.
 
-    Parameters: `run`; `t`.
+    Parameters: `run`; `t`; `onward`, not only to its face.
     """
     p = run.stream.points[t]
-    return tuple(run.affine(program) for program in (p.face, p.onward) if program.steps)
+    return tuple(run.affine(program) for program in (p.face, p.onward)[: 1 + onward] if program.steps)
 
 
 def aimed(run: Pass, direction: Tensor | Entries | None) -> Aimed:
@@ -68,14 +71,14 @@ def aimed(run: Pass, direction: Tensor | Entries | None) -> Aimed:
     last = len(run.stream.points) - 1
     output = run.output()
     if not isinstance(direction, Entries):
-        return Aimed(transport(run, last), torch.zeros_like(output) if direction is None else direction, output)
+        return Aimed(transport(run, last), torch.zeros_like(output) if direction is None else direction, output, last)
     kinds, count = direction.kinds()
     narrow = _narrowed(run, direction.ids)
     if narrow is None:
-        return Aimed(transport(run, last), direction.dense(output), output, kinds, count)
+        return Aimed(transport(run, last), direction.dense(output), output, last, kinds, count)
     face = run.stream.points[last].face
     maps = (run.affine(face), narrow) if face.steps else (narrow,)
-    return Aimed(maps, direction.weights.to(output.dtype), output.gather(-1, direction.ids), kinds, count)
+    return Aimed(maps, direction.weights.to(output.dtype), output.gather(-1, direction.ids), last, kinds, count)
 
 
 def _narrowed(run: Pass, ids: Tensor) -> Affine | None:

@@ -183,32 +183,34 @@ def _experts(label: str, kind: str, source: Source, h: Tensor, seen: Captured, p
     """Rows of h belong to experts: row r to the first expert whose end is beyond r."""
     assert source.groups is not None
     ends = seen.at(source.groups)
-    expert, none = _experts_of(ends, h), h.new_zeros(ends.shape[0], h.shape[-1])
+    expert, none = experts_of(ends, h), h.new_zeros(ends.shape[0], h.shape[-1])
     each = [none.index_add(0, expert, h * pull(alone)) for alone in one_by_one(g, places)]
     return Group(label, kind, torch.stack(each, -1).reshape(*none.shape, *places), ("expert", "neuron"))
 
 
-def _experts_of(ends: Tensor, h: Tensor) -> Tensor:
+def experts_of(ends: Tensor, h: Tensor) -> Tensor:
     return torch.searchsorted(ends.to(torch.long), torch.arange(h.shape[0], device=h.device), right=True)
 
 
 @graded
-def subvector(run: Pass, write: Write, label: Label, seen: Captured) -> Tensor:
+def subvector(run: Pass, write: Write, label: Label, seen: Captured, unit: bool = False) -> Tensor:
     """What one subvalue, or the constant, adds to the stream, at every position.
 
-    Parameters: `run`; `write`; `label`, with the coordinates of the subvalue; `seen`, a run with `needed` captured.
+    Parameters: `run`; `write`; `label`, with the coordinates of the subvalue; `seen`, a run with `needed` captured; `unit`,
+    what it would add if its coordinate were one everywhere: the row of weights that it is multiplied with.
     """
     if write.writer is None:
         raise InputError(f"{label} does not exist: {write.label} has no parts.")
     affine, likes = writer_map(run, write, seen)
     if label.write == f"{write.label}.bias" and not label.at:
         return write.factor * run.shaped(affine.constant(*likes))
-    at = _branch(write, label)
-    alone = _alone(run, write.writer.sources[at], label, likes[at], seen)
+    at = branch(write, label)
+    source = write.writer.sources[at]
+    alone = (_one if unit else _alone)(run, source, label, likes[at], seen)
     return write.factor * run.shaped(affine.linear(alone[None], likes, at)[0])
 
 
-def _branch(write: Write, label: Label) -> int:
+def branch(write: Write, label: Label) -> int:
     """Which of a write's sources a label is inside of: `L3.mlp.B1.N7` where there are several."""
     assert write.writer is not None
     names = [write.label] if len(write.writer.sources) == 1 else [f"{write.label}.B{i}" for i in range(len(write.writer.sources))]
@@ -221,44 +223,59 @@ def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -
     """h with all but one coordinate zero (for an edge: the one key position's share of the head)."""
     axes = [axis for axis, _ in label.at]
     if source.attention is None:
-        _fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), "neurons, such as N0")
+        fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), "neurons, such as N0")
         return h * _chosen(source, dict(label.at), h, seen)
-    _fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
+    fits(label, axes in (["head"], ["head", "key_pos"], ["head", "dim"]), "heads, such as H0, with H0<-1 and H0.D2 inside")
     if "key_pos" in axes and run.edited(source.site):
         raise InputError(f"{label}: a head of this write was edited, so that its heads are no longer sums over key positions.")
     return _of_head(source.attention, dict(label.at), heads(h, run.prompts), seen).reshape(h.shape)
 
 
+def _one(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -> Tensor:
+    """One at a single coordinate of h, zero elsewhere."""
+    axes = [axis for axis, _ in label.at]
+    if source.attention is None:
+        plain = source.groups is None
+        rows = "rows of neurons, such as N0" if plain else "rows of neurons of an expert, such as E0.N0"
+        fits(label, axes == (["neuron"] if plain else ["expert", "neuron"]), rows)
+        return _chosen(source, dict(label.at), h, seen)
+    fits(label, axes == ["head", "dim"], "rows of attention dims, such as H0.D2")
+    z, at = heads(h, run.prompts), dict(label.at)
+    one = torch.zeros_like(z)
+    one[:, inside(at["head"], z.shape[1], "head"), :, inside(at["dim"], z.shape[-1], "dim")] = 1
+    return one.reshape(h.shape)
+
+
 def _chosen(source: Source, at: dict[str, int], h: Tensor, seen: Captured) -> Tensor:
     """One where h belongs to the neuron, and to the expert if one is named."""
     mask = torch.zeros_like(h)
-    mask.select(source.axis, _inside(at["neuron"], h.shape[source.axis], "neuron")).fill_(1)
+    mask.select(source.axis, inside(at["neuron"], h.shape[source.axis], "neuron")).fill_(1)
     if source.groups is None or "expert" not in at:
         return mask
     ends = seen.at(source.groups)
-    return mask * (_experts_of(ends, h) == _inside(at["expert"], ends.shape[0], "expert"))[:, None]
+    return mask * (experts_of(ends, h) == inside(at["expert"], ends.shape[0], "expert"))[:, None]
 
 
 def _of_head(attention: Attention, at: dict[str, int], z: Tensor, seen: Captured) -> Tensor:
-    head, alone = _inside(at["head"], z.shape[1], "head"), torch.zeros_like(z)
+    head, alone = inside(at["head"], z.shape[1], "head"), torch.zeros_like(z)
     if "key_pos" in at:
         pattern, value = factors(attention, seen, z, z.shape[0])
-        j = _inside(at["key_pos"], value.shape[2], "key position")
+        j = inside(at["key_pos"], value.shape[2], "key position")
         alone[:, head] = pattern[:, head, :, j, None] * value[:, head, j, None]
     elif "dim" in at:
-        dim = _inside(at["dim"], z.shape[-1], "dim")
+        dim = inside(at["dim"], z.shape[-1], "dim")
         alone[:, head, :, dim] = z[:, head, :, dim]
     else:
         alone[:, head] = z[:, head]
     return alone
 
 
-def _fits(label: Label, ok: bool, inner: str) -> None:
+def fits(label: Label, ok: bool, inner: str) -> None:
     if not ok:
         raise InputError(f"{label} does not exist: {label.write} has {inner}.")
 
 
-def _inside(index: int, size: int, what: str) -> int:
+def inside(index: int, size: int, what: str) -> int:
     if not 0 <= index < size:
         raise InputError(f"there is no {what} {index}: this write has {size}, counted from 0.")
     return index

@@ -116,6 +116,12 @@ class Pass:
         shapes = (self.raw_point(t).shape for t in range(len(self.stream.points)))
         return torch.Size(next((shape[:2] for shape in shapes if len(shape) == 3), ()))
 
+    @cached_property
+    def spread(self) -> tuple[int, ...]:
+        """Prompts, and their positions where the stream has some: prompts first, whatever the points have first."""
+        sizes = tuple(self.places)
+        return sizes[::-1] if sizes and sizes[0] != self.prompts else sizes or (self.prompts,)
+
     def shaped(self, value: Tensor) -> Tensor:
         """A tensor of the stream with an axis each for prompts and positions: some modules add with both on one.
 

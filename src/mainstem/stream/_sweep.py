@@ -30,24 +30,24 @@ class Sweep:
 
 
 @graded
-def pull(run: Pass, direction: Tensor | Entries) -> Sweep:
-    """Pulls a direction on the output back to every point of the stream.
+def pull(run: Pass, direction: Tensor | Entries | Aimed) -> Sweep:
+    """Pulls a direction back to every point of the stream before it.
 
     Parameters: `run`; `direction`, of the output's shape, or entries of it: the sum of output x direction is the number taken
-    apart.
+    apart; or one aimed at what is made of an earlier point, or at the last point itself.
     """
     points = run.stream.points
     at: list[Tensor] = []
     constants = []
-    aim = aimed(run, direction)
+    aim = direction if isinstance(direction, Aimed) else aimed(run, direction)
     g = aim.weights
-    for t in reversed(range(len(points))):
-        maps = aim.maps if t == len(points) - 1 else transport(run, t)
+    for t in reversed(range(aim.start + 1)):
+        maps = aim.maps if t == aim.start else transport(run, t)
         if maps:
             like = run.point(t)
             constant = through(maps, torch.zeros_like(like))
             if bool((constant != 0).any()):
-                name = "readout.bias" if t == len(points) - 1 else f"{points[t].name}.bias"
+                name = f"{aim.name if t == aim.start else points[t].name}.bias"
                 constants.append((name, run.shaped(constant), g))
             g = _back(maps, like, g.reshape(constant.shape))
         else:
@@ -112,23 +112,21 @@ class Row:
 def rows(run: Pass, end: int | None = None, aim: Aimed | None = None) -> list[Row]:
     """Every part that enters the stream up to point `end`: entry, writes, constants of transports, edits, rounding.
 
-    Parameters: `run`; `end`, the last point to look at, None for the output (the readout's constant included); `aim`, what of
-    the output is looked at, all of it by default.
+    Parameters: `run`; `end`, the last point to look at, None for what is looked at behind it (constants on the way included);
+    `aim`, what that is, all of the output by default.
     """
     aim = aim or (aimed(run, None) if end is None else None)
     points = run.stream.points
-    last = len(points) - 1 if end is None else end
+    last = aim.start if aim is not None else end
+    assert last is not None
+    ways = [(points[t].name, transport(run, t)) for t in range(last)] + ([(aim.name, aim.maps)] if aim is not None else [])
     found = []
     for t, p in enumerate(points[: last + 1]):
         found += [Row(w.label, w.kind, t, _shaped(run.write(w), run.point(t)), w) for w in p.writes]
-        if t < last or end is None:
-            maps = aim.maps if aim is not None and t == len(points) - 1 else transport(run, t)
-            if not maps:
-                continue
-            constant = through(maps, torch.zeros_like(run.point(t)))
-            if bool((constant != 0).any()):
-                name = "readout.bias" if t == len(points) - 1 else f"{p.name}.bias"
-                found.append(Row(name, "constant", t + 1, run.shaped(constant)))
+        name, maps = ways[t] if t < len(ways) else ("", ())
+        constant = through(maps, torch.zeros_like(run.point(t)))
+        if bool((constant != 0).any()):
+            found.append(Row(f"{name}.bias", "constant", t + 1, run.shaped(constant)))
     return found + (_roundings(run, last, aim) if run.low else _edits(run, last))
 
 
@@ -142,7 +140,7 @@ def _roundings(run: Pass, last: int, aim: Aimed | None) -> list[Row]:
     found = [Row(f"{p.name}.rounding", "rounding", t, _miss(run, t)) for t, p in enumerate(points)]
     if aim is not None:
         exact = run.shaped(through(aim.maps, run.point(last)))
-        found.append(Row("readout.rounding", "rounding", last + 1, aim.output - exact.reshape(aim.output.shape)))
+        found.append(Row(f"{aim.name}.rounding", "rounding", last + 1, aim.output - exact.reshape(aim.output.shape)))
     return found
 
 

@@ -1,10 +1,32 @@
-"""Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers as a chart."""
+"""Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
+from ._altair import Chart
 from ._charts import grid, lines
 from ._compatibility import compatibility
+from ._curves import additivity, lower_layer_curve
 from ._diagram import diagram
+from ._layers import query_histogram, score_by_layer
+from ._maps import head_map, source_map
 from ._page import page, save_page
+from ._ranking import top_components
 from ._river import river
 from ._svg import Picture
 
-__all__ = ["Picture", "compatibility", "diagram", "grid", "lines", "page", "river", "save_page"]
+__all__ = [
+    "Chart",
+    "Picture",
+    "additivity",
+    "compatibility",
+    "diagram",
+    "grid",
+    "head_map",
+    "lines",
+    "lower_layer_curve",
+    "page",
+    "query_histogram",
+    "river",
+    "save_page",
+    "score_by_layer",
+    "source_map",
+    "top_components",
+]

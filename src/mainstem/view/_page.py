@@ -35,12 +35,12 @@ def page(record: dict[str, Any]) -> str:
         _section("grid"),
         _section("foot"),
         "<noscript><p>Only the river is drawn without scripts.</p></noscript>",
-        f'<script type="application/json">{_json(record)}</script>',
+        f'<script type="application/json">{inlined(record)}</script>',
         f"<script>{script}</script>",
     ]
     return (
         '<!doctype html>\n<html lang="en" class="ms-own"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(script)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
         f"<title>{escape(_title(record))}</title></head>\n<body>"
@@ -73,14 +73,18 @@ def _title(record: dict[str, Any]) -> str:
     return f"{prompt} · {record.get('model') or 'mainstem'}" if prompt else plain(record.get("model") or "mainstem")
 
 
-def _policy(script: str) -> str:
-    """Nothing is fetched from anywhere, and no script runs but ours, known by its hash."""
+def policy(script: str) -> str:
+    """What a page tells the browser: nothing is fetched from anywhere, and no script runs but ours, known by its hash.
+
+    Parameters: `script`, its text.
+    """
     own = b64encode(sha256(script.encode()).digest()).decode()
     rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "base-uri 'none'")
     return "; ".join((*rules, "form-action 'none'"))
 
 
-def _json(record: dict[str, Any]) -> str:
+def inlined(record: dict[str, Any]) -> str:
+    """Plain data as JSON that can stand in a page; what is not finite is null. Parameters: `record`."""
     return json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).translate(_SAFE)
 
 

@@ -1,0 +1,177 @@
+"""What every score keeps to, whatever it is: a new member of the registry is tested here with no line of its own."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from mainstem.core import Group, InputError, Parts, parse_label
+from mainstem.find import Stream
+from mainstem.score import Choices, Goal, Score, score_named, scores, top
+from mainstem.stream import LEVELS, Pass, opened, patches, take, zero
+from score.test_alternatives import same
+from stream._runs import built, main, mapped
+
+LEVELS_OF = {
+    "gpt2": LEVELS,
+    "bert": LEVELS,
+    "llama": ("edge",),
+    "gemma2": ("dim", "neuron"),
+    "granite": ("write", "neuron"),
+    "mixtral": ("neuron",),
+    "falcon": ("head",),
+    "mamba": ("neuron",),
+    "vit": ("write", "head"),
+    "resnet": ("write", "neuron"),
+}
+REFUSED = {("resnet", "path")}  # kinks at every ReLU: test_path.py
+TIGHT = {"rtol": 1e-8, "atol": 1e-10}
+NOT_PARTS = {"constant", "transport", "interaction", "rounding", "edit"}
+MADE: dict[tuple[str, str, str], Parts] = {}
+every_score = pytest.mark.parametrize("by", sorted(scores()))
+
+
+def cases(*names: str) -> pytest.MarkDecorator:
+    """Every score at the levels of some models."""
+    found = [(n, level, by) for n in names for level in LEVELS_OF[n] for by in sorted(scores()) if (n, by) not in REFUSED]
+    return pytest.mark.parametrize(("name", "level", "by"), found, ids=["-".join(case) for case in found])
+
+
+every_case = cases(*LEVELS_OF)
+
+
+def choices_of(score: Score, level: str) -> Choices:
+    """The score's own way, worked out in full where it may be off by something."""
+    return Choices(level, within=0.0) if "within" in score.takes and score.name != "path" else Choices(level)
+
+
+def rows(run: Pass, goal: Goal, by: str, level: str) -> Parts:
+    score = score_named(by)
+    return score.rows(run, goal, score.checked(choices_of(score, level)))
+
+
+def made(name: str, by: str, level: str) -> Parts:
+    """The rows of the last places of a model's prompts, made once."""
+    if (name, by, level) not in MADE:
+        MADE[name, by, level] = rows(main(name), same(main(name), [1], None), by, level)
+    return MADE[name, by, level]
+
+
+def parts_of(parts: Parts, level: str) -> tuple[Group, ...]:
+    """The rows that are parts at a level."""
+    return tuple(g for g in parts.groups if g.axes or (level == "write" and g.kind not in NOT_PARTS))
+
+
+def inner_axes(stream: Stream, label: str, level: str) -> set[tuple[str, ...]]:
+    write = next(w for w in stream.writes if label == w.label or label.startswith(f"{w.label}.B"))
+    attends = write.writer is not None and any(s.attention for s in write.writer.sources)
+    known = {"head": ("head",), "edge": ("head", "key_pos"), "dim": ("head", "dim")}
+    return {known[level]} if attends and level != "neuron" else {("neuron",), ("expert", "neuron")}
+
+
+@every_case
+def test_rows_are_the_parts_of_the_level_with_a_number_for_each_prompt(name, level, by):
+    run, parts = main(name), made(name, by, level)
+    assert parts.rest == ("batch",) and parts.whole.shape == (run.prompts,)
+    assert bool(parts.tensor.isfinite().all()) and parts.tensor.shape == (len(parts), run.prompts)
+    names = list(parts.labels())
+    assert len(set(names)) == len(names) and all(str(parse_label(n)) == n for n in names)
+    found = {g.label: g for g in parts.groups}
+    for write in run.stream.writes:
+        if opened(run, write, level) is None:
+            assert found[write.label].axes == ()
+            continue
+        inside = [g for g in parts.groups if g.axes and (g.label == write.label or g.label.startswith(f"{write.label}.B"))]
+        assert inside and {g.axes for g in inside} <= inner_axes(run.stream, inside[0].label, level)
+
+
+@every_case
+def test_rows_say_their_choices_and_sum_to_their_whole_where_they_are_additive(name, level, by):
+    parts = made(name, by, level)
+    assert parts.choices["by"] == by and parts.choices["level"] == level
+    assert set(score_named(by).takes) <= set(parts.choices)
+    additive = parts.choices.get("additive", True)
+    assert parts.error <= parts.bound or not additive
+    assert float((parts.tensor.sum(0) - parts.whole).abs().max()) <= (parts.bound + 1e-14 if additive else 1e-9)
+
+
+@every_score
+def test_a_choice_that_is_not_known_raises(by):
+    score = score_named(by)
+    values = {"base": "before", "norm": "own", "norm_bias": True, "within": 0.1, "zeroed": "here"}
+    assert set(values) == {f.name for f in fields(Choices)} - {"level"}
+    for name in set(values) - set(score.takes):
+        with pytest.raises(InputError, match=f"by='{by}' has no choice of {name}"):
+            score.checked(replace(Choices(), **{name: values[name]}))
+    with pytest.raises(InputError, match="no level 'layer'"):
+        score.checked(Choices("layer"))
+    run = main("gpt2")
+    for name in {"base", "norm", "zeroed"} & set(score.takes):
+        with pytest.raises(InputError, match="odd"):
+            score.rows(run, same(run, [1], None), replace(Choices(), **{name: "odd"}))
+
+
+def test_a_score_that_there_is_not_raises_with_those_that_there_are():
+    with pytest.raises(InputError, match=r"no score 'best'; there are .*dla, .*logprob_increase"):
+        score_named("best")
+
+
+@every_case
+def test_the_best_are_those_of_all_rows_sorted(name, level, by):
+    score, run, held = score_named(by), main(name), parts_of(made(name, by, level), level)
+    every = torch.cat([g.flat() for g in held])
+    k = min(7, len(every))
+    found = top(run, same(run, [1], None), by, choices_of(score, level), k)
+    torch.testing.assert_close(found.values, every.T.topk(k).values, **TIGHT)
+    values = dict(zip((g.name(i) for g in held for i in range(len(g.flat()))), every, strict=True))
+    for cell, labels in enumerate(found.labels):
+        torch.testing.assert_close(torch.stack([values[n][cell] for n in labels]), found.values[cell], **TIGHT)
+    if k < len(every):
+        torch.testing.assert_close(found.next, torch.maximum(found.next, every.T.topk(k + 1).values[:, k]), **TIGHT)
+
+
+ZEROED = {"gpt2": ("L0.mlp.N3", "L1.attn.H2"), "llama": ("L1.mlp.N7", "L0.attn.H1"), "bert": ("L0.mlp.N5", "L1.attn.H0")}
+
+
+@every_score
+@pytest.mark.parametrize("name", ZEROED)
+def test_a_vector_of_zeros_scores_nothing(name, by):
+    """A neuron's own row, which `norm` is the length of, is still there."""
+    module, args, kwargs = built(name)
+    for label, level in zip(ZEROED[name], ("neuron", "head"), strict=True):
+        run = take(module, mapped(name), args, kwargs, patches(mapped(name), zero(label)))
+        found = rows(run, same(run, [1], None), by, level)[label]
+        if by == "norm" and level == "neuron":
+            assert float(found.min()) > 1e-3
+        else:
+            torch.testing.assert_close(found, torch.zeros_like(found), rtol=0, atol=1e-9)
+
+
+def level_of(name: str) -> str:
+    return LEVELS_OF[name][-1]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "mixtral", "falcon", "resnet"])
+@every_score
+def test_prompts_of_a_batch_score_as_they_do_alone(name, by):
+    if (name, by) in REFUSED:
+        return
+    module, args, kwargs = built(name)
+    batch = made(name, by, level_of(name))
+    for i in range(main(name).prompts):
+        run = take(module, mapped(name), tuple(a[i : i + 1] for a in args), kwargs)
+        alone = rows(run, same(run, [1], None), by, level_of(name))
+        assert [g.label for g in alone.groups] == [g.label for g in batch.groups]
+        torch.testing.assert_close(alone.tensor[:, 0], batch.tensor[:, i], **TIGHT)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "gemma2"])
+@every_score
+def test_all_positions_score_as_each_alone(name, by):
+    run, level = main(name), LEVELS_OF[name][-1]
+    everywhere = rows(run, same(run, [1], None, every=True), by, level)
+    assert everywhere.rest == ("batch", "pos") and everywhere.whole.shape == run.output().shape[:2]
+    torch.testing.assert_close(everywhere.tensor[:, :, -1], made(name, by, level).tensor, **TIGHT)
+    third = same(run, [1], None)
+    third.places[:, 1] = 2
+    torch.testing.assert_close(everywhere.tensor[:, :, 2], rows(run, third, by, level).tensor, **TIGHT)
