@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        HeadResult,
         LensResult,
         Model,
         QueriesResult,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         TopResult,
         Trace,
         TunedLens,
+        WordsResult,
         any_of,
         contrast,
         load,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, zero
+    from mainstem.stream import Edit, KeyVectors, zero
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "HeadResult",
         "LensResult",
         "Model",
         "QueriesResult",
@@ -46,6 +49,7 @@ _ROOMS = {
         "TopResult",
         "Trace",
         "TunedLens",
+        "WordsResult",
         "any_of",
         "contrast",
         "load",
@@ -54,7 +58,7 @@ _ROOMS = {
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "zero"),
+    "stream": ("Edit", "KeyVectors", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -64,7 +68,9 @@ __all__ = [
     "Edit",
     "Embedded",
     "Fact",
+    "HeadResult",
     "InputError",
+    "KeyVectors",
     "LensResult",
     "LoadError",
     "MainstemError",
@@ -82,6 +88,7 @@ __all__ = [
     "TopResult",
     "Trace",
     "TunedLens",
+    "WordsResult",
     "any_of",
     "contrast",
     "embedded",

@@ -61,7 +61,7 @@ def test_the_map_holds_the_heads():
 def test_neurons_have_their_first_words():
     chart = scores("neuron").chart(k=3, words=trace().words)
     for row in rows_with(chart, "words"):
-        first = trace().words(row["label"], 5)["first"]
+        first = trace().words(row["label"], 5).first
         assert row["words"] == WORDS.join(marked(word, 14) for word, _ in first)
 
 
@@ -72,9 +72,9 @@ def test_words_are_those_at_the_scored_place(padding):
     of_one = seen.scores(" hot", "neuron", positions=1).prompt(1)
     charts = [best.chart(seen.words, prompt=1), of_one.chart(k=4, words=partial(seen.words, prompt=1))]
     for row in (row for chart in charts for row in rows_with(chart, "words")):
-        first = seen.words(row["label"], 5, prompt=1, position=1)["first"]
+        first = seen.words(row["label"], 5, prompt=1, position=1).first
         assert row["words"] == WORDS.join(marked(word, 14) for word, _ in first)
-        assert first != seen.words(row["label"], 5, prompt=1)["first"]
+        assert first != seen.words(row["label"], 5, prompt=1).first
 
 
 def test_the_axis_names_the_unit():

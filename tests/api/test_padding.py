@@ -127,8 +127,8 @@ def test_lens_and_words(name, side):
         at, own = real(side, row), one.lens(7).values
         for what in ("logit", "logprob", "entropy", "kl", "top_logprob"):
             torch.testing.assert_close(getattr(batch, what)[:, row, at], getattr(own, what)[:, 0], **CLOSE)
-        mine, theirs = one.words("L1.mlp.N3", 5), together(name, side).words("L1.mlp.N3", 5, row)
-        assert [w for w, _ in mine["first"]] == [w for w, _ in theirs["first"]]
+        mine, theirs = one.words("L1.mlp.N3", 5), together(name, side).words("L1.mlp.N3", 5, prompt=row)
+        assert [w for w, _ in mine.first] == [w for w, _ in theirs.first]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "default"])

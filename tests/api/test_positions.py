@@ -73,8 +73,8 @@ def test_what_was_not_computed_is_when_it_is_asked_for(name):
         torch.testing.assert_close(
             one.lens(5, positions=position).values.kl, whole.lens(5, positions=position).values.kl, **CLOSE
         )
-    assert one.words("L1.mlp.N3", position=1) == whole.words("L1.mlp.N3", position=1)
-    alike(one.words("L1.mlp.N3", position=-1), whole.words("L1.mlp.N3", position=-1))
+    assert one.words("L1.mlp.N3", position=1).frame().equals(whole.words("L1.mlp.N3", position=1).frame())
+    alike(one.words("L1.mlp.N3", position=-1)["L1.mlp.N3"], whole.words("L1.mlp.N3", position=-1)["L1.mlp.N3"])
     assert one.summary(5, position=3) == whole.summary(5, position=3)
     assert one.logits.shape[1] == 1
     torch.testing.assert_close(one["L1.attn.H2"], whole["L1.attn.H2"], **CLOSE)
@@ -84,7 +84,7 @@ def test_what_was_not_computed_is_when_it_is_asked_for(name):
 def test_the_last_words_are_of_the_position():
     one, whole = model("gpt2").trace(PROMPTS, positions=-1), model("gpt2").trace(PROMPTS)
     for prompt in range(3):
-        alike(one.words("L0.mlp.N3", prompt=prompt), whole.words("L0.mlp.N3", prompt=prompt))
+        alike(*(t.words("L0.mlp.N3", prompt=prompt)["L0.mlp.N3"] for t in (one, whole)))
 
 
 def test_a_position_that_is_not_there_is_said_at_once():

@@ -106,9 +106,9 @@ def test_a_summarys_neurons_have_their_words(trace):
     neurons = trace.scores(ms.contrast(" Paris", " London"), "neuron").prompt(1)
     for neuron in found["neurons"]:
         assert neuron["value"] == pytest.approx(float(neurons[neuron["label"]]))
-        words = trace.words(neuron["label"], 6, 1)
-        assert neuron["first"] == [word for word, _ in words["first"]]
-        assert neuron["last"] == [word for word, _ in words["last"]]
+        words = trace.words(neuron["label"], 6, 6, prompt=1)
+        assert neuron["first"] == [word for word, _ in words.first]
+        assert neuron["last"] == [word for word, _ in words.last]
     assert found["closure"]["parts"] == len(neurons)
 
 

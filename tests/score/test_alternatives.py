@@ -1,5 +1,7 @@
 """Attribution of alternatives, contrasts of them and sequences: the rows are the log-sum-exp of the model's own logits."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
@@ -50,11 +52,10 @@ def closes(parts: Parts, wanted: Tensor, **close: float) -> None:
 
 
 @pytest.mark.parametrize("name", [*TOKENS, *PLAIN])
-@pytest.mark.parametrize("kind", SETS)
-def test_rows_sum_to_the_log_sum_exp_of_the_logits(name, kind):
+def test_rows_sum_to_the_log_sum_exp_of_the_logits(name):
     for run in passes(name, change=plant_biases):
         last = run.output()[:, -1] if run.output().ndim == 3 else run.output()
-        for level in levels(run):
+        for level, kind in product(levels(run), SETS):
             parts = direct(run, same(run, *SETS[kind]), level)
             closes(parts, odds(last, *SETS[kind]), **TIGHT)
             assert any(g.label == "readout.choice" for g in parts.groups) == (kind != "token")

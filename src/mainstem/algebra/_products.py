@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mainstem.core import Path
 
-from ._calls import Call, base_name
+from ._calls import Call, base_name, put, tensors
 from ._program import Affine, Program, Step, Wire
 from ._rules import rule
 
@@ -125,7 +125,7 @@ def _is_chain(steps: Collection[Step], start: int) -> bool:
 
 
 def at_places(affine: Affine, at: int, places: Tensor, length: int) -> Affine:
-    """A program whose step `at` is made for one position of every prompt only.
+    """A program whose step `at`, and what follows it number by number, is made for one position of every prompt only.
 
     Parameters: `affine`; `at`; `places`, a position for each prompt; `length`, how many positions there are.
     """
@@ -135,7 +135,19 @@ def at_places(affine: Affine, at: int, places: Tensor, length: int) -> Affine:
     product = Step(steps[at].key, (Wire(wire.operand, at),))
     call = Call(_PICK[2], lambda rows: rows_at(rows, places, length), (None,), {}, None)
     program = Program((*steps[:at], pick, product, *moved), affine.program.output)
-    return Affine(program, (*affine.calls[:at], call, *affine.calls[at:]))
+    after = (_call_at(c, places, length) for c in affine.calls[at + 1 :])
+    return Affine(program, (*affine.calls[:at], call, affine.calls[at], *after))
+
+
+def _call_at(call: Call, places: Tensor, length: int) -> Call:
+    """A call that treats every number by itself, with what it was made at narrowed to the rows that are left."""
+
+    def narrowed(tree: Any) -> Any:
+        for path, tensor in list(tensors(tree)):
+            tree = put(tree, path, rows_at(tensor, places, length))
+        return tree
+
+    return replace(call, args=narrowed(call.args), kwargs=narrowed(call.kwargs))
 
 
 def rows_at(rows: Tensor, places: Tensor, length: int) -> Tensor:

@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._heads import HeadResult
 from ._lens import LensResult
 from ._model import Model, load
 from ._queries import QueriesResult
@@ -8,11 +9,13 @@ from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
 from ._tuned import TunedLens
+from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
     "AnyOf",
     "Contrast",
+    "HeadResult",
     "LensResult",
     "Model",
     "QueriesResult",
@@ -21,9 +24,11 @@ __all__ = [
     "TopResult",
     "Trace",
     "TunedLens",
+    "WordsResult",
     "any_of",
     "contrast",
     "load",
+    "save_words",
     "sequence",
     "verify_zoo",
 ]

@@ -94,7 +94,7 @@ def _first(words: Words, scored: Scored, frame: Any) -> Callable[[str], Sequence
     prompt, position = frame.select("prompt", "position").row(0) if len(frame) else (None, None)
     padded = 0 if scored.mask is None or prompt is None else int(scored.mask[prompt].argmax())
     place = {} if position is None else {"position": position - padded}
-    return lambda label: [word for word, _ in words(label, _WORDS, **place)["first"]]
+    return lambda label: [word for word, _ in words(label, _WORDS, 0, **place).first]
 
 
 def _measure(scored: Scored) -> str:

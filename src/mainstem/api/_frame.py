@@ -10,7 +10,7 @@ import torch
 from mainstem.core import Group, Parts, Tops, parse_label
 from mainstem.score import Lens
 
-_COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
+COORDINATES = ("head", "key_pos", "dim", "expert", "neuron")
 Tokens = tuple[tuple[str, ...], ...]
 
 
@@ -50,7 +50,7 @@ def of_group(group: Group, rest: tuple[str, ...], tokens: Tokens, positions: tup
     labels = [group.name(i) for i in range(n // cells)]
     columns["component"] = [label for label in labels for _ in range(cells)]
     columns |= {"write": [group.label] * n, "kind": [group.kind] * n, "layer": [layer_of(group.label)] * n}
-    columns |= {name: index.get(name) for name in (*_COORDINATES, *rest) if name not in ("batch", "pos")}
+    columns |= {name: index.get(name) for name in (*COORDINATES, *rest) if name not in ("batch", "pos")}
     columns["value"] = values.flatten().numpy()
     return _typed(columns, n, tokens)
 
@@ -130,12 +130,26 @@ def top_frame(
         position = positions[prompt] if position is None and positions is not None else position
         said = target if isinstance(target, str) else target[prompt]
         for rank, (label, value) in enumerate(zip(labels, tops.values[cell].tolist(), strict=True)):
-            parsed = parse_label(label)
-            inside = dict(parsed.at)
-            where = {name: inside.get(name) for name in _COORDINATES}
-            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank, "component": label}
-            records.append({**at, "write": parsed.write, "layer": layer_of(parsed.write), **where, "value": value})
+            at = {"model": model, "target": said, "prompt": prompt, "position": position, "rank": rank}
+            records.append({**at, **coordinates(label), "value": value})
     schema = {name: pl.String for name in ("model", "target", "component", "write")}
-    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *_COORDINATES)}
+    numbers = {name: pl.Int64 for name in ("prompt", "position", "rank", "layer", *COORDINATES)}
     frame = pl.DataFrame(records, schema_overrides={**schema, **numbers, "value": pl.Float64})
     return unpadded(frame.with_columns(_tokens(frame, tokens)) if tokens else frame, mask)
+
+
+def coordinates(label: str) -> dict[str, Any]:
+    """The columns that say which component a row is of. Parameters: `label`."""
+    parsed = parse_label(label)
+    inside = {**dict.fromkeys(COORDINATES), **dict(parsed.at)}
+    return {"component": label, "write": parsed.write, "layer": layer_of(f"{parsed.write}."), **inside}
+
+
+def shares(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of writes that are taken apart, each with its write's sum and its share of that. Parameters: `frame`, of scores."""
+    write = pl.col("write").str.replace(r"\.(bias|interaction|rounding|B\d+)$", "")
+    cell = ["prompt", "position", "of"]
+    rows = frame.with_columns(write.alias("of"))
+    parted = rows.filter(pl.any_horizontal(pl.col(*COORDINATES).is_not_null()))["of"].unique()
+    rows = rows.filter(pl.col("of").is_in(parted.implode())).with_columns(pl.col("value").sum().over(cell).alias("whole"))
+    return rows.with_columns((pl.col("value") / pl.col("whole")).alias("share"), pl.col("of").alias("write")).drop("of")

@@ -127,6 +127,35 @@ class Result:
         tokens = self.tokens[index : index + 1]
         return replace(self, parts=parts, target=target, tokens=tokens, positions=places, mask=mask)
 
+    def heads(self) -> Any:
+        """The scores of heads as a tidy frame, a row a layer, head, prompt and position; finer levels are summed to heads.
+
+        Raises `InputError` where there are no heads.
+        """
+        groups = tuple(g for g in self.parts.groups if "head" in g.axes)
+        if not groups:
+            raise InputError('these scores have no heads: take scores(level="head").')
+        parts: Any = replace(self.parts, groups=groups)
+        for axis in {axis for g in groups for axis in g.axes} - {"head"}:
+            parts = parts.sum(axis)
+        return replace(self, parts=parts).frame()
+
+    def shares(self) -> Any:
+        """What share of its write's score each part has, as a tidy frame: that of `frame`, with columns whole and share.
+
+        share = value / whole, whole the sum over all rows of the write: its parts, its constant, and where scores of parts do
+        not add up what is left, the row of kind "interaction". The shares of a write sum to 1; where its whole is near 0 they
+        are large numbers of both signs. Source: Yu & Ananiadou, arXiv 2312.12141, who divide by the sum of the parts' scores,
+        which shares out what parts do together as if each did it alone.
+
+        Raises `InputError` where no write is taken apart.
+        """
+        from ._frame import shares
+
+        if not any(g.axes for g in self.parts.groups):
+            raise InputError('no write is taken apart here: take scores(level="neuron"), "head", "edge" or "dim".')
+        return shares(self.frame())
+
     def to_dict(self, prompt: int = 0) -> dict[str, Any]:
         """One prompt's scores at one position as plain JSON types. Parameters: `prompt`. Raises `InputError` where all positions are kept."""
         found = self.prompt(prompt)

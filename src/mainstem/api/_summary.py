@@ -1,5 +1,6 @@
 """One prompt's prediction taken apart, as plain data that is printed, drawn and stored."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from mainstem.core import InputError
 from ._lens import LensResult
 from ._result import Result
 from ._target import Contrast, Target
+from ._words import WordsResult
 
 
 @runtime_checkable
@@ -31,8 +33,14 @@ class Traced(Protocol):
     def lens(self, target: Target = None) -> LensResult: ...
 
     def words(
-        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
-    ) -> dict[str, list[tuple[str, float]]]: ...
+        self,
+        component: str | Sequence[str],
+        first: int = 10,
+        last: int = 10,
+        of: str = "write",
+        prompt: int = 0,
+        position: int | None = None,
+    ) -> WordsResult: ...
 
     def word(self, index: int) -> str: ...
 
@@ -163,9 +171,10 @@ def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) 
 
 
 def _neurons(trace: Traced, neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
+    best = _strongest(neurons, "neuron", top)
+    said = trace.words([label for label, _ in best], 6, 6, prompt=prompt, position=position) if best else None
     rows = []
-    for label, value in _strongest(neurons, "neuron", top):
-        said = trace.words(label, 6, prompt, position)
-        ends = {end: [word for word, _ in said[end]] for end in ("first", "last")}
+    for label, value in best:
+        ends = {end: [word for word, _ in found] for end, found in said[label].items()} if said else {}
         rows.append({"label": label, "value": value, **ends})
     return rows

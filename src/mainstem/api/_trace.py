@@ -10,13 +10,15 @@ from torch import Tensor
 from mainstem.core import InputError, MapError, Provenance
 from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
-from mainstem.score import Choices, Goal, Score, Words, component, lens, score_named, words
+from mainstem.score import Choices, Goal, Score, component, lens, score_named
 from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._aim import Sight, aim
+from ._curves import Curved
 from ._fitted import fitted
 from ._forced import Forced, forced, tokens_of
+from ._heads import Headed
 from ._lens import LensResult
 from ._names import index_of, name_of
 from ._places import spots
@@ -31,7 +33,7 @@ from ._weights import Weights
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 
 
-class Trace(Queried):
+class Trace(Queried, Headed, Curved):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored
@@ -320,24 +322,6 @@ class Trace(Queried):
         if k is not None:
             return TopResult(best(self.run, goal, score.name, choices, k), *about)
         return Result(score.rows(self.run, goal, score.checked(choices)), *about)
-
-    def words(
-        self, label: str, top: int = 10, prompt: int = 0, position: int | None = None
-    ) -> dict[str, list[tuple[str, float]]]:
-        """The words that a component raises most ("first") and lowers most ("last") at one place, with their logits' change.
-
-        Parameters: `label`, such as "L3.mlp.N120" or "L2.attn.H1"; `top`, how many at each end; `prompt`; `position`, the
-        mask token or else the last real one by default.
-        """
-        found = self._words(label, top, prompt, position)
-        ends = {"first": (found.first, found.first_logits), "last": (found.last, found.last_logits)}
-        return {end: [(self.word(int(i)), float(v)) for i, v in zip(*pair, strict=True)] for end, pair in ends.items()}
-
-    @fitted
-    def _words(self, label: str, top: int, prompt: int, position: int | None) -> Words:
-        trace, places = self._spots(position)
-        at = (prompt,) if places is None else (prompt, int(places[prompt]))
-        return words(trace.run, label, at, top)
 
     def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.

@@ -40,6 +40,12 @@ def components(context: typer.Context, incomplete: str) -> Iterator[str]:
     yield from (label for label in labels if label.startswith(incomplete))
 
 
+def component_list(context: typer.Context, incomplete: str) -> Iterator[str]:
+    """The same where several stand with commas between them. Parameters: `context`; `incomplete`, what was typed so far."""
+    before, comma, last = incomplete.rpartition(",")
+    yield from (f"{before}{comma}{label}" for label in components(context, last))
+
+
 def scores(incomplete: str) -> Iterator[str]:
     """The scores there are. Parameters: `incomplete`, what was typed so far."""
     names = sorted(path.stem for path in (_HOME.parent / "score").glob("[!_]*.py"))

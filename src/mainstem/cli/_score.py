@@ -183,7 +183,7 @@ def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[
     from mainstem.core import InputError
 
     try:
-        return [word for word, _ in run.words(label, prompt=prompt, position=position)["first"][:5]]
+        return [word for word, _ in run.words(label, 5, 0, prompt=prompt, position=position).first]
     except InputError:  # a row that is no vector: an interaction, a rounding
         return []
 

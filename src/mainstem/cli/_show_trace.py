@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ._show_words import words_in
 from ._terminal import BAD, DIM, GOOD, PLUS, TITLE, bar, quoted, signed, small, table, terminal, tone
 
 if TYPE_CHECKING:
@@ -144,21 +145,8 @@ def _neurons(record: dict[str, Any], width: int) -> Iterator["RenderableType"]:
     room = (width - label - 2 - 8 - 9 - 3) // 2
     for neuron in record["neurons"]:
         value = Text(f"{signed(neuron['value']):>8}", tone(neuron["value"]))
-        rows.add_row(Text(f"  {neuron['label']}"), value, _words(neuron["first"], room), _words(neuron["last"], room))
+        rows.add_row(Text(f"  {neuron['label']}"), value, words_in(neuron["first"], room), words_in(neuron["last"], room))
     yield rows
-
-
-def _words(words: list[str], room: int) -> "Text":
-    """As many words as there is room for, at least one. Parameters: `words`; `room`, in columns."""
-    from rich.text import Text
-
-    line = Text(quoted(words[0], max(6, room - 2)))
-    for word in words[1:]:
-        more = Text.assemble(line, " ", quoted(word))
-        if more.cell_len > room:
-            break
-        line = more
-    return line
 
 
 def _closure(record: dict[str, Any]) -> "Text":

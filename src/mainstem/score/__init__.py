@@ -1,40 +1,56 @@
 """Turns writes into numbers about a prediction."""
 
+from ._additivity import Sums, additivity
+from ._bend import Bend, bend
 from ._dla import direct
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
+from ._norm_linearity import Linearity, norm_linearity
 from ._queries import Queries, Switch, Value, queries, switched_on
 from ._reader import unembedding
 from ._registry import Choices, Score, score_named, scores, top
 from ._regression import Moments
+from ._said import likeliest
 from ._translators import Translators, no_translators
 from ._tuned import Descent, divergences, gradients
-from ._words import Words, component, words
+from ._words import OF, Words, component, ends, stacked, values, vectors, words
 
 __all__ = [
     "NORMS",
+    "OF",
+    "Bend",
     "Choices",
     "Descent",
     "Goal",
     "Lens",
+    "Linearity",
     "Moments",
     "Queries",
     "Score",
+    "Sums",
     "Switch",
     "Translators",
     "Value",
     "Words",
+    "additivity",
+    "bend",
     "component",
     "direct",
     "divergences",
+    "ends",
     "gradients",
     "lens",
+    "likeliest",
     "no_translators",
+    "norm_linearity",
     "queries",
     "score_named",
     "scores",
+    "stacked",
     "switched_on",
     "top",
     "unembedding",
+    "values",
+    "vectors",
     "words",
 ]

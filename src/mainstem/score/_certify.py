@@ -15,9 +15,8 @@ from ._change import change
 from ._reading import Normed
 from ._scene import Piece, Scene
 from ._stack import uppers
-from ._survey import Survey
 
-TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
+TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
 _AHEAD = 4  # components more than are asked for that are worked out at first
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
@@ -207,16 +206,29 @@ def pairs(piece: Piece) -> Sequence[Int[Tensor, "pair 2"]]:
     return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(_MANY)
 
 
-def settled(scene: Scene, piece: Piece, at: Survey, within: float) -> tuple[Float[Tensor, "place component"], int]:
+def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
     """All scores of a piece, each to a tolerance, and how many had to be worked out.
 
-    Parameters: `scene`; `piece`; `at`, the survey of its step, tokens named; `within`, nats.
+    What the likeliest tokens leave open is looked at with more of them before it is worked out. Parameters: `scene`; `piece`;
+    `within`, nats.
     """
+    found, left = _narrowed(scene, piece, TOKENS, within)
+    some = left.any(0).nonzero()[:, 0]
+    if len(some) and _many_tokens(scene):
+        found[:, some], left[:, some] = _narrowed(scene, piece.only(some), _MORE, within)
+    for pair in left.nonzero().split(_MANY):
+        found[tuple(pair.T)] = scene.values([(piece, *pair.T)])[0]
+    return found, int(left.sum())
+
+
+def _many_tokens(scene: Scene) -> bool:
+    """Whether there are so many more tokens that it is cheaper to look at some of them than at all."""
+    return isinstance(scene.reading, Normed) and scene.reading.unembedding.matrix.shape[0] > 8 * _MORE
+
+
+def _narrowed(scene: Scene, piece: Piece, likeliest: int, within: float) -> tuple[Tensor, Tensor]:
+    """Scores in the middle of their bounds, and which of them can be farther off than the tolerance."""
     assert isinstance(scene.reading, Normed)
-    moved = change(scene.reading, piece)
-    low, high = between(scene.reading, scene.goal, piece, at.at(piece.vectors.where), moved)
-    found = piece.step.sign * (low + high) / 2
-    left = (~(high - low <= 2 * within)).nonzero()
-    for some in left.split(_MANY):
-        found[tuple(some.T)] = scene.values([(piece, *some.T)])[0]
-    return found, len(left)
+    at = scene.surveyed(likeliest)[piece.step.write.label].at(piece.vectors.where)
+    low, high = between(scene.reading, scene.goal, piece, at, change(scene.reading, piece))
+    return piece.step.sign * (low + high) / 2, ~(high - low <= 2 * within)

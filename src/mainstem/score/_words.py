@@ -1,17 +1,21 @@
 """First and last words: the tokens that a vector in the stream raises most and least."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mainstem.core import parse_label
-from mainstem.stream import Pass, find_write, graded, needed, push, subvector
+from mainstem.core import InputError, parse_label
+from mainstem.stream import Pass, find_point, find_write, graded, needed, spot, subvector, unembed
+
+OF = ("write", "row")
+Place = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """Token ids with the change of their logits, the most raised first, the most lowered first."""
+    """Token ids with the change of their logits, [component, word]: the most raised first, the most lowered first."""
 
     first: Tensor
     first_logits: Tensor
@@ -20,37 +24,78 @@ class Words:
 
 
 @graded
-def words(run: Pass, label: str, position: tuple[int, ...], k: int = 10) -> Words:
-    """The tokens whose logits a component raises and lowers most at one position.
+def words(run: Pass, labels: Sequence[str], place: Place, first: int = 10, last: int = 10, of: str = "write") -> Words:
+    """The tokens whose logits components raise and lower most at one place.
 
-    The component's vector is carried to the logits through everything after it, frozen at this input: A v. Source: Geva et
-    al., arXiv 2203.14680, there without the final norm's scale and without what lies in between.
+    A component's vector is carried to the logits through everything after it, frozen at this input: A v. Source: Geva et
+    al., arXiv 2203.14680, there of the rows of weights alone, without the final norm's scale and what lies in between.
 
-    Parameters: `run`; `label`, of a write, head, neuron or other component; `position`, prompt and place in it; `k`, how many
-    words at each end.
+    Parameters: `run`; `labels`, of writes, heads, neurons, points; `place`, prompt and position; `first` and `last`, how many
+    words at each end; `of`, "write" for what a component adds here, "row" for its row of weights, whatever its coefficient.
     """
-    vector = component(run, label)
-    start = next(t for t, p in enumerate(run.stream.points) for w in p.writes if w is find_write(run.stream, label))
-    alone = torch.zeros_like(vector)
-    alone[position] = vector[position]
-    pushed = push(run, alone[None], start, None)[0]
-    logits = pushed[position if run.cut is None else (position[0], 0)]
-    if k > logits.shape[-1]:
-        k = logits.shape[-1]
-    first, last = logits.topk(k), logits.topk(k, largest=False)
-    return Words(first.indices, first.values, last.indices, last.values)
+    return ends(values(run, labels, place, of), first, last)
+
+
+def ends(logits: Tensor, first: int, last: int) -> Words:
+    """The highest and the lowest numbers of every row, and where they are. Parameters: `logits`; `first`; `last`, how many."""
+    most = logits.shape[-1]
+    high, low = logits.topk(min(first, most)), logits.topk(min(last, most), largest=False)
+    return Words(high.indices, high.values, low.indices, low.values)
 
 
 @graded
-def component(run: Pass, label: str) -> Tensor:
+def values(run: Pass, labels: Sequence[str], place: Place, of: str = "write") -> Tensor:
+    """Before-softmax values of components at one place, [component, vocab]. Parameters: as of `words`."""
+    here, rows, starts = spot(run, place), [], []
+    for start, vector in vectors(run, labels, of):
+        rows.append(here.of(vector)[0])
+        starts.append(start)
+    return stacked(run, rows, starts, place)
+
+
+def stacked(run: Pass, rows: Sequence[Tensor], starts: Sequence[int], place: Place) -> Tensor:
+    """[row, vocab] of vectors that enter at points of their own. Parameters: `run`; `rows`; `starts`; `place`."""
+    found: dict[int, Tensor] = {}
+    for start in set(starts):
+        mine = [i for i, t in enumerate(starts) if t == start]
+        made = unembed(run, torch.stack([rows[i] for i in mine]), start, place)
+        found |= dict(zip(mine, made, strict=True))
+    return torch.stack([found[i] for i in range(len(rows))])
+
+
+def vectors(run: Pass, labels: Iterable[str], of: str = "write") -> Iterator[tuple[int, Tensor]]:
+    """Components one by one: the point that each enters at, and what it adds there, of the stream's shape.
+
+    Parameters: `run`; `labels`; `of`, as of `words`. Raises `InputError` for what does not exist or has no row.
+    """
+    if of not in OF:
+        raise InputError(f"words are of {' or '.join(map(repr, OF))}, not of {of!r}.")
+    labels = list(labels)
+    writes = {label: find_write(run.stream, label) for label in labels if find_point(run.stream, label) is None}
+    inner = [write for label, write in writes.items() if parse_label(label) != parse_label(write.label)]
+    seen = run.again({key for write in inner for key in needed(write)})
+    for label in labels:
+        at = find_point(run.stream, label)
+        if of == "row" and (at is not None or not parse_label(label).at):
+            raise InputError(
+                f"{label} has no row of its own: name a neuron, such as L0.mlp.N0, or a dim of a head, such as L0.attn.H0.D0."
+            )
+        if at is not None:
+            yield at, run.point(at)
+            continue
+        write, parsed = writes[label], parse_label(label)
+        t = next(t for t, p in enumerate(run.stream.points) if write in p.writes)
+        whole = parsed.write == write.label and not parsed.at
+        value = run.write(write) if whole else subvector(run, write, parsed, seen, of == "row")
+        yield t, value.expand_as(run.point(t))
+
+
+@graded
+def component(run: Pass, label: str, of: str = "write") -> Tensor:
     """What a component adds to the stream, of the stream's shape: a write, a head, an edge, a neuron.
 
-    Parameters: `run`; `label`, such as "L3.attn", "L3.attn.bias", "L3.attn.H7", "L3.attn.H7<-5", "L3.mlp.N120".
+    Parameters: `run`; `label`, such as "L3.attn", "L3.attn.bias", "L3.attn.H7", "L3.attn.H7<-5", "L3.mlp.N120"; `of`, "row" for
+    what it would add with a coefficient of one.
     """
-    parsed = parse_label(label)
-    write = find_write(run.stream, label)
-    if parsed.write == write.label and not parsed.at:
-        value = run.write(write)
-        t = next(t for t, p in enumerate(run.stream.points) if write in p.writes)
-        return value.expand_as(run.point(t))
-    return subvector(run, write, parsed, run.again(needed(write)))
+    ((_, vector),) = vectors(run, [label], of)
+    return vector

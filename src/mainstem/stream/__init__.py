@@ -4,7 +4,9 @@ from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero
+from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
+from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._places import Places, reduce
@@ -13,6 +15,7 @@ from ._readout import readout
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 from ._without import Without
 
@@ -23,6 +26,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "Head",
     "KeyVectors",
     "Pass",
     "Places",
@@ -41,7 +45,9 @@ __all__ = [
     "find_point",
     "find_write",
     "graded",
+    "head_of",
     "heads",
+    "key_products",
     "key_vectors",
     "keys_of",
     "needed",
@@ -54,12 +60,15 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "spot",
     "spots",
     "subscores",
     "subvector",
     "take",
     "through",
+    "through_head",
     "transport",
+    "unembed",
     "vectors",
     "whole",
     "writer_map",

@@ -193,10 +193,11 @@ def experts_of(ends: Tensor, h: Tensor) -> Tensor:
 
 
 @graded
-def subvector(run: Pass, write: Write, label: Label, seen: Captured) -> Tensor:
+def subvector(run: Pass, write: Write, label: Label, seen: Captured, unit: bool = False) -> Tensor:
     """What one subvalue, or the constant, adds to the stream, at every position.
 
-    Parameters: `run`; `write`; `label`, with the coordinates of the subvalue; `seen`, a run with `needed` captured.
+    Parameters: `run`; `write`; `label`, with the coordinates of the subvalue; `seen`, a run with `needed` captured; `unit`,
+    what it would add if its coordinate were one everywhere: the row of weights that it is multiplied with.
     """
     if write.writer is None:
         raise InputError(f"{label} does not exist: {write.label} has no parts.")
@@ -204,7 +205,8 @@ def subvector(run: Pass, write: Write, label: Label, seen: Captured) -> Tensor:
     if label.write == f"{write.label}.bias" and not label.at:
         return write.factor * run.shaped(affine.constant(*likes))
     at = branch(write, label)
-    alone = _alone(run, write.writer.sources[at], label, likes[at], seen)
+    source = write.writer.sources[at]
+    alone = (_one if unit else _alone)(run, source, label, likes[at], seen)
     return write.factor * run.shaped(affine.linear(alone[None], likes, at)[0])
 
 
@@ -227,6 +229,21 @@ def _alone(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -
     if "key_pos" in axes and run.edited(source.site):
         raise InputError(f"{label}: a head of this write was edited, so that its heads are no longer sums over key positions.")
     return _of_head(source.attention, dict(label.at), heads(h, run.prompts), seen).reshape(h.shape)
+
+
+def _one(run: Pass, source: Source, label: Label, h: Tensor, seen: Captured) -> Tensor:
+    """One at a single coordinate of h, zero elsewhere."""
+    axes = [axis for axis, _ in label.at]
+    if source.attention is None:
+        plain = source.groups is None
+        rows = "rows of neurons, such as N0" if plain else "rows of neurons of an expert, such as E0.N0"
+        fits(label, axes == (["neuron"] if plain else ["expert", "neuron"]), rows)
+        return _chosen(source, dict(label.at), h, seen)
+    fits(label, axes == ["head", "dim"], "rows of attention dims, such as H0.D2")
+    z, at = heads(h, run.prompts), dict(label.at)
+    one = torch.zeros_like(z)
+    one[:, inside(at["head"], z.shape[1], "head"), :, inside(at["dim"], z.shape[-1], "dim")] = 1
+    return one.reshape(h.shape)
 
 
 def _chosen(source: Source, at: dict[str, int], h: Tensor, seen: Captured) -> Tensor:
