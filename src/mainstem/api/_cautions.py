@@ -53,7 +53,8 @@ class Cautious:
         inside, dla (a logit), logprob_increase, frozen, live, repair (nats), kept, overlap, eraser, erased.
         """
         score = score_named(by)
-        given = {name: value for name, value in (("norm", norm), ("norm_bias", norm_bias)) if name in score.takes}
+        given: dict[str, Any] = {"norm": norm, "norm_bias": norm_bias}
+        given = {name: value for name, value in given.items() if name in score.takes}
         trace, goal = self._aimed(target, positions)
         rows = trace._caveats(goal, by, Choices(level, **given), top, norm, norm_bias)
         return trace._cautioned(rows, goal, {"by": by, "norm": norm})
