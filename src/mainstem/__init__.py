@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        HeadResult,
         LensResult,
         Model,
         QueriesResult,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, zero
+    from mainstem.stream import Edit, KeyVectors, zero
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "HeadResult",
         "LensResult",
         "Model",
         "QueriesResult",
@@ -56,7 +58,7 @@ _ROOMS = {
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "zero"),
+    "stream": ("Edit", "KeyVectors", "zero"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -66,7 +68,9 @@ __all__ = [
     "Edit",
     "Embedded",
     "Fact",
+    "HeadResult",
     "InputError",
+    "KeyVectors",
     "LensResult",
     "LoadError",
     "MainstemError",

@@ -1,6 +1,7 @@
 """Curves as users hold them: tidy frames whose columns charts read, of the target and place that were asked for."""
 
 from functools import cache
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -74,7 +75,7 @@ def test_sums_beside_the_score_of_the_sum(name, level):
     trace = traced(name)
     frame = trace.additivity(7, level=level, prompt=1)
     whole = trace.scores(7, by="logprob_increase").prompt(1)
-    parts = trace.scores(7, level, by="logprob_increase", within=0).prompt(1)
+    parts = trace.scores(7, level, by="logprob_increase", within=0.0).prompt(1)
     writes = {g.label for g in parts.parts.groups if g.axes}
     assert set(frame["write"]) == {label.split(".B")[0] for label in writes}
     for (write,), found in frame.group_by("write", maintain_order=True):
@@ -99,7 +100,7 @@ def test_charts_draw_the_frames():
 def test_a_lines_numbers_are_those_of_the_points():
     frame = traced("default").additivity(" Paris", "L2.mlp", steps=20)
     assert len(frame) == 20
-    x, y = torch.tensor(frame["cumulative"]), torch.tensor(frame["together"])
+    x, y = (torch.tensor(frame[name].to_list(), dtype=torch.float64) for name in ("cumulative", "together"))
     slope, intercept, r2 = frame.select("slope", "intercept", "r2").row(0)
     residual = y - slope * x - intercept
     assert float(residual.mean()) == pytest.approx(0, abs=1e-9)
@@ -171,3 +172,20 @@ def test_a_sequence_is_no_place():
     for ask in (trace.lower_layer_curve, trace.additivity, lambda target: trace.head(1, 0, target)):
         with pytest.raises(ms.InputError, match="at one position"):
             ask(ms.sequence(" Paris ."))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smollm2", "tinystories-656k"])
+def test_on_real_models(name, shared: Path, real_model):
+    """The last point's curve begins at the model's own probability; sums end at the write's score; norms are reported."""
+    trace = ms.load(shared / "models" / name if name == "tinystories-656k" else real_model(name)).trace(
+        "The capital of France is"
+    )
+    still = trace.lower_layer_curve(added=[0.0])
+    assert still["logprob"][-1] == pytest.approx(float(trace.logits[0, -1].log_softmax(-1).max()), abs=1e-4)
+    frame = trace.additivity(writes="L1.attn", level="head")
+    whole = trace.scores(by="logprob_increase")
+    assert frame["together"][-1] == pytest.approx(float(whole["L1.attn"]), abs=1e-4)
+    linear = trace.norm_linearity()
+    assert set(linear["key"]) == {"gate", "up"} and linear["tokens"][0] == len(trace.tokens[0]) - 1
+    assert bool((linear["mean"].abs() <= 1 + 1e-9).all())

@@ -96,8 +96,20 @@ def test_query_value_neurons_are_both(found):
     assert both
     credited = [label for label, _ in found.top(200)]
     assert all(label in found.values and label in credited for label in both)
-    role = found.histogram(200).filter(pl.col("role") == "both")
+    role = found.histogram(200).filter(pl.col("role") == "query-value")
     assert role["count"].sum() == len(both)
+
+
+def test_the_chart_counts_neurons(found):
+    pytest.importorskip("altair")
+    record = found.chart(40)
+    counted = found.histogram(40).filter(pl.col("kind") == "mlp")
+    drawn = json.dumps(record.to_dict())
+    assert all(
+        f'"layer {layer}, {role}: {count}"' in drawn
+        for role, layer, count in counted.select("role", "layer", "count").iter_rows()
+    )
+    assert counted.filter(pl.col("role") == "query")["count"].sum() == 40
 
 
 def test_top_is_of_the_level(trace):
@@ -162,6 +174,16 @@ def test_a_neuron_alone(trace):
     hook.remove()
     assert float(result.whole) == pytest.approx(float(kept[0][0, -1, 3]), abs=1e-5)
     assert float(trace.activation("L5.mlp.N3", position=1).whole) == pytest.approx(float(kept[0][0, 1, 3]), abs=1e-5)
+
+
+def test_keys_are_vectors_on_the_stream(trace):
+    """GPT-2's shape: the centred key over the norm's scale, and the bias, give every neuron at every place."""
+    keys, x = trace.keys("L5.mlp"), trace["resid_mid", 5]
+    norm = trace.run.module.get_submodule("transformer.h.5.ln_2")
+    made = x @ keys.centred.T / (x.var(-1, correction=0, keepdim=True) + norm.eps).sqrt() + keys.bias
+    torch.testing.assert_close(keys.activation, made, rtol=1e-3, atol=1e-4)
+    assert keys.point == "L5.resid_mid" and keys.raw.shape == keys.centred.shape == (768, 192)
+    assert float(keys.activation[0, -1, 3]) == pytest.approx(float(trace.activation("L5.mlp.N3").whole), abs=1e-5)
 
 
 def test_a_trace_of_one_position_gives_the_same():

@@ -107,6 +107,8 @@ def no_norms(width: int) -> dict[str, Callable[[Tensor], Tensor]]:
         "a norm, then gelu": lambda y: F.gelu(F.layer_norm(y, (width,), gain, bias)),
         "two norms": lambda y: F.layer_norm(F.layer_norm(y, (width,), gain, bias), (width,)),
         "epsilon beside the root": lambda y: y / (y.square().mean(-1, keepdim=True).sqrt() + 0.1),
+        "longer the longer it is": lambda y: y * y.abs().sum(-1, keepdim=True),
+        "less the longer it is": lambda y: y / (1 + y.square().sum(-1, keepdim=True)),
         "the largest number": lambda y: y / (y.abs().amax(-1, keepdim=True) + 1e-6),
         "the first half": lambda y: y / (y[..., : width // 2].square().mean(-1, keepdim=True) + 1e-5).sqrt(),
         "by groups": lambda y: F.group_norm(y, 2) if width % 2 == 0 else y.cumsum(-1),

@@ -73,7 +73,7 @@ def test_products_lengths_and_sums_are_those_of_the_vectors():
             u = torch.randn(len(some.where), each.shape[-1], dtype=torch.float64)
             torch.testing.assert_close(some.dot(u), (each @ u[..., None])[..., 0])
             torch.testing.assert_close(some.total(), each.sum(1))
-            torch.testing.assert_close(some.of(some.rows.norm(dim=-1)), each.norm(dim=-1))
+            torch.testing.assert_close(some.lengths(), each.norm(dim=-1))
             torch.testing.assert_close(some.times(-2.0).total(), -2 * each.sum(1))
 
 

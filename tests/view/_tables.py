@@ -81,10 +81,13 @@ def summed(writes: int = 3, k: int = 20) -> pl.DataFrame:
 
 
 def counted(layers: int = 7) -> pl.DataFrame:
-    """Counts of three kinds, none in some layers."""
-    kinds = ("query", "query-value", "value")
-    rows = [{"layer": i, "kind": k, "count": (i * 7 + j * 3) % 5} for i in range(layers) for j, k in enumerate(kinds)]
-    return pl.DataFrame([row for row in rows if row["count"]])
+    """Values and queries of two kinds by layer, none in some, and a query of no layer."""
+    rows: list[dict[str, Any]] = [{"role": "query", "layer": None, "kind": "entry", "count": 2, "score": -0.75}]
+    for i in range(layers):
+        for j, (role, kind) in enumerate((r, k) for r in ("query", "query-value", "value") for k in ("mlp", "attn")):
+            if count := (i * 7 + j * 3) % 5:
+                rows.append({"role": role, "layer": i, "kind": kind, "count": count, "score": value(i, j)})
+    return pl.DataFrame(rows)
 
 
 def words(label: str) -> list[str]:

@@ -123,10 +123,11 @@ def test_json_is_the_specification(name):
     assert json.loads(form(name, ".json")) == json.loads(json.dumps(chart(name).to_dict()))
 
 
+@pytest.mark.parametrize("name", ["heads", "neurons"])
 @pytest.mark.parametrize("ending", [".png", ".svg", ".html", ".json"])
-def test_the_same_chart_is_the_same_file(ending, tmp_path):
-    again = CHARTS["neurons"]().save(tmp_path / f"again{ending}")
-    assert again.read_bytes() == form("neurons", ending)
+def test_the_same_chart_is_the_same_file(ending, name, tmp_path):
+    again = CHARTS[name]().save(tmp_path / f"again{ending}")
+    assert again.read_bytes() == form(name, ending)
 
 
 def test_an_ending_in_capitals_and_a_larger_picture(tmp_path):
@@ -197,6 +198,7 @@ def test_a_notebook_gets_a_picture_with_names_of_its_own():
     marks = [set(re.findall(r'\bid="([^"]+)"', each["text/html"])) for each in shown]
     used = [set(re.findall(r"url\(#([^)]+)\)", each["text/html"])) for each in shown]
     assert all(marks) and not marks[0] & marks[1]
+    assert all(re.fullmatch(r"ms[0-9a-f]{8}-\d+", mark) for mark in marks[0] | marks[1])
     assert all(u <= m for u, m in zip(used, marks, strict=True))
     for each in shown:
         assert set(each) == {"text/html", "image/svg+xml", "text/plain"}

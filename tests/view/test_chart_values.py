@@ -210,20 +210,34 @@ def test_sources_stand_in_order_also_where_none_reads_one():
     assert axis["scale"]["domain"] == ["0 a", "1", "2 a", *map(str, range(3, 11)), "11 a"]
 
 
+ROLES = {"value": "values", "query": "queries", "query-value": "values that are queries too"}
+
+
+@pytest.mark.parametrize("of", ["count", "score"])
 @pytest.mark.parametrize("layers", [1, 2, 7, 40])
-def test_a_histogram_counts_all_and_shows_where_there_are_none(layers):
-    frame = make.counted(layers).vstack(pl.DataFrame([{"layer": layers - 1, "kind": "value", "count": 1}]))
-    rows = make.rows_with(view.query_histogram(frame), "count", "layer")
-    assert sum(row["count"] for row in rows) == frame["count"].sum()
-    found = {(row["layer"], row["kind"]): row["count"] for row in rows}
-    assert len(found) == len(rows) == layers * frame["kind"].n_unique()
-    sums = frame.group_by("layer", "kind").agg(pl.col("count").sum())
-    assert {place: count for place, count in found.items() if count} == {(a, b): c for a, b, c in sums.iter_rows()}
+def test_a_histogram_shows_all(layers, of):
+    frame = make.counted(layers)
+    twice = pl.concat([frame, frame.head(3)])
+    bars = [row for row in make.rows_with(view.query_histogram(twice, of), "value", "role") if "value" in row]
+    assert sum(bar["value"] for bar in bars) == pytest.approx(twice[of].sum(), rel=1e-12)
+    found = {(bar["role"], bar["layer"], bar["kind"]): bar["value"] for bar in bars}
+    assert len(found) == len(bars)
+    names = {"attn": "attention", "mlp": "MLP"}
+    sums = twice.group_by("role", "layer", "kind").agg(pl.col(of).sum()).filter(pl.col(of) != 0).iter_rows()
+    expected = {(ROLES[r], "entry" if i is None else str(i), names.get(k, k)): v for r, i, k, v in sums}
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_histogram_has_value_query_and_both_in_this_order():
-    chart = view.query_histogram(make.counted())
-    assert list(dict.fromkeys(row["kind"] for row in make.rows_with(chart, "count"))) == ["value", "query", "query-value"]
+def test_a_histogram_has_a_panel_for_each_role_and_a_place_for_each_layer():
+    frame = make.counted(9).filter((pl.col("role") != "query-value") & (pl.col("layer") != 4) | (pl.col("layer") == 8))
+    frame = frame.with_columns(pl.when(pl.col("role") == "query-value").then(0).otherwise(pl.col("count")).alias("count"))
+    spec = view.query_histogram(frame).to_dict()
+    assert spec["facet"]["sort"] == [*ROLES.values()]
+    assert spec["spec"]["encoding"]["x"]["scale"]["domain"] == [*map(str, range(9))]
+    assert {row["role"] for row in make.rows_with(view.query_histogram(frame), "role")} == {*ROLES.values()}
+    assert view.query_histogram(make.counted(2)).to_dict()["spec"]["encoding"]["x"]["scale"]["domain"] == ["entry", "0", "1"]
+    with pytest.raises(InputError, match="of 'count' or 'score', not 'kind'"):
+        view.query_histogram(frame, "kind")
 
 
 @pytest.mark.parametrize("layers", [1, 5, 30])
@@ -251,6 +265,11 @@ def test_additivity_shows_points_their_line_and_the_line_of_sums(writes):
         assert ends["t"].to_list() == pytest.approx([line[0] * c + line[1] for c in ends["c"]], abs=1e-9)
         assert (ends["c"].min(), ends["c"].max()) == (0.0, pytest.approx(frame["cumulative"].max()))
     assert rows["panel"].n_unique() == writes
+
+
+def test_a_line_without_r2_says_none():
+    rows = make.summed(1).with_columns(pl.lit(None, pl.Float64).alias("r2")).to_dicts()
+    assert {row["panel"].split("slope")[1].count("R²") for row in make.rows_with(view.additivity(rows), "panel")} == {0}
 
 
 TABLES: dict[str, tuple[Any, Any]] = {

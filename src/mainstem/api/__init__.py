@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._heads import HeadResult
 from ._lens import LensResult
 from ._model import Model, load
 from ._queries import QueriesResult
@@ -14,6 +15,7 @@ from ._zoo import verify_zoo
 __all__ = [
     "AnyOf",
     "Contrast",
+    "HeadResult",
     "LensResult",
     "Model",
     "QueriesResult",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
+from math import ceil
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -91,7 +92,7 @@ class Fit:
         self.run = self._trace([first]).run
         self.unembedding = fingerprint(self.run)
         wanted = plan.steps * plan.batch + self._regressed
-        taken = _taken(chain([first], found), wanted / (1 - plan.held))
+        taken = _taken(chain([first], found), ceil(wanted / (1 - plan.held)))
         aside = min(round(plan.held * len(taken)), len(taken) - 1)
         self.aside, self.rows = taken[:aside], taken[aside:]
 
@@ -163,7 +164,7 @@ def fingerprint(run: Pass) -> str:
     return digest_of({"matrix": matrix} | ({} if bias is None else {"bias": bias}))
 
 
-def _taken(found: Iterable[Any], tokens: float) -> list[Any]:
+def _taken(found: Iterable[Any], tokens: int) -> list[Any]:
     """Rows until they hold so many tokens."""
     taken: list[Any] = []
     held = 0

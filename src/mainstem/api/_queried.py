@@ -2,10 +2,10 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from mainstem.core import InputError
+from mainstem.core import InputError, parse_label
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, queries, score_named, switched_on
-from mainstem.stream import Coordinate, Pass
+from mainstem.stream import Coordinate, KeyVectors, Pass, key_vectors
 
 from ._fitted import fitted
 from ._places import spots
@@ -100,10 +100,24 @@ class Queried:
             raise InputError(f"there is no prompt {prompt}: there are {run.prompts}, counted from 0.")
         where = _position(run, self._loaded, self._inputs, prompt, position)
         (parts,) = switched_on(run, [Coordinate(label, key, (prompt, *where))], level)
-        said = f"{parts.choices['key']} of {label}"
-        return Result(parts, self._loaded.name, said, self.tokens, where * run.prompts or None, None, self._weights).prompt(
-            prompt
-        )
+        said, key_pos = f"{parts.choices['key']} of {label}", dict(parse_label(label).at).get("key_pos")
+        read = where if key_pos is None else (key_pos,)
+        return Result(parts, self._loaded.name, said, self.tokens, read * run.prompts or None, None, self._weights).prompt(prompt)
+
+    @fitted
+    def keys(self: _Traced, label: str, key: str | None = None) -> KeyVectors:
+        """The vectors that the neurons of an MLP, or the values of an attention, are switched on by.
+
+        With x what is read, <centred[k], x> / sigma + bias[k] is the pre-activation of neuron k: K_k = gain * W_k, less its mean where
+        the norm subtracts one, bias[k] = W_k's own with the norm's shift through W_k, sigma the norm's scale (1 without a norm).
+
+        Parameters: `label`, such as "L3.mlp", or "L3.attn" for its values, value head by value head; `key`, "gate" or "up" where
+        there are two.
+
+        Returns the vectors, raw and centred, with the pre-activations at every place. Raises `InputError` where nothing is known to
+        switch these on, where there are several keys, and where experts are chosen.
+        """
+        return key_vectors(self.run, label, key)
 
 
 def _position(run: Pass, loaded: Loaded, inputs: Inputs, prompt: int, position: int | None) -> tuple[int, ...]:

@@ -1,15 +1,16 @@
 """Queries as users hold them: the values of a prediction, what switched them on, and what that was worth."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, Parts, Provenance, parse_label
+from mainstem.core import InputError, Parts, Provenance, finite, parse_label
 from mainstem.score import Queries, Switch
 
 from ._result import Result
-from ._store import parquet, store
+from ._store import parquet, plain, store
 from ._weights import Weights
 
 _FIXED = ("constant", "rounding")
@@ -125,20 +126,32 @@ class QueriesResult:
         rows = sum(len(s.parts) if k is None else min(k + 1, len(s.parts)) for s in self.found.switches)
         if rows > limit:
             raise InputError(f"a frame of this would have {rows:,} rows: frame(k=20) takes the strongest, or pass limit={rows}.")
-        return queries_frame(self, k)
+        return queries_frame(self.found, self.tokens, k, self.model, self.target)
 
     def histogram(self, k: int = 100) -> Any:
         """A tidy polars frame of where values and queries are: role, layer, kind, count, score.
 
         The bins of the role "value" hold how many values there are and their scores; those of "query" how many of the k strongest
-        queries, and the credit of everything in the bin, biases too; the scores of either role sum to the same total. "both" are
-        query-value neurons, with their credit. What stands before the first block has no layer.
+        queries, and the credit of everything in the bin, biases too; the scores of either role sum to the same total. The role
+        "query-value" holds those that are both, with their credit. What stands before the first block has no layer.
 
         Parameters: `k`, how many queries are counted.
         """
         from ._queries_frame import histogram
 
-        return histogram(self, k)
+        return histogram(self.found, dict(self.top(k)), self.both(k))
+
+    def chart(self, k: int = 100) -> Any:
+        """How many neurons of every layer are values, queries and both; needs the extra `view`.
+
+        Parameters: `k`, how many queries are counted.
+        """
+        import polars as pl
+
+        from mainstem.view import query_histogram
+
+        bins = self.histogram(k).filter(pl.col("layer").is_not_null() & ~pl.col("kind").is_in(["attn", "cross"]))
+        return query_histogram(bins.drop("kind").rename({"role": "kind"}), f"{self.model}: {self.target}")
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """As plain JSON types: values with their keys and the k strongest parts of each, the strongest queries, the bins.
@@ -169,15 +182,16 @@ class QueriesResult:
 
         Parameters: `path`, ending in `.parquet`, `.csv` or `.json`.
         """
-        from ._queries_frame import stored
-
         about = self.choices | {"error": self.error, "bound": self.bound}
         forms = {
             ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
-            ".json": lambda half: stored(self, half),
+            ".json": self._json,
         }
         return store(path, forms)
+
+    def _json(self, path: Path) -> None:
+        path.write_text(json.dumps(finite(self.to_dict() | {"provenance": plain(self.provenance)})), encoding="utf-8")
 
     def __repr__(self) -> str:
         head = f"what switched on the {len(self.values)} best values; {self.target}, by {self.by}"

@@ -16,9 +16,11 @@ def rows(loaded: Loaded, data: Any, length: int, generator: torch.Generator) -> 
     """Rows of data, one after the other: lists of ids, or what else the model reads one of.
 
     Parameters: `loaded`; `data`, a text or several, ids, a tensor of rows, or an iterable of batches of these; what has a
-    length is shuffled, other iterables are read as they come; `length`, the most tokens of a row, longer ones are cut;
-    `generator`. Raises `InputError` for what is none of these.
+    length is shuffled, other iterables are read as they come; `length`, the most tokens of a row, fewer
+    where the model reads no more; longer ones are cut; `generator`. Raises `InputError` for what is none of these.
     """
+    limit = loaded.codec.limit if loaded.codec is not None else None
+    length = length if limit is None else min(length, limit)
     for item in _items(data, generator):
         yield from _cut(loaded, item, length)
 

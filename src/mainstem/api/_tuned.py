@@ -107,9 +107,9 @@ class TunedLens:
 
         tensors = {"matrices": self.translators.matrices, "shifts": self.translators.shifts, "curve": self.curve}
         tensors |= {} if self.held is None else {"held": self.held}
-        about: dict[str, Any] = {"points": self.points, "unembedding": self.unembedding, "choices": self.choices}
-        about["provenance"] = plain(self.provenance)
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, {"form": FORM, "lens": json.dumps(about)})
+        about: dict[str, Any] = {"form": FORM, "points": self.points, "unembedding": self.unembedding}
+        about |= {"choices": self.choices, "provenance": plain(self.provenance)}
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, {"lens": json.dumps(about)})
 
     @classmethod
     def load(cls, path: str | Path, model: Runs) -> "TunedLens":
@@ -168,9 +168,10 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is broken or half-written: save the lens again.") from error
-    if notes.get("form") != FORM:
+    about = json.loads(notes.get("lens", "{}"))
+    if about.get("form") != FORM:
         raise InputError(f"{path} holds no tuned lens: name a file that TunedLens.save or mainstem tune wrote.")
-    return tensors, json.loads(notes["lens"])
+    return tensors, about
 
 
 def _example(model: Runs, stream: str | None) -> Pass | None:

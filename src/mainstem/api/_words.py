@@ -1,6 +1,6 @@
 """First and last words of components as users hold them, and the before-softmax values behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,16 @@ class WordsResult:
         neuron, of, through, end ("first" or "last"), rank, word, value."""
         from ._words_frame import words_frame
 
-        return words_frame([self])
+        return words_frame(self.rows())
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One record a word, in the order of `frame`."""
+        about = {"model": self.model, "prompt": self.prompt, "position": self.position, "token": self.token}
+        how = {"of": self.of, "through": self.through}
+        for component, *both in zip(self.components, self.raised, self.lowered, strict=True):
+            for end, said in zip(("first", "last"), both, strict=True):
+                for rank, (word, value) in enumerate(said):
+                    yield {**about, "component": component, **how, "end": end, "rank": rank, "word": word, "value": value}
 
     def save(self, path: str | Path) -> Path:
         """Stores the tidy frame; in Parquet with the model's provenance. Parameters: `path`, ending in `.parquet` or `.csv`."""
@@ -103,9 +112,10 @@ def save_words(found: Sequence[WordsResult], path: str | Path) -> Path:
     from ._words_frame import words_frame
 
     about = {"model": found[0].model, "of": found[0].of}
+    every = [row for one in found for row in one.rows()]
     forms = {
-        ".parquet": lambda half: parquet(words_frame(found), about, found[0].provenance, half),
-        ".csv": lambda half: words_frame(found).write_csv(half),
+        ".parquet": lambda half: parquet(words_frame(every), about, found[0].provenance, half),
+        ".csv": lambda half: words_frame(every).write_csv(half),
     }
     return store(path, forms)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _models, _score, _trace, _tune, _verify, _words
+from . import _find, _lens, _models, _queries, _score, _trace, _tune, _verify, _words
 from ._help import explained
 
 HELP = explained(
@@ -15,6 +15,7 @@ HELP = explained(
     mainstem trace "The capital of France is"
     mainstem lens "The capital of France is"
     mainstem score "The capital of France is" --level neuron
+    mainstem queries "The capital of France is"
     mainstem verify path/to/model
     mainstem models
     """,
@@ -33,6 +34,7 @@ app.command("lens", help=_lens.HELP)(_lens.lens)
 app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
+app.command("queries", help=_queries.HELP)(_queries.queries)
 app.command("models", help=_models.HELP)(_models.models)
 
 

@@ -1,13 +1,13 @@
 """Numbers that are affine in the stream, each as the sum of what every part before it contributes, constants included."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mainstem.core import Group, Parts, bound, error
+from mainstem.core import Group, Parts, bound, error, tracked
 from mainstem.find import Captured, Write
 from mainstem.stream import Aimed, Pass, Places, Ranks, Sweep, needed, opened, pull, reduce, rows, subscores
 
@@ -69,15 +69,21 @@ def _expanded(run: Pass, sweeps: Sequence[Sweep], level: str, places: Places) ->
     found: list[dict[str, list[Group]]] = [{} for _ in sweeps]
     last = max((len(sweep.at) for sweep in sweeps), default=0)
     entering = {w.label: t for t, p in enumerate(run.stream.points[:last]) for w in p.writes}
-    for some in batches(run, [w for w in run.stream.writes if w.label in entering and opened(run, w, level)]):
-        seen = run.again({key for w in some for key in needed(w)})
-        for write in some:
-            depth, t = opened(run, write, level), entering[write.label]
-            assert depth is not None
-            for sweep, groups in zip(sweeps, found, strict=True):
-                if t < len(sweep.at):
-                    groups[write.label] = _closed(run, write, depth, sweep.at[t], seen, places, sweep.ranks)
+    depths = {w.label: opened(run, w, level) for w in run.stream.writes if w.label in entering}
+    writes = [w for w in run.stream.writes if depths.get(w.label)]
+    for write, seen in tracked(_captured(run, writes), f"{level}s", len(writes)):
+        depth, t = depths[write.label], entering[write.label]
+        assert depth is not None
+        for sweep, groups in zip(sweeps, found, strict=True):
+            if t < len(sweep.at):
+                groups[write.label] = _closed(run, write, depth, sweep.at[t], seen, places, sweep.ranks)
     return found
+
+
+def _captured(run: Pass, writes: list[Write]) -> Iterator[tuple[Write, Captured]]:
+    for some in batches(run, writes):
+        seen = run.again({key for w in some for key in needed(w)})
+        yield from ((write, seen) for write in some)
 
 
 def _closed(run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, ranks: Ranks) -> list[Group]:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from mainstem.core import InputError, Tops, name_inside
 
-from ._bounds import above, between
+from ._bounds import between
 from ._change import change
 from ._reading import Normed
 from ._scene import Piece, Scene
-from ._survey import Survey
+from ._stack import uppers
 
-TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
-_ROUND = 32  # components of a place that are worked out together
+TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
+_AHEAD = 4  # components more than are asked for that are worked out at first
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
 
@@ -94,14 +94,7 @@ def best(scene: Scene, level: str, k: int) -> Tops:
 
     Parameters: `scene`; `level`; `k`.
     """
-    quick = isinstance(scene.reading, Normed) and scene.base != "last" and _float32_is_float32()
-    if isinstance(scene.reading, Normed) and scene.steps:
-        scene.surveyed(TOKENS if scene.base == "last" else 0, _precision(quick))
-    pieces, scored = [], []
-    for piece in scene.pieces(level):
-        if piece.part or level == "write":
-            pieces.append(piece)
-            scored.append(_upper(scene, piece, _precision(quick)))
+    pieces = [piece for piece in scene.pieces(level) if piece.part or level == "write"]
     board = Board(scene, pieces)
     if not board.count:
         raise InputError(f"nothing in this model is taken apart at level {level!r}.")
@@ -109,26 +102,22 @@ def best(scene: Scene, level: str, k: int) -> Tops:
     def cells(values: Sequence[Tensor]) -> Tensor:
         return scene.goal.total(board.spread(values).T).flatten(1).T.contiguous()
 
-    search = _Search(board, cells(scored), min(k, board.count))
+    k = min(k, board.count)
     if not isinstance(scene.reading, Normed):
-        return search.exact()
-    return search.bounded((lambda: cells([_upper(scene, piece, torch.float64) for piece in pieces])) if quick else None)
+        return _Search(board, cells([everything(scene, piece) for piece in pieces]), k).exact()
+    if scene.base == "last":
+        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded(None)
+    if not _float32_is_float32():
+        return _Search(board, cells(uppers(scene, pieces, torch.float64)), k).bounded(None)
+    search = _Search(board, cells(uppers(scene, pieces, torch.float32)), k)
+    return search.bounded(lambda: cells(uppers(scene, pieces, torch.float64)))
 
 
-def _upper(scene: Scene, piece: Piece, dtype: torch.dtype) -> Float[Tensor, "place component"]:
-    """What no score of a piece exceeds; the scores themselves where there are no bounds."""
-    if not isinstance(scene.reading, Normed):
-        return everything(scene, piece)
-    down = scene.base == "last"
-    at = scene.surveyed(TOKENS if down else 0, dtype)[piece.step.write.label].at(piece.vectors.where)
-    moved = change(scene.reading, piece, dtype)
-    return (
-        -between(scene.reading, scene.goal, piece, at, moved)[0] if down else above(scene.reading, scene.goal, piece, at, moved)
-    )
-
-
-def _precision(quick: bool) -> torch.dtype:
-    return torch.float32 if quick else torch.float64
+def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
+    """What no score of a piece exceeds that is taken out: its scores are the other way round."""
+    assert isinstance(scene.reading, Normed)
+    at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
+    return -between(scene.reading, scene.goal, piece, at, moved)[0]
 
 
 def _float32_is_float32() -> bool:
@@ -156,35 +145,36 @@ class _Search:
         """Round by round. Parameters: `finer`, makes bounds that are worth it where the first ones leave much open."""
         left, (cells, count) = self.upper, self.upper.shape
         values, index = left.new_zeros(cells, 0), torch.zeros(cells, 0, dtype=torch.long, device=left.device)
-        looking, rounds = torch.arange(cells, device=left.device), 0
-        while len(looking) and values.shape[1] < count:
-            size = min(max(self.k, _ROUND), count - values.shape[1])
-            some = left[looking].topk(size).indices
-            exact, which = left.new_full((cells, size), -torch.inf), index.new_zeros(cells, size)
-            exact[looking], which[looking] = self._worked_out(looking, some), some
-            left[looking[:, None], some] = -torch.inf
-            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, which], 1), rounds + 1
-            looking = looking[~(values[looking].topk(self.k).values[:, -1] >= left[looking].amax(1))]
-            if finer is not None and rounds == _PATIENCE and len(looking):
+        reached, rounds = left.new_full((cells, 1), -torch.inf), 0
+        size = min(self.k + _AHEAD, count)
+        while size:
+            some = left.topk(size)
+            taken = ~(some.values <= reached)  # what is no number is worked out
+            cell, column = taken.nonzero().T
+            component = some.indices[cell, column]
+            exact = torch.full_like(some.values, -torch.inf)
+            exact[cell, column], left[cell, component] = self._worked_out(cell, component), -torch.inf
+            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, some.indices], 1), rounds + 1
+            reached = values.topk(self.k).values[:, -1:]
+            size = int((~(left <= reached)).sum(1).max())
+            if size and rounds == _PATIENCE and finer is not None:
                 left = torch.where(left == -torch.inf, left, finer())
+                size = int((~(left <= reached)).sum(1).max())
+            size = min(size, 4 * self.k + _AHEAD)
         return self._ranked(left.amax(1), values, index)
 
-    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "cell some"]:
-        """Scores of some components of every cell: the sum over the cell's places."""
+    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "some"]:
+        """Scores of pairs of a cell and a component: the sum over the cell's places."""
         goal = self.board.scene.goal
         place = goal.owner.argsort(stable=True)
         place = place[goal.weights[place] != 0]
         counts = torch.bincount(goal.owner[place], minlength=self.upper.shape[0])
-        first = counts.cumsum(0) - counts
-        each = counts[cell].repeat_interleave(index.shape[1])
-        pair = torch.arange(index.numel(), device=index.device).repeat_interleave(each)
-        inside = torch.arange(len(pair), device=index.device) - (each.cumsum(0) - each)[pair]
-        place = place[first[cell].repeat_interleave(index.shape[1])[pair] + inside]
-        found = torch.cat(
-            [self.board.exact(*some) for some in zip(place.split(_MANY), index.flatten()[pair].split(_MANY), strict=True)]
-        )
-        found = found * goal.weights[place].double()
-        return found.new_zeros(index.numel()).index_add(0, pair, found).reshape(index.shape)
+        first, each = counts.cumsum(0) - counts, counts[cell]
+        pair = torch.arange(len(cell), device=cell.device).repeat_interleave(each)
+        inside = torch.arange(len(pair), device=cell.device) - (each.cumsum(0) - each)[pair]
+        place, index = place[first[cell][pair] + inside], index[pair]
+        found = torch.cat([self.board.exact(*some) for some in zip(place.split(_MANY), index.split(_MANY), strict=True)])
+        return found.new_zeros(len(cell)).index_add(0, pair, found * goal.weights[place].double())
 
     def _ranked(self, unseen: Tensor, values: Tensor, index: Tensor) -> Tops:
         """The highest of those worked out, of equals the first; `unseen`, what no other exceeds."""
@@ -216,16 +206,29 @@ def pairs(piece: Piece) -> Sequence[Int[Tensor, "pair 2"]]:
     return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(_MANY)
 
 
-def settled(scene: Scene, piece: Piece, at: Survey, within: float) -> tuple[Float[Tensor, "place component"], int]:
+def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
     """All scores of a piece, each to a tolerance, and how many had to be worked out.
 
-    Parameters: `scene`; `piece`; `at`, the survey of its step, tokens named; `within`, nats.
+    What the likeliest tokens leave open is looked at with more of them before it is worked out. Parameters: `scene`; `piece`;
+    `within`, nats.
     """
+    found, left = _narrowed(scene, piece, TOKENS, within)
+    some = left.any(0).nonzero()[:, 0]
+    if len(some) and _many_tokens(scene):
+        found[:, some], left[:, some] = _narrowed(scene, piece.only(some), _MORE, within)
+    for pair in left.nonzero().split(_MANY):
+        found[tuple(pair.T)] = scene.values([(piece, *pair.T)])[0]
+    return found, int(left.sum())
+
+
+def _many_tokens(scene: Scene) -> bool:
+    """Whether there are so many more tokens that it is cheaper to look at some of them than at all."""
+    return isinstance(scene.reading, Normed) and scene.reading.unembedding.matrix.shape[0] > 8 * _MORE
+
+
+def _narrowed(scene: Scene, piece: Piece, likeliest: int, within: float) -> tuple[Tensor, Tensor]:
+    """Scores in the middle of their bounds, and which of them can be farther off than the tolerance."""
     assert isinstance(scene.reading, Normed)
-    moved = change(scene.reading, piece)
-    low, high = between(scene.reading, scene.goal, piece, at.at(piece.vectors.where), moved)
-    found = piece.step.sign * (low + high) / 2
-    left = (~(high - low <= 2 * within)).nonzero()
-    for some in left.split(_MANY):
-        found[tuple(some.T)] = scene.values([(piece, *some.T)])[0]
-    return found, len(left)
+    at = scene.surveyed(likeliest)[piece.step.write.label].at(piece.vectors.where)
+    low, high = between(scene.reading, scene.goal, piece, at, change(scene.reading, piece))
+    return piece.step.sign * (low + high) / 2, ~(high - low <= 2 * within)

@@ -51,13 +51,18 @@ class Goal:
         assert self.against_mask is not None
         return wanted - _logsumexp(logits, self.against, self.against_mask)
 
-    def ranks(self, logits: Float[Tensor, "*rest place vocab"]) -> Float[Tensor, "*rest place"]:
+    def ranks(self, logits: Float[Tensor, "place vocab"]) -> Float[Tensor, "place"]:
         """How many tokens are likelier than the target at every place, 0 where it is the likeliest; of alternatives, than the likeliest.
 
-        Parameters: `logits`, as of `value`.
+        Parameters: `logits`, those of the places.
         """
-        wanted = logits.gather(-1, self.ids.expand(*logits.shape[:-1], -1)).masked_fill(~self.mask, -torch.inf).amax(-1)
-        return (logits > wanted[..., None]).sum(-1).to(logits.dtype)
+        wanted = self.best(logits.gather(-1, self.ids))
+        limit = wanted + 64 * torch.finfo(logits.dtype).eps * (1 + wanted.abs())  # what is nearer than that is as likely
+        return (logits > limit[:, None]).sum(-1).to(logits.dtype)
+
+    def best(self, picked: Float[Tensor, "row alternative"], where: Tensor | slice = slice(None)) -> Float[Tensor, "row"]:
+        """The highest of the target's own logits. Parameters: `picked`, those of its tokens; `where`, the place of every row."""
+        return picked.masked_fill(~self.mask[where], -torch.inf).amax(-1)
 
     def at(self, where: Tensor) -> "Goal":
         """The goal at some of its places, each for itself. Parameters: `where`, which ones, repeated as often as wanted."""

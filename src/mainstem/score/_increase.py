@@ -111,7 +111,7 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
 
 def _log_increase(scene: Scene, piece: Piece, level: str, within: float) -> tuple[Tensor, int]:
     if isinstance(scene.reading, Normed) and within > 0 and level != "write":
-        return settled(scene, piece, scene.surveyed(TOKENS)[piece.step.write.label], within)
+        return settled(scene, piece, within)
     found = everything(scene, piece)
     return found, found.numel()
 

@@ -57,13 +57,12 @@ def recognised(f: Callable[[Tensor], Tensor], like: Float[Tensor, "some d_model"
     bias = f(torch.zeros_like(signs)[None])[0]
     if bias.shape != signs.shape or not bool(bias.isfinite().all()):
         return None
-    found = _fitted(f, signs, bias)
-    got, want = found(checks), f(checks)
+    found, want = _fitted(f, signs, bias), f(checks)
     size = want.abs().amax(-1, keepdim=True)
-    return found if bool(((got - want).abs() <= _CLOSE * size).all()) else None
+    return found if found is not None and bool(((found(checks) - want).abs() <= _CLOSE * size).all()) else None
 
 
-def _fitted(f: Callable[[Tensor], Tensor], y: Tensor, bias: Tensor) -> Norm:
+def _fitted(f: Callable[[Tensor], Tensor], y: Tensor, bias: Tensor) -> Norm | None:
     """The one norm that it can be, by three vectors: a long one, a shifted one, a short one."""
     long, shifted, short = f(torch.stack([y, y + 1, _PROBE * y])) - bias
     centred = bool(((long - shifted).abs() <= _CLOSE * long.abs().amax()).all())
@@ -73,4 +72,4 @@ def _fitted(f: Callable[[Tensor], Tensor], y: Tensor, bias: Tensor) -> Norm:
     if abs(ratio - 1) < _CLOSE:
         return Norm(long / moved, bias, 0.0, centred, False)
     eps = q * (1 - (ratio * _PROBE) ** 2) / (ratio**2 - 1)
-    return Norm(long * (q + eps) ** 0.5 / moved, bias, max(eps, 0.0), centred)
+    return Norm(long * (q + eps) ** 0.5 / moved, bias, max(eps, 0.0), centred) if q + eps > 0 else None

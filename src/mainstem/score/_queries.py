@@ -13,6 +13,8 @@ from ._apart import taken_apart
 from ._goal import Goal
 from ._registry import Choices, top
 
+_BUDGET = 2**29  # bytes of directions that are held at once
+
 
 @graded
 def switched_on(run: Pass, asked: Sequence[Coordinate], level: str = "write") -> list[Parts]:
@@ -30,9 +32,19 @@ def switched_on(run: Pass, asked: Sequence[Coordinate], level: str = "write") ->
     """
     if level not in LEVELS:
         raise InputError(f"no level {level!r}; there are {', '.join(LEVELS)}.")
-    aims = activations(run, asked)
-    found = zip(asked, aims, taken_apart(run, aims, level, (run.prompts,)), strict=True)
-    return [apart.parts(run, {"by": "activation", "of": one.label, "key": aim.name, "level": level}) for one, aim, apart in found]
+    found: list[Parts] = []
+    step = max(1, _BUDGET // _held(run))
+    for some in (asked[i : i + step] for i in range(0, len(asked), step)):
+        aims = activations(run, some)
+        for one, aim, apart in zip(some, aims, taken_apart(run, aims, level, (run.prompts,)), strict=True):
+            found.append(apart.parts(run, {"by": "activation", "of": one.label, "key": aim.name, "level": level}))
+    return found
+
+
+def _held(run: Pass) -> int:
+    """Bytes that one direction takes while it is held at every point, one tensor for all that only the identity lies between."""
+    moved = [t for t, p in enumerate(run.stream.points) if t == 0 or p.face.steps or p.onward.steps]
+    return sum(run.raw_point(t).numel() for t in moved) * run.dtype.itemsize
 
 
 @dataclass(frozen=True)

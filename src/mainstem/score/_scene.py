@@ -16,7 +16,7 @@ from mainstem.stream import LEVELS, Pass, Spots, Vectors, needed, opened, push, 
 from ._estimate import batches
 from ._goal import Goal
 from ._reading import Asked, Normed, Reading, reading
-from ._survey import Survey, read, survey
+from ._survey import Surveys, read, survey
 
 BASES = ("before", "last")
 
@@ -47,6 +47,10 @@ class Piece:
     vectors: Vectors
     part: bool
 
+    def only(self, component: Tensor) -> "Piece":
+        """Some of the components. Parameters: `component`."""
+        return replace(self, vectors=self.vectors.only(component))
+
     def asked(self, place: Tensor, component: Tensor) -> Asked:
         """The question what is read with each of some components. Parameters: `place`, along the vectors' own; `component`."""
         where = self.vectors.where[place]
@@ -71,7 +75,7 @@ class Scene:
         return torch.arange(len(self.spots), device=self.spots.at.device)
 
     @cached_property
-    def _surveys(self) -> dict[tuple[int, torch.dtype], dict[str, Survey]]:
+    def _surveys(self) -> dict[tuple[int, torch.dtype], Surveys]:
         return {}
 
     @cached_property
@@ -79,24 +83,28 @@ class Scene:
         """What is read before the steps; parallel ones that read the same have one question."""
         return {(step.t, id(step.x)): step.asked(self.every) for step in self.steps}
 
-    def surveyed(self, likeliest: int = 0, dtype: torch.dtype = torch.float64) -> dict[str, Survey]:
+    def surveyed(self, likeliest: int = 0, dtype: torch.dtype = torch.float64) -> Surveys:
         """The survey of every step's places, by the write's label, made once. Parameters: as of `survey`."""
         assert isinstance(self.reading, Normed)
         if (likeliest, dtype) not in self._surveys:
             found, n = survey(self.reading, list(self._asked.values()), likeliest, dtype), len(self.spots)
             first = {key: i * n for i, key in enumerate(self._asked)}
-            each = {step.write.label: found.at(first[step.t, id(step.x)] + self.every) for step in self.steps}
-            self._surveys[likeliest, dtype] = each
+            labels = {step.write.label: first[step.t, id(step.x)] for step in self.steps}
+            self._surveys[likeliest, dtype] = Surveys(found, labels, n)
         return self._surveys[likeliest, dtype]
 
     @cached_property
     def without(self) -> dict[str, Tensor]:
         """What is read before every step, [place], by the write's label."""
+        asked = list(self._asked.values())
         if isinstance(self.reading, Normed):
-            known = next((each for (_, dtype), each in self._surveys.items() if dtype == torch.float64), None)
-            return {label: read(self.reading, at, self.every, self.goal) for label, at in (known or self.surveyed()).items()}
-        found = dict(zip(self._asked, self.reading.values(list(self._asked.values()), self.goal), strict=True))
-        return {step.write.label: found[step.t, id(step.x)] for step in self.steps}
+            known = next((each for (_, dtype), each in self._surveys.items() if dtype == torch.float64), None) or self.surveyed()
+            every = self.every.repeat(len(asked))
+            found: Sequence[Tensor] = read(self.reading, known.whole, every, self.goal).split(len(self.spots)) if asked else ()
+        else:
+            found = self.reading.values(asked, self.goal)
+        values = dict(zip(self._asked, found, strict=True))
+        return {step.write.label: values[step.t, id(step.x)] for step in self.steps}
 
     @cached_property
     def _known(self) -> dict[tuple[int, int], Tensor]:
@@ -200,9 +208,10 @@ def scene(
         raise InputError(f"no base {base!r}; there are {', '.join(BASES)}.")
     where = spots(run, goal.places)
     _possible(run, goal)
-    steps = _before(run, where) if base == "before" else _last(run, where)
-    kept = tuple(step for step in steps if not parts or opened(run, step.write, level))
-    return Scene(run, goal, where, reading(run, where, norm, norm_bias), kept, base, {"norm": norm, "norm_bias": norm_bias})
+    kept = [write for write in run.stream.writes if not parts or opened(run, write, level)]
+    steps = _before(run, where, kept) if base == "before" else _last(run, where, kept)
+    rules = {"norm": norm, "norm_bias": norm_bias}
+    return Scene(run, goal, where, reading(run, where, norm, norm_bias), tuple(steps), base, rules)
 
 
 def _possible(run: Pass, goal: Goal) -> None:
@@ -219,18 +228,22 @@ def _possible(run: Pass, goal: Goal) -> None:
             )
 
 
-def _before(run: Pass, where: Spots) -> Iterator[Step]:
+def _before(run: Pass, where: Spots, kept: Sequence[Write]) -> Iterator[Step]:
     for t, point in enumerate(run.stream.points[1:], 1):
+        if not any(write in kept for write in point.writes):
+            continue
         held = operand(run, where, t)
-        for write in point.writes:
-            yield Step(write, t, held)
-            held = held + where.of(run.write(write).expand_as(run.point(t)))
+        for i, write in enumerate(point.writes):
+            if i:
+                held = held + where.of(run.write(point.writes[i - 1]).expand_as(run.point(t)))
+            if write in kept:
+                yield Step(write, t, held)
 
 
-def _last(run: Pass, where: Spots) -> Iterator[Step]:
+def _last(run: Pass, where: Spots, kept: Sequence[Write]) -> Iterator[Step]:
     last = len(run.stream.points) - 1
     held = where.of(run.point(last))
-    for write in run.stream.writes:
+    for write in kept:
         yield Step(write, last, held, -1)
 
 

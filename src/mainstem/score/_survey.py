@@ -22,7 +22,7 @@ class Survey:
 
     Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
     the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their
-    log-probabilities `logprobs`; `dtype`, in which logits and what is summed over a tile were worked out.
+    log-probabilities `logprobs`; `square`, E_p of the rows' squared lengths, worked out where tokens are named; `dtype`, in which logits and what is summed over a tile were worked out.
     """
 
     normed: Float[Tensor, "row d_model"]
@@ -31,20 +31,38 @@ class Survey:
     peak: Float[Tensor, "row"]
     tokens: Int[Tensor, "row token"]
     logprobs: Float[Tensor, "row token"]
+    square: Float[Tensor, "row"]
     dtype: torch.dtype = torch.float64
 
-    def at(self, rows: Tensor) -> "Survey":
+    def at(self, rows: Tensor | slice) -> "Survey":
         """Some of the rows. Parameters: `rows`."""
-        names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs")
+        names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs", "square")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class Surveys:
+    """A survey of the places before several writes. Parameters: `whole`; `first`, where the places of a write begin, by its label; `places`, how many."""
+
+    whole: Survey
+    first: dict[str, int]
+    places: int
+
+    def __getitem__(self, label: str) -> Survey:
+        first = self.first[label]
+        return self.whole.at(slice(first, first + self.places))
+
+    def of(self, wanted: Sequence[tuple[str, Tensor]]) -> Survey:
+        """Some of the places of some writes, one write after another. Parameters: `wanted`, labels with places."""
+        return self.whole.at(torch.cat([self.first[label] + where for label, where in wanted]))
 
 
 def survey(reading: Normed, asked: Sequence[Asked], likeliest: int = 0, dtype: torch.dtype = torch.float64) -> Survey:
     """One pass over the vocabulary. Parameters: `reading`; `asked`; `likeliest`, how many tokens to name; `dtype`, as of `Survey`."""
     rows = torch.cat([reading.normed(*each) for each in asked])
     parts = [_passed(reading.unembedding, some, likeliest, dtype) for some in rows.split(ROWS)]
-    logsumexp, mean, peak, tokens, logprobs = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Survey(rows, logsumexp, mean, peak, tokens, logprobs, dtype)
+    logsumexp, mean, peak, tokens, logprobs, square = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Survey(rows, logsumexp, mean, peak, tokens, logprobs, square, dtype)
 
 
 def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -52,6 +70,7 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch
     total, mean, rows = rows.new_zeros(n), rows.new_zeros(n, width), rows.to(dtype)
     top, peak = rows.new_full((n,), torch.finfo(dtype).min), rows.new_zeros(n)  # a tile may be all -inf
     best, tokens = rows.new_empty(n, 0), torch.empty(n, 0, dtype=torch.long, device=rows.device)
+    square = torch.zeros_like(total)
     for first, matrix, bias in unembedding.tiles(dtype):
         logits = rows @ matrix.T if bias is None else torch.addmm(bias, rows, matrix.T)
         if likeliest:
@@ -63,10 +82,12 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch
         shrink = (top - now).double().exp_()
         total = total.mul_(shrink).add_(p.sum(-1))
         mean = mean.mul_(shrink[:, None]).add_(p @ matrix)
+        if likeliest:
+            square = square.mul_(shrink).add_(p @ matrix.square().sum(-1))
         top = now
     logsumexp = top.double() + total.log()
     mean = mean / (unembedding.factor * total[:, None])
-    return logsumexp, mean, peak.double(), tokens, best.double() - logsumexp[:, None]
+    return logsumexp, mean, peak.double(), tokens, best.double() - logsumexp[:, None], square / (unembedding.factor**2 * total)
 
 
 def _merged(best: Tensor, tokens: Tensor, logits: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:

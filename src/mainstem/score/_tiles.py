@@ -13,6 +13,7 @@ from ._goal import Goal
 _TILE = 2**19  # numbers of a tile: 4 MB in float64, which a processor's cache holds
 _WIDE = 2**24  # the same on an accelerator, where each product is started from here
 ROWS = 1024  # rows that are multiplied with one tile
+_ROUNDINGS = 64  # eps times what a logit is made of: what is nearer to the target's is as likely
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,27 +82,14 @@ class Unembedding:
         return total
 
     def ranks(self, rows: Float[Tensor, "row d_model"], where: Tensor, goal: Goal) -> Float[Tensor, "row"]:
-        """How many tokens are likelier than the target, at every row. Parameters: as of `value`.
-
-        The target's logit is taken from the very products that it is held against: two roundings of one number are no ranks.
-        """
-        ids, wanted, found = goal.ids[where], rows.new_full(rows.shape[:1], -torch.inf), rows.new_zeros(rows.shape[:1])
-        for first, matrix, bias in self.tiles():
-            here = goal.mask[where] & (ids >= first) & (ids < first + matrix.shape[0])
-            for some, logits in self._logits(rows, matrix, bias) if bool(here.any()) else ():
-                there = logits.gather(1, (ids[some] - first).clamp(0, matrix.shape[0] - 1))
-                wanted[some] = torch.maximum(wanted[some], there.masked_fill(~here[some], -torch.inf).amax(1))
+        """How many tokens are likelier than the target, at every row. Parameters: as of `value`."""
+        found, wanted = rows.new_zeros(rows.shape[:1]), goal.best(self.at(rows, goal.ids[where]), where)
+        limit = wanted + _ROUNDINGS * torch.finfo(rows.dtype).eps * (1 + self.factor * self.longest * rows.norm(dim=-1))
         for _, matrix, bias in self.tiles():
-            for some, logits in self._logits(rows, matrix, bias):
-                found[some] += (logits > wanted[some, None]).sum(1)
+            for some, part, most in zip(found.split(ROWS), rows.split(ROWS), limit.split(ROWS), strict=True):
+                logits = part @ matrix.T if bias is None else torch.addmm(bias, part, matrix.T)
+                some.add_((logits > most[:, None]).sum(1))
         return found
-
-    @staticmethod
-    def _logits(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-        """One tile's, some rows at a time."""
-        for start in range(0, len(rows), ROWS):
-            some = slice(start, start + ROWS)
-            yield some, rows[some] @ matrix.T if bias is None else torch.addmm(bias, rows[some], matrix.T)
 
     def value(self, rows: Float[Tensor, "row d_model"], where: Tensor, goal: Goal) -> Float[Tensor, "row"]:
         """What is scored, at every row. Parameters: `rows`; `where`, [row], the place of the goal that each is read at; `goal`."""

@@ -92,6 +92,8 @@ def doubled(found: Affine) -> Affine:
 
 
 def _face(run: Pass, t: int) -> Way:
+    if not run.stream.points[t].face.steps:
+        return lambda rows: rows
     return _rowwise(run, doubled(run.frozen(run.stream.points[t].face)))
 
 

@@ -1,6 +1,7 @@
 """Some places of a run, and what the stream holds there: rows of a token each, or all of a prompt where the output has no positions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -22,18 +23,22 @@ class Spots:
     at: Int[Tensor, "place axis"]
     sizes: Places
 
+    @cached_property
+    def _index(self) -> tuple[Tensor, ...]:
+        return self.at.unbind(1)
+
     def __len__(self) -> int:
         return self.at.shape[0]
 
     def of(self, value: Tensor) -> Float[Tensor, "place d_model"]:
         """What a tensor of the stream's shape holds at every place, in float64. Parameters: `value`."""
-        return placed(value, self.sizes)[tuple(self.at.T)].flatten(1).double()
+        return placed(value, self.sizes)[self._index].flatten(1).double()
 
     def onto(self, rows: Float[Tensor, "place d_model"], like: Tensor) -> Tensor:
         """A tensor of the stream's shape with these rows at the places, and as it was elsewhere. Parameters: `rows`; `like`."""
         found = like.clone(memory_format=torch.contiguous_format)
         view = placed(found, self.sizes)
-        view[tuple(self.at.T)] = rows.to(found.dtype).reshape(len(self), *view.shape[len(self.sizes) :])
+        view[self._index] = rows.to(found.dtype).reshape(len(self), *view.shape[len(self.sizes) :])
         return found
 
 

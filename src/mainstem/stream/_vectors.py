@@ -1,6 +1,6 @@
 """The subvalues of a write as vectors at some places, factored so that a neuron's row is shared by all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -68,9 +68,22 @@ class Vectors:
 
     def total(self) -> Float[Tensor, "place d_model"]:
         """Their sum at every place, summed in `precision`."""
+        return self._total
+
+    @cached_property
+    def _total(self) -> Tensor:
         rows = self.rows.to(self.precision)
         scale = self.scale.to(rows.dtype)
         return (scale @ rows if rows.ndim == 2 else (scale[:, None] @ rows).squeeze(1)).double()
+
+    def each(self, length: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        """A length of every row, as often as there are places. Parameters: `length`, of rows [..., d_model]."""
+        return length(self.rows).expand_as(self.scale)
+
+    def only(self, component: Tensor) -> "Vectors":
+        """Some of the components, which are numbered anew. Parameters: `component`."""
+        rows = self.rows[..., component, :]
+        return replace(self, axes=("component",), sizes=(len(component),), offset=0, scale=self.scale[:, component], rows=rows)
 
     def times(self, factor: float) -> "Vectors":
         """The same, longer. Parameters: `factor`."""
@@ -94,10 +107,14 @@ class _Maker:
         """All places."""
         return torch.arange(len(self.spots), device=self.spots.at.device)
 
+    @cached_property
+    def t(self) -> int:
+        """The point that the write is added at."""
+        return next(t for t, p in enumerate(self.run.stream.points) if self.write in p.writes)
+
     def at(self, value: Tensor) -> Tensor:
         """What a value of the write's shape holds at the places."""
-        t = next(t for t, p in enumerate(self.run.stream.points) if self.write in p.writes)
-        return self.spots.of(self.run.shaped(value).expand_as(self.run.point(t)))
+        return self.spots.of(self.run.shaped(value).expand_as(self.run.shaped(self.run.raw_point(self.t))))
 
 
 def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -> Iterator[Vectors]:
@@ -111,17 +128,30 @@ def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -
         yield whole(run, write, spots)
         return
     make = _Maker(run, write, depth, *writer_map(run, write, seen), seen, spots)
-    constant = make.at(make.affine.constant(*make.likes))
-    left = (make.at(run.lift(run.seen.at(write.site))) - constant).detach()
-    size = constant.detach().norm(dim=-1) + left.norm(dim=-1)
-    for some in _made(make, left):
+    product = split(make.affine) if len(make.likes) == 1 else None
+    left, constant = make.at(run.lift(run.seen.at(write.site))).detach(), _constant(make, product)
+    size = left.norm(dim=-1)
+    if constant is not None:
+        left, size = left - constant.detach(), size + constant.detach().norm(dim=-1)
+    for some in _made(make, product, left):
         left[some.where] -= some.total().detach()
         size[some.where] += some.lengths().sum(-1).detach()
         yield some.times(write.factor)
     if not run.rough(write, seen) and bool((left.abs().amax(-1) > FACTOR * torch.finfo(run.dtype).eps * size).any()):
         raise NotClosedError(f"{write.label}: its parts at level {level!r} miss it by {float(left.abs().max()):.3g}.")
-    if bool((constant != 0).any()):
+    if constant is not None and bool((constant != 0).any()):
         yield _single(f"{write.label}.bias", "constant", write.factor * constant)
+
+
+def _constant(make: _Maker, product: Split | None) -> Tensor | None:
+    """What the write has whatever its sources are, at the places; None for nothing."""
+    if product is None or not (product.moves and product.plain):
+        return make.at(make.affine.constant(*make.likes))
+    if product.bias is None:
+        return None
+    constant = product.bias.double().expand(len(make.spots), -1)
+    width = make.run.point(make.t).shape[-1]
+    return constant if constant.shape[1] == width else make.at(make.affine.constant(*make.likes))
 
 
 def whole(run: Pass, write: Write, spots: Spots) -> Vectors:
@@ -135,9 +165,8 @@ def _single(label: str, kind: str, values: Tensor) -> Vectors:
     return Vectors(label, kind, (), (), 0, torch.arange(n, device=values.device), values.new_ones(n, 1), values[:, None])
 
 
-def _made(make: _Maker, want: Tensor) -> Iterator[Vectors]:
+def _made(make: _Maker, found: Split | None, want: Tensor) -> Iterator[Vectors]:
     """Columns of one matrix where the write is that, else every coordinate pushed through its frozen map."""
-    found = split(make.affine) if len(make.likes) == 1 else None
     columns = None if found is None or len(make.spots.sizes) != 2 else _columns(make, found)
     if found is None or columns is None:
         return _pushed(make)

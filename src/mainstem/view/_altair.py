@@ -16,6 +16,8 @@ from ._theme import config
 _INSTALL = "pip install 'mainstem[view]'"
 _MARK = re.compile(r'<(path|line) (aria-label="([^"]*)" role="graphics-symbol"[^>]*)/>')
 
+_NAME = re.compile(r'(\bid="|url\(#|href="#)([^")]*)')
+
 
 def altair() -> Any:
     """The module altair. Raises `InputError` where it is not installed."""
@@ -104,8 +106,12 @@ def title(spec: dict[str, Any]) -> str:
 def said(svg: str) -> str:
     """An SVG whose marks say their values under the pointer, and whose names are its own, so that two can stand in one document.
 
+    vl-convert counts its gradients and clips through a process: the same chart would not be the same file.
+
     Parameters: `svg`, as vl-convert draws it.
     """
-    own = f"ms{sha256(svg.encode()).hexdigest()[:8]}-"
-    named = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{own}", svg)
+    found = {name: f"{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]*)"', svg)))}
+    plain = _NAME.sub(lambda m: f"{m[1]}{found.get(m[2], m[2])}", svg)
+    own = f"ms{sha256(plain.encode()).hexdigest()[:8]}-"
+    named = _NAME.sub(lambda m: f"{m[1]}{own}{m[2]}", plain)
     return _MARK.sub(lambda m: f"<{m[1]} {m[2]}><title>{m[3]}</title></{m[1]}>", named)

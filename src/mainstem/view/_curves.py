@@ -20,8 +20,9 @@ def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: 
     the probability is low, and little where it is high. A dot is where nothing is added. Source: Yu and Ananiadou,
     arXiv 2312.12141.
 
-    Parameters: `data`, a frame or records with layer, added (a, in logits), probability and logprob (in nats); `title`; `about`,
-    lines below it. Raises `InputError` for an empty table, numbers that are not finite, or where altair is missing.
+    Parameters: `data`, a frame or records with layer (what layer n reads, one more for the last point), added (a, in logits),
+    probability and logprob (in nats); `title`; `about`, lines below it. Raises `InputError` for an empty table, numbers that are
+    not finite, or where altair is missing.
     """
     alt = altair()
     frame = table(data, ("layer", "added", "probability", "logprob")).sort("layer", "added")
@@ -52,12 +53,12 @@ def additivity(data: Any, title: str = "Do single scores add up?", about: str = 
     Points (c_k, t_k), c_k the sum of the first k single scores and t_k the score of the sum of their vectors; beside them their
     best line t = slope c + intercept, and the line t = c on which they would lie if scores added up.
 
-    Parameters: `data`, a frame or records with write or layer, cumulative (c), together (t), slope, intercept and r2, at most 12
-    writes; `title`; `about`, lines below it; `unit`, of the values. Raises `InputError` for an empty table, numbers that are not finite,
+    Parameters: `data`, a frame or records with write or layer, cumulative (c), together (t), slope, intercept and r2 (null
+    where there is none), of at most 12 writes; `title`; `about`, lines below it; `unit`, of the values. Raises `InputError` for an empty table, numbers that are not finite,
     more writes than have room, or where altair is missing.
     """
     alt = altair()
-    frame = table(data, ("cumulative", "together", "slope", "intercept", "r2"))
+    frame = table(data, ("cumulative", "together", "slope", "intercept"), ("r2",))
     if not (by := next((name for name in ("write", "layer") if name in frame.columns), "")):
         raise InputError("a table for this chart says in a column 'write' or 'layer' what its rows are of.")
     parts = frame.partition_by(by, maintain_order=True)
@@ -90,7 +91,8 @@ def _panel(part: Any, by: str) -> list[dict[str, Any]]:
     """The points of one panel and the ends of its two lines."""
     slope, intercept, r2 = (part[name][0] for name in ("slope", "intercept", "r2"))
     name = part[by][0] if by == "write" else f"layer {part[by][0]}"
-    said = f"{name}: slope {number(slope, 3)}, intercept {number(intercept, 3, sign=True)}, R² {number(r2, 3)}"
+    said = f"{name}: slope {number(slope, 3)}, intercept {number(intercept, 3, sign=True)}"
+    said += f", R² {number(r2, 3)}" if r2 is not None and r2 == r2 else ""
     low, high = min(0.0, part["cumulative"].min()), max(0.0, part["cumulative"].max())
     points = part.select("cumulative", "together").iter_rows()
     rows = [

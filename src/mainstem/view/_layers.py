@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from mainstem.core import InputError
+
 from ._altair import Chart, altair
 from ._svg import number
 from ._tables import every, heading, single, table
 from ._theme import NAMES, colours, kinds
 
 WIDE, HIGH, SLOT = 700, 280, 60
-_ROLES = {"value": "water", "query": "cross", "query-value": "skip"}
+_ROLES = {"value": "values", "query": "queries", "query-value": "values that are queries too"}
 
 
 def score_by_layer(data: Any, title: str = "Score by layer", about: str = "", measure: str = "score") -> Chart:
@@ -70,33 +72,49 @@ def _bars(frame: Any) -> tuple[list[dict[str, Any]], dict[str, str], int]:
     return bars, colour, last
 
 
-def query_histogram(data: Any, title: str = "Neurons by layer", about: str = "") -> Chart:
-    """How many neurons of each kind every layer has, a row of bars for each kind, all on one scale.
+def query_histogram(
+    data: Any, of: str = "count", title: str = "Values and queries by layer", about: str = "", measure: str = "score"
+) -> Chart:
+    """Where values and queries are: a row of bars for each role, on one scale, stacked by the kind of their writes.
 
-    bar(layer, kind) = sum of count over the rows of that layer and kind; none is a bar of height zero.
+    bar(role, layer, kind) = sum of count, or of score, over the rows there; rows of no layer stand before the first ("entry").
 
-    Parameters: `data`, a frame or records with layer, kind ("value", "query", "query-value") and count; `title`; `about`, lines
-    below it. Raises `InputError` for an empty table, numbers that are not finite, or where altair is missing.
+    Parameters: `data`, a frame or records with role ("value", "query", "query-value"), layer, kind, and count or score, as
+    `QueriesResult.histogram` gives them; `of`, "count" or "score"; `title`; `about`, lines below it; `measure`, what the scores
+    are, with their unit. Raises `InputError` for an empty table, numbers that are not finite, or where altair is missing.
     """
     import polars as pl
 
     alt = altair()
-    frame = table(data, ("layer", "count"), ("kind",)).group_by("layer", "kind").agg(pl.col("count").sum())
-    found = {(layer, kind): count for layer, kind, count in frame.select("layer", "kind", "count").iter_rows()}
-    n, present = frame["layer"].max() + 1, set(frame["kind"])
-    order = [kind for kind in _ROLES if kind in present] + sorted(present - set(_ROLES))
-    counts = [(kind, i, found.get((i, kind), 0)) for kind in order for i in range(n)]
-    rows = [{"layer": i, "kind": kind, "count": c, "said": f"layer {i}, {kind}: {c}"} for kind, i, c in counts]
-    width = min(WIDE, max(260, 40 * n))
-    axis = alt.Axis(values=every(n, 24), labelAngle=0, grid=False)
-    fill = [colours()[_ROLES.get(kind, "write")] for kind in order]
-    drawn = alt.Chart(alt.Data(values=rows), width=width, height=110).mark_bar().encode(
-        x=alt.X("layer:O", title="layer", axis=axis),
-        y=alt.Y("count:Q", title="neurons", scale=alt.Scale(nice=4), axis=alt.Axis(tickCount=4)),
-        color=alt.Color("kind:N", scale=alt.Scale(domain=order, range=fill), legend=None),
+    if of not in ("count", "score"):
+        raise InputError(f"bars are of 'count' or 'score', not {of!r}.")
+    sums = table(data, (of,), ("role", "layer", "kind")).group_by("role", "layer", "kind").agg(pl.col(of).sum())
+    known = sums.filter(pl.col(of) != 0)
+    places = [*(["entry"] if known["layer"].null_count() else []), *map(str, range((sums["layer"].max() or 0) + 1))]
+    roles = [role for role in _ROLES if role in set(sums["role"])] + sorted(set(sums["role"]) - set(_ROLES))
+    colour = kinds(set(known["kind"]) or {"mlp"})
+    named = {kind: NAMES.get(kind, kind) for kind in colour}
+    rows = []
+    for role, layer, kind, value in known.sort("role", "layer", "kind").select("role", "layer", "kind", of).iter_rows():
+        bar = {"role": _ROLES.get(role, role), "layer": "entry" if layer is None else str(layer), "kind": named[kind]}
+        said = f"{bar['role']}, layer {bar['layer']}, {bar['kind']}: {value if of == 'count' else number(value, 4, sign=True)}"
+        rows.append(bar | {"value": value, "order": list(colour).index(kind), "said": said})
+    width = min(WIDE, max(260, 40 * len(places)))
+    axis = alt.Axis(values=[places[i] for i in every(len(places), 24)], labelAngle=0, grid=False)
+    bars = alt.Chart(alt.Data(values=[*rows, *({"role": _ROLES.get(role, role)} for role in roles)]), width=width, height=110)
+    bars = bars.transform_filter("isValid(datum.value)").mark_bar()
+    bars = bars.encode(
+        x=alt.X("layer:O", title="layer", scale=alt.Scale(domain=places), axis=axis),
+        y=alt.Y("value:Q", title=of if of == "count" else measure, scale=alt.Scale(nice=4), axis=alt.Axis(tickCount=4)),
+        color=alt.Color(
+            "kind:N",
+            scale=alt.Scale(domain=list(named.values()), range=list(colour.values())),
+            legend=alt.Legend(title=None, orient="top", symbolType="square"),
+        ),
+        order="order:Q",
         description="said:N",
-        tooltip=["layer:O", "kind:N", "count:Q"],
-    )  # fmt: skip
+        tooltip=["layer:O", "kind:N", alt.Tooltip("value:Q", title=of)],
+    )
     header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)
-    rows_of = drawn.facet(facet=alt.Facet("kind:N", sort=order, header=header), columns=1, spacing=14)
-    return Chart(rows_of.properties(title=heading(title, about, width)))
+    panels = alt.Facet("role:N", sort=[_ROLES.get(role, role) for role in roles], header=header)
+    return Chart(bars.facet(facet=panels, columns=1, spacing=14).properties(title=heading(title, about, width)))

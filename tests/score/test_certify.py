@@ -1,0 +1,244 @@
+"""The k best components are those that a look at all of them finds, in order, and what is said of the others is true."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mainstem.core import InputError, Parts, Tops
+from mainstem.score import Choices, Goal, _certify, score_named, top
+from mainstem.score._certify import Board, _Search
+from mainstem.stream import Pass
+from score._naive import KINDS, goal_of, run_of
+from stream._runs import passes
+
+LOOKS = [(1, 1), (3, 2), (10, 4), (10_000, 32)]  # k, and how many are worked out together
+MODELS = ["gpt2", "llama", "granite", "cohere", "bloom", "t5", "openai", "gemma2", "mixtral"]
+
+
+class Shelf(Board):
+    """A board whose scores are known. Parameters: `scores`, [place, component]; `goal`."""
+
+    def __init__(self, scores: Tensor, goal: Goal) -> None:
+        self.scores, self.count, self.asked = scores, scores.shape[1], []
+        self.scene: Any = SimpleNamespace(goal=goal, base="before", rules={})
+
+    def name(self, index: int) -> str:
+        return f"L0.mlp.N{index}"
+
+    def exact(self, place: Tensor, index: Tensor) -> Tensor:
+        self.asked += list(zip(place.tolist(), index.tolist(), strict=True))
+        return self.scores[place, index]
+
+
+def target(places: int, owner: list[int], weights: list[float] | None = None) -> Goal:
+    at, one = torch.arange(places), torch.ones(places, 1, dtype=torch.long)
+    weighed = torch.ones(places) if weights is None else torch.tensor(weights)
+    return Goal(torch.stack([at, at], 1), one, one.bool(), None, None, weighed, torch.tensor(owner), (max(owner) + 1,), "")
+
+
+def searched(scores: Tensor, slack: Tensor, k: int, goal: Goal) -> tuple[Tops, Shelf]:
+    shelf = Shelf(scores, goal)
+    return _Search(shelf, goal.total((scores + slack).T).T, min(k, scores.shape[1])).bounded(), shelf
+
+
+def is_best(found: Tops, all_scores: Tensor, k: int) -> None:
+    """Against all scores, [cell, component]: the highest, in order, and none of the others above what is said of them."""
+    k = min(k, all_scores.shape[1])
+    wanted = all_scores.sort(dim=1, descending=True).values
+    torch.testing.assert_close(found.values, wanted[:, :k], rtol=0, atol=0)
+    for cell, labels in enumerate(found.labels):
+        index = [int(label.rpartition("N")[2]) for label in labels]
+        assert len(set(index)) == k
+        torch.testing.assert_close(all_scores[cell, index], found.values[cell], rtol=0, atol=0)
+        left = torch.ones(all_scores.shape[1], dtype=torch.bool)
+        left[index] = False
+        others = all_scores[cell][left]
+        assert float(found.next[cell]) >= (float(others.max()) if len(others) else -torch.inf)
+        assert float(found.next[cell]) <= float(found.values[cell, -1])
+        assert len(others) or float(found.next[cell]) == -torch.inf
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("k", "together"), LOOKS)
+def test_a_search_by_bounds_finds_the_best(k, together, ties, monkeypatch):
+    """Bounds as close or as loose as you like, equal scores, several cells, cells of several places, components few and many."""
+    monkeypatch.setattr(_certify, "_ROUND", together)
+    for trial in range(60):
+        count, owner = 1 + trial * 3 % 50, [[0], [0, 1, 2], [0, 0, 1], [1, 0, 1, 0]][trial % 4]
+        scores = torch.randn(len(owner), count, dtype=torch.float64)
+        scores = (2 * scores).round() if ties else scores
+        slack = torch.rand(len(owner), count, dtype=torch.float64) * 10.0 ** -(trial % 5) * (torch.rand(count) < 0.7)
+        goal = target(len(owner), owner)
+        found, shelf = searched(scores, slack, k, goal)
+        is_best(found, goal.total(scores.T).T, k)
+        assert found.of == count
+        assert len(set(shelf.asked)) == len(shelf.asked), "a score was worked out twice"
+        assert len(shelf.asked) <= 2 * found.evaluated  # cells here have up to two places
+
+
+def test_close_bounds_leave_little_to_work_out(monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 4)
+    scores = torch.randn(3, 1000, dtype=torch.float64)
+    found, shelf = searched(scores, torch.full_like(scores, 1e-6), 10, target(3, [0, 1, 2]))
+    is_best(found, scores, 10)
+    assert found.evaluated == len(shelf.asked) == 30
+
+
+def test_bounds_that_are_too_low_are_seen_in_the_answer(monkeypatch):
+    """The search stands on its bounds: with wrong ones it finds the wrong components, and the check above notices."""
+    monkeypatch.setattr(_certify, "_ROUND", 1)
+    scores = torch.arange(20, dtype=torch.float64)[None].clone()
+    slack = torch.zeros_like(scores)
+    slack[0, 19] = -30
+    found, _ = searched(scores, slack, 3, target(1, [0]))
+    with pytest.raises(AssertionError):
+        is_best(found, scores, 3)
+
+
+def test_a_bound_that_is_no_number_is_worked_out(monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 1)
+    scores, slack = torch.randn(2, 30, dtype=torch.float64), torch.zeros(2, 30, dtype=torch.float64)
+    scores[1, 7], slack[:, 7], slack[0, 3] = 50.0, torch.nan, torch.inf
+    found, shelf = searched(scores, slack, 2, target(2, [0, 1]))
+    is_best(found, scores, 2)
+    assert {(0, 7), (1, 7), (0, 3)} <= set(shelf.asked)
+
+
+def test_places_of_padding_are_not_worked_out(monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 4)
+    scores = torch.randn(3, 20, dtype=torch.float64)
+    scores[1] = torch.nan
+    goal = target(3, [0, 1, 2], [1.0, 0.0, 1.0])
+    found, shelf = searched(scores, torch.zeros_like(scores), 4, goal)
+    is_best(found, goal.total(scores.T).T, 4)
+    assert {place for place, _ in shelf.asked} == {0, 2}
+    assert not bool(found.values[1].any())
+
+
+def parts_of(parts: Parts, level: str) -> tuple[list[str], Tensor]:
+    """Labels and scores, [cell, component], of what a level counts."""
+    whole = ("write", "constant", "transport", "interaction") if level != "write" else ("constant", "transport", "interaction")
+    groups = [g for g in parts.groups if g.kind not in whole and (g.axes or level == "write")]
+    labels = [g.name(i) for g in groups for i in range(len(g.flat()))]
+    return labels, torch.cat([g.flat().flatten(1) for g in groups]).T
+
+
+def agrees(run: Pass, goal: Goal, level: str, k: int, **choices: Any) -> Tops:
+    """The best by their bounds against all of them worked out."""
+    score = score_named("logprob_increase")
+    labels, scores = parts_of(score.rows(run, goal, Choices(level=level, within=0.0, **choices)), level)
+    found = top(run, goal, "logprob_increase", Choices(level=level, **choices), k)
+    best = scores.topk(min(k, scores.shape[1]))
+    torch.testing.assert_close(found.values, best.values, rtol=1e-11, atol=1e-11)
+    for cell, row in enumerate(found.labels):
+        index = [labels.index(label) for label in row]
+        torch.testing.assert_close(scores[cell, index], found.values[cell], rtol=1e-11, atol=1e-11)
+        others = scores[cell][[i for i in range(len(labels)) if i not in set(index)]]
+        assert float(found.next[cell]) >= float(others.max() if len(others) else -torch.inf) - 1e-11
+        assert float(found.next[cell]) <= float(found.values[cell, -1])
+    assert found.of == len(labels) and found.choices["certified"]
+    return found
+
+
+@pytest.mark.parametrize("level", ["write", "head", "edge", "dim", "neuron"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_best_of_a_model_at_every_level(name, level, monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 2)
+    run = run_of(name)
+    for k in (1, 5, 10_000):
+        agrees(run, goal_of(run), level, k)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "sequence"])
+@pytest.mark.parametrize("base", ["before", "last"])
+def test_every_kind_of_target_and_what_it_is_added_to(kind, base, monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 2)
+    for name in ("gpt2", "granite", "gemma2"):
+        run = run_of(name)
+        agrees(run, goal_of(run, kind), "neuron", 6, base=base)
+        agrees(run, goal_of(run, kind, (2,)), "head", 2, base=base, norm="final")
+
+
+@pytest.mark.parametrize("norm", ["own", "final", "none"])
+def test_every_rule_of_the_norm(norm, monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 2)
+    for name in ("gpt2", "bloom", "t5"):
+        run = run_of(name)
+        for bias in (True, False):
+            found = agrees(run, goal_of(run), "neuron", 6, norm=norm, norm_bias=bias)
+            assert (found.choices["norm"], found.choices["norm_bias"]) == (norm, bias)
+
+
+def test_every_place_of_every_prompt(monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 2)
+    for name in ("gpt2", "t5"):
+        run = run_of(name)
+        goal = goal_of(run, "token", tuple(range(run.output().shape[1])))
+        found = agrees(run, goal, "edge", 4)
+        assert len(found.labels) == found.values.shape[0] == goal.shape[0] * goal.shape[1]
+        assert found.rest == ("batch", "pos")
+
+
+def alike(module: torch.nn.Module) -> None:
+    """Every second neuron of the MLPs is the one before it; half of the heads write the same."""
+    for block in module.transformer.h:
+        mlp, attn = block.mlp, block.attn
+        for tensor in (mlp.c_fc.weight.T, mlp.c_fc.bias, mlp.c_proj.weight):
+            tensor[1::2] = tensor[::2]
+        attn.c_proj.weight[8:16] = attn.c_proj.weight[:8]
+
+
+def test_equal_components_are_all_there(monkeypatch):
+    monkeypatch.setattr(_certify, "_ROUND", 1)
+    run = passes("gpt2", change=alike)[0]
+    for k in (1, 2, 3, 7, 64):
+        found = agrees(run, goal_of(run), "neuron", k)
+        if k % 2 == 0:
+            torch.testing.assert_close(found.values[:, ::2], found.values[:, 1::2], rtol=0, atol=0)
+
+
+def test_rows_and_the_best_in_float32_come_from_the_same_numbers():
+    run = passes("gpt2", torch.float32)[0]
+    found = agrees(run, goal_of(run), "neuron", 5)
+    assert found.values.dtype == torch.float64
+
+
+def test_where_float32_products_may_be_rougher_bounds_are_summed_in_float64(monkeypatch):
+    """TF32 and bfloat16 products are off by more than what a bound in float32 leaves room for."""
+    seen, made = [], _certify.change
+    monkeypatch.setattr(_certify, "change", lambda reading, piece, dtype: (seen.append(dtype), made(reading, piece, dtype))[1])
+    run = run_of("gpt2")
+    for rule in ("highest", "high", "medium"):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda rule=rule: rule)
+        top(run, goal_of(run), "logprob_increase", Choices(level="neuron"), 3)
+    half = len(seen) // 3
+    assert set(seen[:half]) == {torch.float32}
+    assert set(seen[half:]) == {torch.float64}
+
+
+def refuse() -> str:
+    raise RuntimeError("mix of the legacy and new APIs")
+
+
+def test_an_unknown_rule_of_products_counts_as_a_rough_one(monkeypatch):
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert _certify._precision(False) == torch.float64
+    monkeypatch.undo()
+    assert _certify._precision(False) == torch.float32
+    assert _certify._precision(True) == torch.float64
+
+
+@pytest.mark.parametrize("k", [0, -1, True, False])
+def test_how_many_is_a_whole_number_from_one(k):
+    run = run_of("gpt2")
+    with pytest.raises(InputError, match="top is how many to take, a whole number from 1"):
+        top(run, goal_of(run), "logprob_increase", Choices(), k)
+
+
+def test_a_level_that_takes_nothing_apart_is_refused():
+    run = run_of("mamba")
+    with pytest.raises(InputError, match="nothing in this model is taken apart at level 'head'"):
+        top(run, goal_of(run), "logprob_increase", Choices(level="head"), 3)
