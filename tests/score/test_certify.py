@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError, Parts, Tops
-from mainstem.score import Choices, Goal, _certify, score_named, top
+from mainstem.score import Choices, Goal, _certify, _stack, score_named, top
 from mainstem.score._certify import Board, _Search
 from mainstem.stream import Pass
 from score._naive import KINDS, goal_of, run_of
@@ -208,8 +208,8 @@ def test_rows_and_the_best_in_float32_come_from_the_same_numbers():
 
 def test_where_float32_products_may_be_rougher_bounds_are_summed_in_float64(monkeypatch):
     """TF32 and bfloat16 products are off by more than what a bound in float32 leaves room for."""
-    seen, made = [], _certify.change
-    monkeypatch.setattr(_certify, "change", lambda reading, piece, dtype: (seen.append(dtype), made(reading, piece, dtype))[1])
+    seen, made = [], _stack.change
+    monkeypatch.setattr(_stack, "change", lambda reading, piece, dtype: (seen.append(dtype), made(reading, piece, dtype))[1])
     run = run_of("gpt2")
     for rule in ("highest", "high", "medium"):
         monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda rule=rule: rule)

@@ -17,7 +17,7 @@ from ._scene import Piece, Scene
 from ._stack import uppers
 
 TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
-_AHEAD = 4  # components more than are asked for that are worked out at first
+_ROUND = 24  # components of a place that are worked out at first, if not more are asked for
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
 
@@ -106,11 +106,10 @@ def best(scene: Scene, level: str, k: int) -> Tops:
     if not isinstance(scene.reading, Normed):
         return _Search(board, cells([everything(scene, piece) for piece in pieces]), k).exact()
     if scene.base == "last":
-        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded(None)
-    if not _float32_is_float32():
-        return _Search(board, cells(uppers(scene, pieces, torch.float64)), k).bounded(None)
-    search = _Search(board, cells(uppers(scene, pieces, torch.float32)), k)
-    return search.bounded(lambda: cells(uppers(scene, pieces, torch.float64)))
+        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded()
+    precision = _precision(scene.base == "last")
+    search = _Search(board, cells(uppers(scene, pieces, precision)), k)
+    return search.bounded(None if precision == torch.float64 else lambda: cells(uppers(scene, pieces, torch.float64)))
 
 
 def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
@@ -118,6 +117,11 @@ def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
     assert isinstance(scene.reading, Normed)
     at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
     return -between(scene.reading, scene.goal, piece, at, moved)[0]
+
+
+def _precision(down: bool) -> torch.dtype:
+    """Bounds from above may be summed in float32: what that puts them off by is added to them. Not where torch may take less."""
+    return torch.float64 if down or not _float32_is_float32() else torch.float32
 
 
 def _float32_is_float32() -> bool:
@@ -141,26 +145,23 @@ class _Search:
         after = found.values[:, self.k] if self.k < self.upper.shape[1] else torch.full_like(found.values[:, 0], -torch.inf)
         return self._tops(found.indices[:, : self.k], found.values[:, : self.k], after, self.upper.numel())
 
-    def bounded(self, finer: Callable[[], Tensor] | None) -> Tops:
+    def bounded(self, finer: Callable[[], Tensor] | None = None) -> Tops:
         """Round by round. Parameters: `finer`, makes bounds that are worth it where the first ones leave much open."""
         left, (cells, count) = self.upper, self.upper.shape
         values, index = left.new_zeros(cells, 0), torch.zeros(cells, 0, dtype=torch.long, device=left.device)
-        reached, rounds = left.new_full((cells, 1), -torch.inf), 0
-        size = min(self.k + _AHEAD, count)
+        reached, rounds, most = left.new_full((cells, 1), -torch.inf), 0, min(max(self.k, _ROUND), count)
+        size = most
         while size:
             some = left.topk(size)
-            taken = ~(some.values <= reached)  # what is no number is worked out
-            cell, column = taken.nonzero().T
+            cell, column = _open(some.values, reached).nonzero().T if rounds else torch.ones_like(some.indices).nonzero().T
             component = some.indices[cell, column]
             exact = torch.full_like(some.values, -torch.inf)
             exact[cell, column], left[cell, component] = self._worked_out(cell, component), -torch.inf
             values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, some.indices], 1), rounds + 1
             reached = values.topk(self.k).values[:, -1:]
-            size = int((~(left <= reached)).sum(1).max())
-            if size and rounds == _PATIENCE and finer is not None:
+            if rounds == _PATIENCE and finer is not None and bool(_open(left, reached).any()):
                 left = torch.where(left == -torch.inf, left, finer())
-                size = int((~(left <= reached)).sum(1).max())
-            size = min(size, 4 * self.k + _AHEAD)
+            size = min(int(_open(left, reached).sum(1).max()), 4 * most)
         return self._ranked(left.amax(1), values, index)
 
     def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "some"]:
@@ -192,6 +193,11 @@ class _Search:
         choices = {"base": scene.base, **scene.rules, "certified": True}
         axes = ("batch", "pos")[: len(goal.shape)]
         return Tops(labels, values, after, axes, goal.shape, evaluated, self.board.count, choices)
+
+
+def _open(upper: Tensor, reached: Tensor) -> Tensor:
+    """Where a bound leaves open whether a score is among the best; one that is no number does, what was worked out does not."""
+    return ~(upper <= reached) & (upper != -torch.inf)
 
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:

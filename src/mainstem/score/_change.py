@@ -54,13 +54,17 @@ class Change:
         return longest(self.vectors, self.norm)
 
     @cached_property
+    def _longest(self) -> Tensor:
+        """What shrink * gain * C v is not longer than, scales as they are, whatever cancels in it."""
+        return self.shrink * (float(self.norm.gain.abs().max()) * self.length_of_v)
+
+    @cached_property
     def _moved(self) -> Tensor:
-        """What shrink * gain * C v is not longer than, scales as they are: its own length where sums are made in float64."""
+        """The same, its own length where sums are made in float64."""
         if self.dtype != torch.float64:
-            return self.shrink * (float(self.norm.gain.abs().max()) * self.length_of_v)
+            return self._longest
         gained = self.vectors.each(lambda rows: (self.norm.gain * self.norm.centre(rows.double())).norm(dim=-1))
-        widest = float(self.norm.gain.abs().max()) * self.length_of_v * rounding(torch.float64, self.base)
-        return self.shrink * (self.vectors.scale.abs() * gained + widest)
+        return self.shrink * self.vectors.scale.abs() * gained + rounding(torch.float64, self.base) * self._longest
 
     @cached_property
     def _size(self) -> Tensor:
@@ -78,7 +82,7 @@ class Change:
         return (
             scales
             + 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean
-            + rounding(self.dtype, self.base) * self._moved
+            + rounding(self.dtype, self.base) * self._longest
         )
 
     def tokens(self, place: int, unembedding: Float[Tensor, "token d_model"]) -> Float[Tensor, "component token"]:
