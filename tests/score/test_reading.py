@@ -52,6 +52,7 @@ def asked(run: Pass, places: int) -> list[tuple[int, Tensor, Tensor]]:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "granite", "bloom", "t5", "openai", "gemma2", "bert"])
+@torch.no_grad()
 def test_three_ways_agree(name):
     run, goal = run_of(name), goal_of(run_of(name))
     here, found = spots(run, goal.places), product(run)
@@ -116,6 +117,7 @@ def test_a_readout_that_knows_positions_is_not_taken_for_one_of_rows(how, batch)
         torch.testing.assert_close(parts["L1.mlp"], lens[2] - lens[1], **TIGHT)
 
 
+@torch.no_grad()
 def test_prompts_do_not_read_each_other_where_all_of_one_is_read():
     run = main("vit")
     goal_places = torch.arange(run.prompts)[:, None]

@@ -17,7 +17,7 @@ from ._scene import Piece, Scene
 from ._stack import uppers
 
 TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
-_ROUND = 32  # components of a place that are worked out together
+_AHEAD = 4  # components more than are asked for that are worked out at first
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
 
@@ -145,35 +145,36 @@ class _Search:
         """Round by round. Parameters: `finer`, makes bounds that are worth it where the first ones leave much open."""
         left, (cells, count) = self.upper, self.upper.shape
         values, index = left.new_zeros(cells, 0), torch.zeros(cells, 0, dtype=torch.long, device=left.device)
-        looking, rounds = torch.arange(cells, device=left.device), 0
-        while len(looking) and values.shape[1] < count:
-            size = min(max(self.k, _ROUND), count - values.shape[1])
-            some = left[looking].topk(size).indices
-            exact, which = left.new_full((cells, size), -torch.inf), index.new_zeros(cells, size)
-            exact[looking], which[looking] = self._worked_out(looking, some), some
-            left[looking[:, None], some] = -torch.inf
-            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, which], 1), rounds + 1
-            looking = looking[~(values[looking].topk(self.k).values[:, -1] >= left[looking].amax(1))]
-            if finer is not None and rounds == _PATIENCE and len(looking):
+        reached, rounds = left.new_full((cells, 1), -torch.inf), 0
+        size = min(self.k + _AHEAD, count)
+        while size:
+            some = left.topk(size)
+            taken = ~(some.values <= reached)  # what is no number is worked out
+            cell, column = taken.nonzero().T
+            component = some.indices[cell, column]
+            exact = torch.full_like(some.values, -torch.inf)
+            exact[cell, column], left[cell, component] = self._worked_out(cell, component), -torch.inf
+            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, some.indices], 1), rounds + 1
+            reached = values.topk(self.k).values[:, -1:]
+            size = int((~(left <= reached)).sum(1).max())
+            if size and rounds == _PATIENCE and finer is not None:
                 left = torch.where(left == -torch.inf, left, finer())
+                size = int((~(left <= reached)).sum(1).max())
+            size = min(size, 4 * self.k + _AHEAD)
         return self._ranked(left.amax(1), values, index)
 
-    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "cell some"]:
-        """Scores of some components of every cell: the sum over the cell's places."""
+    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "some"]:
+        """Scores of pairs of a cell and a component: the sum over the cell's places."""
         goal = self.board.scene.goal
         place = goal.owner.argsort(stable=True)
         place = place[goal.weights[place] != 0]
         counts = torch.bincount(goal.owner[place], minlength=self.upper.shape[0])
-        first = counts.cumsum(0) - counts
-        each = counts[cell].repeat_interleave(index.shape[1])
-        pair = torch.arange(index.numel(), device=index.device).repeat_interleave(each)
-        inside = torch.arange(len(pair), device=index.device) - (each.cumsum(0) - each)[pair]
-        place = place[first[cell].repeat_interleave(index.shape[1])[pair] + inside]
-        found = torch.cat(
-            [self.board.exact(*some) for some in zip(place.split(_MANY), index.flatten()[pair].split(_MANY), strict=True)]
-        )
-        found = found * goal.weights[place].double()
-        return found.new_zeros(index.numel()).index_add(0, pair, found).reshape(index.shape)
+        first, each = counts.cumsum(0) - counts, counts[cell]
+        pair = torch.arange(len(cell), device=cell.device).repeat_interleave(each)
+        inside = torch.arange(len(pair), device=cell.device) - (each.cumsum(0) - each)[pair]
+        place, index = place[first[cell][pair] + inside], index[pair]
+        found = torch.cat([self.board.exact(*some) for some in zip(place.split(_MANY), index.split(_MANY), strict=True)])
+        return found.new_zeros(len(cell)).index_add(0, pair, found * goal.weights[place].double())
 
     def _ranked(self, unseen: Tensor, values: Tensor, index: Tensor) -> Tops:
         """The highest of those worked out, of equals the first; `unseen`, what no other exceeds."""

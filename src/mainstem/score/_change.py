@@ -58,7 +58,7 @@ class Change:
         """What shrink * gain * C v is not longer than, scales as they are: its own length where sums are made in float64."""
         if self.dtype != torch.float64:
             return self.shrink * (float(self.norm.gain.abs().max()) * self.length_of_v)
-        gained = (self.norm.gain * self.norm.centre(self.vectors.rows.double())).norm(dim=-1)
+        gained = self.vectors.each(lambda rows: (self.norm.gain * self.norm.centre(rows.double())).norm(dim=-1))
         widest = float(self.norm.gain.abs().max()) * self.length_of_v * rounding(torch.float64, self.base)
         return self.shrink * (self.vectors.scale.abs() * gained + widest)
 

@@ -150,6 +150,7 @@ def turns(prompt: Tensor) -> Tensor:
     return turn
 
 
+@torch.no_grad()
 def reading(run: Pass, spots: Spots, norm: str = "own", norm_bias: bool = True) -> Reading:
     """The readout of a run as a function of what points hold at some places.
 

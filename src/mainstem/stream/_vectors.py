@@ -1,6 +1,6 @@
 """The subvalues of a write as vectors at some places, factored so that a neuron's row is shared by all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -75,6 +75,10 @@ class Vectors:
         rows = self.rows.to(self.precision)
         scale = self.scale.to(rows.dtype)
         return (scale @ rows if rows.ndim == 2 else (scale[:, None] @ rows).squeeze(1)).double()
+
+    def each(self, length: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        """A length of every row, as often as there are places. Parameters: `length`, of rows [..., d_model]."""
+        return length(self.rows).expand_as(self.scale)
 
     def only(self, component: Tensor) -> "Vectors":
         """Some of the components, which are numbered anew. Parameters: `component`."""
