@@ -53,10 +53,9 @@ class Cautious:
         inside, dla (a logit), logprob_increase, frozen, live, repair (nats), kept, overlap, eraser, erased.
         """
         score = score_named(by)
-        given: dict[str, Any] = {"norm": norm, "norm_bias": norm_bias}
-        given = {name: value for name, value in given.items() if name in score.takes}
+        choices = Choices(level, norm=norm, norm_bias=norm_bias) if "norm" in score.takes else Choices(level)
         trace, goal = self._aimed(target, positions)
-        rows = trace._caveats(goal, by, Choices(level, **given), top, norm, norm_bias)
+        rows = trace._caveats(goal, by, choices, top, norm, norm_bias)
         return trace._cautioned(rows, goal, {"by": by, "norm": norm})
 
     @fitted
