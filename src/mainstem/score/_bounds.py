@@ -74,29 +74,38 @@ def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) 
     if goal.against is None and ids.shape[1] == 1:
         found, miss = moved.along(_rows(reading, ids)[:, 0] - reading.unembedding.factor * at.mean)
         return found + miss + slack
-    wanted, miss = _expected(reading, at, ids, mask, moved)
+    wanted, miss = expected(reading, at, ids, mask, moved)
     rest, more = (
         moved.along(reading.unembedding.factor * at.mean) if goal.against is None else _against(reading, goal, where, at, moved)
     )
     return wanted - rest + miss + more + slack
 
 
+@dataclass(frozen=True, eq=False)
+class Second:
+    """sum p delta^2 over the tokens that a survey does not name. Parameters: `moment`; `off`, what it may be off by."""
+
+    moment: Float[Tensor, "place component"]
+    off: Float[Tensor, "place component"]
+
+
 def between(
-    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change
+    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change, second: Second | None = None
 ) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
     """Numbers that every score of the piece lies between, with the likeliest tokens of the survey taken exactly.
 
-    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64.
+    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64; `second`,
+    of the other tokens, where it was worked out.
     """
     where, space = piece.vectors.where, room(reading, at, moved)
-    wanted, miss = _expected(reading, at, goal.ids[where], goal.mask[where], moved)
+    wanted, miss = expected(reading, at, goal.ids[where], goal.mask[where], moved)
     if goal.against is not None:
         rest, more = _against(reading, goal, where, at, moved)
         off = miss + more + space.slack
         return wanted - rest - off, wanted - rest + off
     mean, more = moved.along(reading.unembedding.factor * at.mean)
     more = more + space.summed * space.reach
-    least, most = _rest(reading, at, moved, space, mean, more)
+    least, most = _rest(reading, at, moved, space, mean, more, second)
     off = miss + space.slack
     return wanted - most - off, wanted - torch.maximum(least, mean - more) + off
 
@@ -107,11 +116,14 @@ def _rows(reading: Normed, ids: Tensor) -> Tensor:
 
 def _against(reading: Normed, goal: Goal, where: Tensor, at: Survey, moved: Change) -> tuple[Tensor, Tensor]:
     assert goal.against is not None and goal.against_mask is not None
-    return _expected(reading, at, goal.against[where], goal.against_mask[where], moved)
+    return expected(reading, at, goal.against[where], goal.against_mask[where], moved)
 
 
-def _expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Change) -> tuple[Tensor, Tensor]:
-    """log E[exp delta] over a few tokens, each as likely as it is at x, and what it may be off by: both [place, component]."""
+def expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Change) -> tuple[Tensor, Tensor]:
+    """log E[exp delta] over a few tokens, each as likely as it is at x, and what it may be off by: both [place, component].
+
+    Parameters: `reading`; `at`; `ids` and `mask`, [place, token]; `moved`.
+    """
     rows, logits = _rows(reading, ids), reading.unembedding.at(at.normed, ids).masked_fill(~mask, -torch.inf)
     deltas, misses = zip(*(moved.along(rows[:, i]) for i in range(ids.shape[1])), strict=True)
     found = (logits.log_softmax(-1)[:, None] + torch.stack(deltas, -1)).logsumexp(-1)
@@ -119,7 +131,7 @@ def _expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Cha
 
 
 def _rest(
-    reading: Normed, at: Survey, moved: Change, space: Room, mean: Tensor, more: Tensor
+    reading: Normed, at: Survey, moved: Change, space: Room, mean: Tensor, more: Tensor, second: Second | None
 ) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
     """Bounds of log E_p'[exp delta]: the likeliest tokens exactly, the tail by its mass, mean, variance and reach.
 
@@ -139,8 +151,13 @@ def _rest(
     flat = (high + reach.square() / 2).minimum(reach) + heavy.log()  # Hoeffding, (2 reach)^2 / 8; or all of it at the far end
     longest = reading.unembedding.factor * reading.unembedding.longest
     varied = (spread.clamp_min(0)[:, None] + 16 * space.summed * longest**2) * moved.length.square()  # tail * its variance
+    calm = torch.zeros_like(varied)
+    if second is not None:
+        varied = varied.minimum(second.moment + second.off - (share.abs() - spare).clamp_min(0).square() / heavy).clamp_min(0)
+        calm = (second.moment - second.off - (share.abs() + spare).square() / light).clamp_min(0)
     bent = high + (heavy + varied * _bend(2 * reach)).log()
-    return torch.logaddexp(exact - off, low + light.log()), torch.logaddexp(exact + off, flat.fmin(bent))
+    level = low + (light + calm * _bend(-2 * reach)).log()
+    return torch.logaddexp(exact - off, level), torch.logaddexp(exact + off, flat.fmin(bent))
 
 
 def _likeliest(reading: Normed, at: Survey, moved: Change, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -154,7 +171,8 @@ def _likeliest(reading: Normed, at: Survey, moved: Change, place: int) -> tuple[
 
 
 def _bend(reach: Tensor) -> Tensor:
-    """(exp r - 1 - r) / r^2, which bounds E[exp z] - 1 by E[z^2] where E[z] = 0 and z <= r."""
-    near = reach < 1e-3
+    """(exp r - 1 - r) / r^2, which grows with r: E[exp z] - 1 is at most this times E[z^2] where E[z] = 0 and z <= r, and at
+    least where z >= r. Rounded to the safe side, which the sign of r says."""
+    near = reach.abs() < 1e-3
     r = torch.where(near, 1.0, reach)
-    return torch.where(near, 0.5 + reach, (r.expm1() - r) / r.square())
+    return torch.where(near, 0.5 + reach, (r.expm1() - r) / r.square() + 1e-12 * r.sign())

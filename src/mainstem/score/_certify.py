@@ -1,4 +1,4 @@
-"""The k best components, and all scores to a tolerance, proved by bounds: only what these leave open is worked out exactly."""
+"""The k best components, proved by bounds: only what these leave open is worked out."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +16,10 @@ from ._reading import Normed
 from ._scene import Piece, Scene
 from ._stack import uppers
 
-TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
+TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
 _ROUND = 24  # components of a place that are worked out at first, if not more are asked for
 _PATIENCE = 2  # rounds before bounds are made anew in float64
-_MANY = 4096  # rows that are asked about in one go
+MANY = 4096  # rows that are asked about in one go
 
 
 class Board:
@@ -121,10 +121,10 @@ def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
 
 def _precision(down: bool) -> torch.dtype:
     """Bounds from above may be summed in float32: what that puts them off by is added to them. Not where torch may take less."""
-    return torch.float64 if down or not _float32_is_float32() else torch.float32
+    return torch.float64 if down or not float32_is_float32() else torch.float32
 
 
-def _float32_is_float32() -> bool:
+def float32_is_float32() -> bool:
     """Whether products of float32 matrices are made in float32, rather than in TF32 or bfloat16."""
     try:
         return torch.get_float32_matmul_precision() == "highest"
@@ -174,7 +174,7 @@ class _Search:
         pair = torch.arange(len(cell), device=cell.device).repeat_interleave(each)
         inside = torch.arange(len(pair), device=cell.device) - (each.cumsum(0) - each)[pair]
         place, index = place[first[cell][pair] + inside], index[pair]
-        found = torch.cat([self.board.exact(*some) for some in zip(place.split(_MANY), index.split(_MANY), strict=True)])
+        found = torch.cat([self.board.exact(*some) for some in zip(place.split(MANY), index.split(MANY), strict=True)])
         return found.new_zeros(len(cell)).index_add(0, pair, found * goal.weights[place].double())
 
     def _ranked(self, unseen: Tensor, values: Tensor, index: Tensor) -> Tops:
@@ -209,32 +209,4 @@ def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
 def pairs(piece: Piece) -> Sequence[Int[Tensor, "pair 2"]]:
     """All components of a piece, each at all its places, as many as are asked about in one go. Parameters: `piece`."""
     n, count = piece.vectors.scale.shape
-    return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(_MANY)
-
-
-def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
-    """All scores of a piece, each to a tolerance, and how many had to be worked out.
-
-    What the likeliest tokens leave open is looked at with more of them before it is worked out. Parameters: `scene`; `piece`;
-    `within`, nats.
-    """
-    found, left = _narrowed(scene, piece, TOKENS, within)
-    some = left.any(0).nonzero()[:, 0]
-    if len(some) and _many_tokens(scene):
-        found[:, some], left[:, some] = _narrowed(scene, piece.only(some), _MORE, within)
-    for pair in left.nonzero().split(_MANY):
-        found[tuple(pair.T)] = scene.values([(piece, *pair.T)])[0]
-    return found, int(left.sum())
-
-
-def _many_tokens(scene: Scene) -> bool:
-    """Whether there are so many more tokens that it is cheaper to look at some of them than at all."""
-    return isinstance(scene.reading, Normed) and scene.reading.unembedding.matrix.shape[0] > 8 * _MORE
-
-
-def _narrowed(scene: Scene, piece: Piece, likeliest: int, within: float) -> tuple[Tensor, Tensor]:
-    """Scores in the middle of their bounds, and which of them can be farther off than the tolerance."""
-    assert isinstance(scene.reading, Normed)
-    at = scene.surveyed(likeliest)[piece.step.write.label].at(piece.vectors.where)
-    low, high = between(scene.reading, scene.goal, piece, at, change(scene.reading, piece))
-    return piece.step.sign * (low + high) / 2, ~(high - low <= 2 * within)
+    return torch.cartesian_prod(torch.arange(n), torch.arange(count)).to(piece.vectors.where.device).split(MANY)

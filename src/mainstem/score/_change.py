@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mainstem.stream import Vectors
@@ -84,6 +84,11 @@ class Change:
             + 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean
             + rounding(self.dtype, self.base) * self._longest
         )
+
+    def rows(self, place: Int[Tensor, "some"], component: Int[Tensor, "some"]) -> Float[Tensor, "some d_model"]:
+        """n(x + v) - n(x) of some components, each at a place. Parameters: `place`; `component`."""
+        moved = (self.sign * self.shrink[place, component])[:, None] * self.norm.centre(self.vectors.pick(place, component))
+        return self.stretch[place, component][:, None] * self.base[place] + self.norm.gain * moved
 
     def tokens(self, place: int, unembedding: Float[Tensor, "token d_model"]) -> Float[Tensor, "component token"]:
         """delta of a few tokens at one place. Parameters: `place`; `unembedding`, their rows."""

@@ -10,11 +10,12 @@ from torch import Tensor
 from mainstem.core import Group, Parts, bound, error
 from mainstem.stream import Pass, Vectors
 
-from ._certify import TOKENS, everything, settled
+from ._certify import everything
 from ._goal import Goal
 from ._reading import Normed
 from ._registry import Choices
 from ._scene import Piece, Scene, scene
+from ._settle import TOKENS, settled
 
 WITHIN = 1e-4  # nats
 Worth = Callable[[Tensor], Tensor]

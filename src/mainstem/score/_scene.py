@@ -47,9 +47,9 @@ class Piece:
     vectors: Vectors
     part: bool
 
-    def only(self, component: Tensor) -> "Piece":
-        """Some of the components. Parameters: `component`."""
-        return replace(self, vectors=self.vectors.only(component))
+    def at(self, place: int, component: Tensor) -> "Piece":
+        """Some of the components at one place. Parameters: `place`, along the vectors' own; `component`."""
+        return replace(self, vectors=self.vectors.at(place, component))
 
     def asked(self, place: Tensor, component: Tensor) -> Asked:
         """The question what is read with each of some components. Parameters: `place`, along the vectors' own; `component`."""

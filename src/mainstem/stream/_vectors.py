@@ -6,7 +6,7 @@ from functools import cached_property
 from math import prod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mainstem.algebra import Affine, Split, split
@@ -80,10 +80,11 @@ class Vectors:
         """A length of every row, as often as there are places. Parameters: `length`, of rows [..., d_model]."""
         return length(self.rows).expand_as(self.scale)
 
-    def only(self, component: Tensor) -> "Vectors":
-        """Some of the components, which are numbered anew. Parameters: `component`."""
-        rows = self.rows[..., component, :]
-        return replace(self, axes=("component",), sizes=(len(component),), offset=0, scale=self.scale[:, component], rows=rows)
+    def at(self, place: int, component: Int[Tensor, "some"]) -> "Vectors":
+        """Some of the components at one place, numbered anew. Parameters: `place`, along `where`; `component`."""
+        rows = self.rows[component] if self.rows.ndim == 2 else self.rows[place, component][None]
+        scale, where = self.scale[place, component][None], self.where[place : place + 1]
+        return replace(self, axes=("component",), sizes=(len(component),), offset=0, where=where, scale=scale, rows=rows)
 
     def times(self, factor: float) -> "Vectors":
         """The same, longer. Parameters: `factor`."""

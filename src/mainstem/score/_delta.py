@@ -1,0 +1,65 @@
+"""Sums over the whole vocabulary for what bounds leave open: from p at x and from how what is read changes, mostly in float32.
+
+p is worked out in float64 and rounded then. delta = U (n(x + v) - n(x)) is a product with a short vector where v is small, so that
+float32 puts it off by little, where x + v itself would be put off by much. By how much at most is said with each number.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ._survey import Survey
+from ._tiles import Unembedding
+
+_BLOCK = 128  # numbers of the width that a product sums in one go: what it is off by grows with them
+_FAR = 20.0  # |delta| below which no p in float32 is lost that exp(delta) could make heavy
+_U = torch.finfo(torch.float32).eps / 2  # a rounding in float32, as a share
+
+
+def shares(
+    unembedding: Unembedding, at: Survey
+) -> Iterator[tuple[int, Float[Tensor, "token d_model"], Float[Tensor, "row token"]]]:
+    """Tiles of the unembedding in float32, its factor in them, with where they begin and p of their tokens at every row.
+
+    Parameters: `unembedding`; `at`, the rows.
+    """
+    plain = unembedding.matrix.dtype == torch.float32 and unembedding.factor == 1
+    for first, matrix, bias in unembedding.tiles():
+        logits = at.normed @ matrix.T if bias is None else torch.addmm(bias, at.normed, matrix.T)
+        rows = unembedding.matrix[first : first + len(matrix)] if plain else matrix.float()
+        yield first, rows, logits.sub_(at.logsumexp[:, None]).exp_().float()
+
+
+def log_mean(
+    unembedding: Unembedding, at: Survey, place: Int[Tensor, "some"], moved: Float[Tensor, "some d_model"]
+) -> tuple[Float[Tensor, "some"], Float[Tensor, "some"]]:
+    """log E_p[exp U d] of some changes d of what is read, and what float32 may have put it off by.
+
+    Parameters: `unembedding`; `at`, the survey of the places; `place`, of every change, along them; `moved`, the changes.
+    """
+    blocks, total = moved.float().split(_BLOCK, 1), moved.new_zeros(len(moved))
+    for _, matrix, p in shares(unembedding, at):
+        tiles = matrix.split(_BLOCK, 1)
+        deltas = blocks[0] @ tiles[0].T
+        for block, tile in zip(blocks[1:], tiles[1:], strict=True):
+            deltas.addmm_(block, tile.T)
+        total += deltas.exp_().mul_(p[place]).sum(-1, dtype=torch.float64)
+    reach = unembedding.factor * unembedding.longest * moved.norm(dim=-1)
+    off = _U * ((_BLOCK + len(blocks) + 8) * reach + 16)
+    return total.log(), torch.where(reach < _FAR, off, torch.inf)
+
+
+def second_moment(unembedding: Unembedding, at: Survey, spread: float) -> tuple[Float[Tensor, "d_model d_model"], float]:
+    """sum p_j U_j U_j^T over the tokens that are not named, and what float32 may have put d^T of it d off by, as a share of |d|^2.
+
+    Parameters: `unembedding`; `at`, the survey of one place; `spread`, at least sum p_j |U_j|^2 over these tokens.
+    """
+    width, step = at.normed.shape[1], unembedding.step()
+    total = at.normed.new_zeros(width, width)
+    for first, matrix, p in shares(unembedding, at):
+        inside = at.tokens[0][(at.tokens[0] >= first) & (at.tokens[0] < first + len(matrix))]
+        p[0, inside - first] = 0
+        total += (matrix.T * p) @ matrix
+    return total, _U * (step + 16) * spread
