@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError, Parts
-from mainstem.score import Choices, Goal, _increase, _settle, component, lens, score_named
+from mainstem.score import Choices, Goal, _certify, component, lens, score_named
 from mainstem.stream import LEVELS, Pass, applies, carry
 from score._naive import KINDS, READ, Naive, goal_of, labels_of, naive, run_of
 from stream._runs import passes, plant_biases
@@ -226,8 +226,7 @@ def test_taken_out_of_the_last_point_behind_norms_on_the_way(name):
 @pytest.mark.parametrize("norm", ["own", "final"])
 def test_scores_to_a_tolerance_are_within_it(name, norm, monkeypatch):
     """With few tokens named, bounds leave many open; these are worked out, the others are as near as was said."""
-    monkeypatch.setattr(_increase, "TOKENS", 5)
-    monkeypatch.setattr(_settle, "TOKENS", 5)
+    monkeypatch.setattr(_certify, "TOKENS", 5)
     run = run_of(name)
     for base in ("before", "last") if name != "openai" else ("before",):
         for kind in ("token", "odds", "sequence"):

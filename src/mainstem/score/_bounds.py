@@ -82,20 +82,49 @@ def above(reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change) 
 
 
 @dataclass(frozen=True, eq=False)
-class Second:
-    """sum p delta^2 over the tokens that a survey does not name. Parameters: `moment`; `off`, what it may be off by."""
+class Named:
+    """What the tokens that a survey names say of components, p the prediction.
 
-    moment: Float[Tensor, "place component"]
-    off: Float[Tensor, "place component"]
+    Parameters: `log`, log sum p exp delta over them; `share`, sum p delta over them; of the others `tail`, [place, 1], sum p,
+    and `spread`, [place, 1], sum p |row - their mean|^2; `moment`, sum p delta^2 over the others where it was worked out, and
+    `blur`, what that may be off by.
+    """
+
+    log: Float[Tensor, "place component"]
+    share: Float[Tensor, "place component"]
+    tail: Float[Tensor, "place 1"]
+    spread: Float[Tensor, "place 1"]
+    moment: Float[Tensor, "place component"] | None = None
+    blur: Float[Tensor, "place component"] | None = None
+
+    def at(self, place: int, component: Tensor) -> "Named":
+        """Some of the components at one place. Parameters: `place`; `component`."""
+        one = slice(place, place + 1)
+        return Named(self.log[one, component], self.share[one, component], self.tail[one], self.spread[one])
+
+
+def named(reading: Normed, at: Survey, moved: Change) -> Named:
+    """The sums over the likeliest tokens. Parameters: `reading`; `at`, tokens named; `moved`, in float64."""
+    each = [_named(reading, at, moved, place) for place in range(len(at.normed))]
+    log, share, tail, spread = (torch.stack(column) for column in zip(*each, strict=True))
+    return Named(log, share, tail[:, None], spread[:, None])
+
+
+def _named(reading: Normed, at: Survey, moved: Change, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows, p = _rows(reading, at.tokens[place]), at.logprobs[place].exp()
+    deltas, factor = moved.tokens(place, rows), reading.unembedding.factor
+    tail, left = (1 - p.sum()).clamp_min(0), factor * at.mean[place] - p @ rows
+    spread = factor**2 * at.square[place] - p @ rows.square().sum(-1) - left.square().sum() / tail.clamp_min(_FAINT)
+    return (at.logprobs[place] + deltas).logsumexp(-1), deltas @ p, tail, spread.clamp_min(0)
 
 
 def between(
-    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change, second: Second | None = None
+    reading: Normed, goal: Goal, piece: Piece, at: Survey, moved: Change, known: Named | None = None
 ) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
     """Numbers that every score of the piece lies between, with the likeliest tokens of the survey taken exactly.
 
-    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64; `second`,
-    of the other tokens, where it was worked out.
+    Parameters: `reading`; `goal`; `piece`; `at`, the survey at the piece's places, tokens named; `moved`, in float64; `known`,
+    the sums over these tokens, where they are.
     """
     where, space = piece.vectors.where, room(reading, at, moved)
     wanted, miss = expected(reading, at, goal.ids[where], goal.mask[where], moved)
@@ -105,7 +134,7 @@ def between(
         return wanted - rest - off, wanted - rest + off
     mean, more = moved.along(reading.unembedding.factor * at.mean)
     more = more + space.summed * space.reach
-    least, most = _rest(reading, at, moved, space, mean, more, second)
+    least, most = _rest(reading, at, known or named(reading, at, moved), moved, space, mean, more)
     off = miss + space.slack
     return wanted - most - off, wanted - torch.maximum(least, mean - more) + off
 
@@ -131,43 +160,30 @@ def expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Chan
 
 
 def _rest(
-    reading: Normed, at: Survey, moved: Change, space: Room, mean: Tensor, more: Tensor, second: Second | None
+    reading: Normed, at: Survey, known: Named, moved: Change, space: Room, mean: Tensor, more: Tensor
 ) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
     """Bounds of log E_p'[exp delta]: the likeliest tokens exactly, the tail by its mass, mean, variance and reach.
 
     `mean`, E_p'[delta], and `more`, what it may be off by.
     """
-    known = [_likeliest(reading, at, moved, place) for place in range(len(mean))]
-    exact, among, tail, spread = (torch.stack(column) for column in zip(*known, strict=True))
-    reach, off = space.reach, space.summed * (1 + space.reach) + space.tokens
+    reach, tail, off = space.reach, known.tail, space.summed * (1 + space.reach) + space.tokens
     if at.tokens.shape[1] == reading.unembedding.matrix.shape[0]:
-        return exact - off, exact + off
-    tail = tail.clamp_min(0)[:, None]
+        return known.log - off, known.log + off
     light, heavy = (tail - space.summed).clamp_min(0), tail + space.summed
-    share, spare = mean - among, more + off  # tail * E_tail[delta]
+    share, spare = mean - known.share, more + off  # tail * E_tail[delta]
     least, most = share - spare, share + spare
     low = (least / torch.where(least > 0, heavy, light)).maximum(-reach)
     high = (most / torch.where(most > 0, light, heavy)).minimum(reach)
     flat = (high + reach.square() / 2).minimum(reach) + heavy.log()  # Hoeffding, (2 reach)^2 / 8; or all of it at the far end
     longest = reading.unembedding.factor * reading.unembedding.longest
-    varied = (spread.clamp_min(0)[:, None] + 16 * space.summed * longest**2) * moved.length.square()  # tail * its variance
+    varied = (known.spread + 16 * space.summed * longest**2) * moved.length.square()  # tail * its variance
     calm = torch.zeros_like(varied)
-    if second is not None:
-        varied = varied.minimum(second.moment + second.off - (share.abs() - spare).clamp_min(0).square() / heavy).clamp_min(0)
-        calm = (second.moment - second.off - (share.abs() + spare).square() / light).clamp_min(0)
+    if known.moment is not None and known.blur is not None:
+        varied = varied.minimum(known.moment + known.blur - (share.abs() - spare).clamp_min(0).square() / heavy).clamp_min(0)
+        calm = (known.moment - known.blur - (share.abs() + spare).square() / light).clamp_min(0)
     bent = high + (heavy + varied * _bend(2 * reach)).log()
     level = low + (light + calm * _bend(-2 * reach)).log()
-    return torch.logaddexp(exact - off, level), torch.logaddexp(exact + off, flat.fmin(bent))
-
-
-def _likeliest(reading: Normed, at: Survey, moved: Change, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """At one place, p the prediction: log sum p exp delta and sum p delta over the tokens that are named; of the others
-    sum p, and sum p |row - their mean|^2."""
-    rows, p = _rows(reading, at.tokens[place]), at.logprobs[place].exp()
-    deltas, factor = moved.tokens(place, rows), reading.unembedding.factor
-    tail, left = 1 - p.sum(), factor * at.mean[place] - p @ rows
-    spread = factor**2 * at.square[place] - p @ rows.square().sum(-1) - left.square().sum() / tail.clamp_min(_FAINT)
-    return (at.logprobs[place] + deltas).logsumexp(-1), deltas @ p, tail, spread
+    return torch.logaddexp(known.log - off, level), torch.logaddexp(known.log + off, flat.fmin(bent))
 
 
 def _bend(reach: Tensor) -> Tensor:

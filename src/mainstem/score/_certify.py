@@ -16,7 +16,7 @@ from ._reading import Normed
 from ._scene import Piece, Scene
 from ._stack import uppers
 
-TOKENS = 256  # the likeliest ones, taken exactly in bounds from both sides
+TOKENS = 256  # of the likeliest ones at most so many are taken exactly in bounds from both sides
 _ROUND = 24  # components of a place that are worked out at first, if not more are asked for
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 MANY = 4096  # rows that are asked about in one go
@@ -115,8 +115,16 @@ def best(scene: Scene, level: str, k: int) -> Tops:
 def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
     """What no score of a piece exceeds that is taken out: its scores are the other way round."""
     assert isinstance(scene.reading, Normed)
-    at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
+    at, moved = (
+        scene.surveyed(likeliest(scene.reading))[piece.step.write.label].at(piece.vectors.where),
+        change(scene.reading, piece),
+    )
     return -between(scene.reading, scene.goal, piece, at, moved)[0]
+
+
+def likeliest(reading: Normed) -> int:
+    """How many of the likeliest tokens are taken exactly: more of a large vocabulary. Parameters: `reading`."""
+    return min(TOKENS, max(64, reading.unembedding.matrix.shape[0] // 64))
 
 
 def _precision(down: bool) -> torch.dtype:

@@ -5,6 +5,7 @@ float32 puts it off by little, where x + v itself would be put off by much. By h
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -34,8 +35,8 @@ def shares(
 
 def log_mean(
     unembedding: Unembedding, at: Survey, place: Int[Tensor, "some"], moved: Float[Tensor, "some d_model"]
-) -> tuple[Float[Tensor, "some"], Float[Tensor, "some"]]:
-    """log E_p[exp U d] of some changes d of what is read, and what float32 may have put it off by.
+) -> Float[Tensor, "some"]:
+    """log E_p[exp U d] of some changes d of what is read, as nearly as `roughly` says.
 
     Parameters: `unembedding`; `at`, the survey of the places; `place`, of every change, along them; `moved`, the changes.
     """
@@ -46,9 +47,22 @@ def log_mean(
         for block, tile in zip(blocks[1:], tiles[1:], strict=True):
             deltas.addmm_(block, tile.T)
         total += deltas.exp_().mul_(p[place]).sum(-1, dtype=torch.float64)
-    reach = unembedding.factor * unembedding.longest * moved.norm(dim=-1)
-    off = _U * ((_BLOCK + len(blocks) + 8) * reach + 16)
-    return total.log(), torch.where(reach < _FAR, off, torch.inf)
+    return total.log()
+
+
+def roughly(unembedding: Unembedding, length: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What float32 may put `log_mean` off by; without end where the change is long. Parameters: `unembedding`; `length`, of the changes."""
+    reach = unembedding.factor * unembedding.longest * length
+    blocks = -(-unembedding.matrix.shape[1] // _BLOCK)
+    return torch.where(reach < _FAR, _U * ((_BLOCK + blocks + 8) * reach + 16), torch.inf)
+
+
+def likelier(unembedding: Unembedding, at: Survey, k: int) -> Survey:
+    """The survey with more tokens named: the likeliest by float32, for any will do. Parameters: `unembedding`; `at`; `k`, how many."""
+    rows = at.normed.float()
+    tiles = [rows @ matrix.T if bias is None else rows @ matrix.T + bias for _, matrix, bias in unembedding.tiles(torch.float32)]
+    tokens = torch.cat(tiles, 1).topk(k).indices
+    return replace(at, tokens=tokens, logprobs=unembedding.at(at.normed, tokens) - at.logsumexp[:, None])
 
 
 def second_moment(unembedding: Unembedding, at: Survey, spread: float) -> tuple[Float[Tensor, "d_model d_model"], float]:

@@ -10,12 +10,12 @@ from torch import Tensor
 from mainstem.core import Group, Parts, bound, error
 from mainstem.stream import Pass, Vectors
 
-from ._certify import everything
+from ._certify import everything, likeliest
 from ._goal import Goal
 from ._reading import Normed
 from ._registry import Choices
 from ._scene import Piece, Scene, scene
-from ._settle import TOKENS, settled
+from ._settle import settled
 
 WITHIN = 1e-4  # nats
 Worth = Callable[[Tensor], Tensor]
@@ -84,7 +84,7 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
     """
     counts = [0, 0]
     if isinstance(scene.reading, Normed) and within > 0 and level != "write" and scene.steps:
-        scene.surveyed(TOKENS)
+        scene.surveyed(likeliest(scene.reading))
 
     def score(piece: Piece) -> Tensor:
         at = scene.without[piece.step.write.label][piece.vectors.where][:, None]

@@ -47,6 +47,10 @@ class Piece:
     vectors: Vectors
     part: bool
 
+    def double(self) -> "Piece":
+        """The same with its rows in float64, so that they are made so once."""
+        return replace(self, vectors=replace(self.vectors, rows=self.vectors.rows.double()))
+
     def at(self, place: int, component: Tensor) -> "Piece":
         """Some of the components at one place. Parameters: `place`, along the vectors' own; `component`."""
         return replace(self, vectors=self.vectors.at(place, component))

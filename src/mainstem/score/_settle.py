@@ -1,39 +1,44 @@
 """All scores to a tolerance: by their bounds, and what these leave open is worked out, no more exactly than it has to be."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ._bounds import Second, between, expected, room
-from ._certify import MANY, TOKENS, float32_is_float32
+from ._bounds import Named, between, expected, named, room
+from ._certify import MANY, float32_is_float32, likeliest
 from ._change import Change, change
-from ._delta import log_mean, second_moment
+from ._delta import likelier, log_mean, roughly, second_moment
 from ._reading import Normed
 from ._scene import Piece, Scene
 from ._survey import Survey
 from ._tiles import ROWS
 
 _WORTH = 1.5  # so many times the width left open at a place, and its second moment costs less than working them out
+_FEW = 16  # components left open that are worked out rather than looked at again
+_MORE = 2048  # tokens taken exactly then, or a sixteenth of the vocabulary where that is less
 
 
 def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
     """All scores of a piece, each to a tolerance, and how many had to be worked out.
 
-    What the likeliest tokens leave open is bounded with the second moment of the others where there is much of it; then it is
-    worked out in float32 where that is near enough, else in float64.
+    What the likeliest tokens leave open is bounded with more of them, or with the second moment of the others where there is
+    much of it; then it is worked out in float32 where that is near enough, else in float64.
 
     Parameters: `scene`; `piece`; `within`, nats.
     """
     assert isinstance(scene.reading, Normed)
-    at = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where)
-    found = _Settling(scene, scene.reading, piece, at, change(scene.reading, piece), within)
-    found.put(slice(None), between(scene.reading, scene.goal, piece, at, found.moved))
-    quick = scene.goal.against is None and float32_is_float32()
+    piece = piece.double()
+    at = scene.surveyed(likeliest(scene.reading))[piece.step.write.label].at(piece.vectors.where)
+    moved = change(scene.reading, piece)
+    known = named(scene.reading, at, moved) if scene.goal.against is None else None
+    found = _Settling(scene, scene.reading, piece, at, moved, known, within)
+    found.put(slice(None), between(scene.reading, scene.goal, piece, at, moved, known))
+    quick = known is not None and float32_is_float32()
     if quick:
-        found.bend()
+        found.closer()
     worked = int(found.open.sum())
     if quick:
         found.nearly()
@@ -50,6 +55,7 @@ class _Settling:
     piece: Piece
     at: Survey
     moved: Change
+    known: Named | None
     within: float
     values: Float[Tensor, "place component"] = field(init=False)
     open: Bool[Tensor, "place component"] = field(init=False)
@@ -63,35 +69,47 @@ class _Settling:
         self.values[index] = (sides[0] + sides[1]) / 2
         self.open[index] = ~(sides[1] - sides[0] <= 2 * self.within)
 
-    def bend(self) -> None:
-        """Bounds with the second moment, at places where much is open."""
-        unembedding, width = self.reading.unembedding, self.at.normed.shape[1]
-        for place in (self.open.sum(1) > _WORTH * width).nonzero()[:, 0].tolist():
+    def closer(self) -> None:
+        """Closer bounds, place by place."""
+        width, vocab = self.at.normed.shape[1], self.reading.unembedding.matrix.shape[0]
+        for place, count in enumerate(self.open.sum(1).tolist()):
             some = self.open[place].nonzero()[:, 0]
-            at, one = self.at.at(slice(place, place + 1)), self.piece.at(place, some)
-            moved = change(self.reading, one)
-            space, longest = room(self.reading, at, moved), unembedding.factor * unembedding.longest
-            tail = 1 - float(at.logprobs.exp().sum()) + float(space.summed)
-            moment, off = second_moment(unembedding, at, longest**2 * tail)
-            rows = moved.rows(torch.zeros_like(some), torch.arange(len(some), device=some.device))
-            twice = ((rows @ moment) * rows).sum(-1)[None]
-            second = Second(twice, off * moved.length.square() + 3 * tail * space.reach * space.tokens)
-            low, high = between(self.reading, self.scene.goal, one, at, moved, second)
-            self.put((place, some), (low[0], high[0]))
+            if count > _WORTH * width:
+                self._put(place, some, *self._bent(place, some))
+            elif count > _FEW and min(_MORE, vocab // 16) > self.at.tokens.shape[1]:
+                self._put(place, some, likelier(self.reading.unembedding, self._at(place), min(_MORE, vocab // 16)), None)
+
+    def _at(self, place: int) -> Survey:
+        return self.at.at(slice(place, place + 1))
+
+    def _put(self, place: int, some: Tensor, at: Survey, known: Named | None) -> None:
+        piece = self.piece.at(place, some)
+        low, high = between(self.reading, self.scene.goal, piece, at, change(self.reading, piece), known)
+        self.put((place, some), (low[0], high[0]))
+
+    def _bent(self, place: int, some: Tensor) -> tuple[Survey, Named]:
+        """What is known of components at a place, with the second moment of the tokens that are not named."""
+        assert self.known is not None
+        at, unembedding, moved = self._at(place), self.reading.unembedding, change(self.reading, self.piece.at(place, some))
+        known, space = self.known.at(place, some), room(self.reading, at, moved)
+        tail = float(known.tail + space.summed)
+        moment, off = second_moment(unembedding, at, (unembedding.factor * unembedding.longest) ** 2 * tail)
+        rows = moved.rows(torch.zeros_like(some), torch.arange(len(some), device=some.device))
+        blur = off * moved.length.square() + 3 * tail * space.reach * space.tokens
+        return at, replace(known, moment=((rows @ moment) * rows).sum(-1)[None], blur=blur)
 
     def nearly(self) -> None:
-        """What is open is worked out in float32, with what that may put it off by."""
-        left = self.open.nonzero()
+        """What is open is worked out in float32 where what that may put it off by is little enough."""
+        where, space = self.piece.vectors.where, room(self.reading, self.at, self.moved)
+        left = (self.open & (self.within > roughly(self.reading.unembedding, self.moved.length))).nonzero()
         if not len(left):
             return
-        where, space = self.piece.vectors.where, room(self.reading, self.at, self.moved)
         wanted, miss = expected(self.reading, self.at, self.scene.goal.ids[where], self.scene.goal.mask[where], self.moved)
-        off = miss + space.slack + space.tokens
+        off = miss + space.slack + space.tokens + roughly(self.reading.unembedding, self.moved.length)
         for pair in left.split(ROWS):
             index = tuple(pair.T)
-            log, blur = log_mean(self.reading.unembedding, self.at, pair[:, 0], self.moved.rows(*index))
-            value, more = wanted[index] - log, off[index] + blur
-            self.put(index, (value - more, value + more))
+            value = wanted[index] - log_mean(self.reading.unembedding, self.at, pair[:, 0], self.moved.rows(*index))
+            self.put(index, (value - off[index], value + off[index]))
 
     def fully(self) -> None:
         """What is open is worked out in float64."""
