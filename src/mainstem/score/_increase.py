@@ -1,6 +1,6 @@
 """Scores that are the change of what is read as components are added: they telescope from the entry to the last point."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -46,14 +46,18 @@ def gathered(scene: Scene, level: str, score: Callable[[Piece], Tensor]) -> Iter
 
     Yields the write's label, whether it was taken apart, and the parts.
     """
+    return _by_write(((piece, score(piece)) for piece in scene.pieces(level)), len(scene.spots))
+
+
+def _by_write(scored: Iterable[tuple[Piece, Tensor]], places: int) -> Iterator[tuple[str, bool, list[Scored]]]:
     held: dict[str, Scored] = {}
     current, opened = "", False
-    for piece in scene.pieces(level):
+    for piece, values in scored:
         if current and piece.step.write.label != current:
             yield current, opened, list(held.values())
             held, opened = {}, False
         current, opened = piece.step.write.label, opened or piece.part
-        put(held, piece.vectors, score(piece), len(scene.spots))
+        put(held, piece.vectors, values, places)
     if current:
         yield current, opened, list(held.values())
 
@@ -82,17 +86,15 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
 
     Parameters: `scene`; `level`; `within`, what a part's score may be off by, in nats; `worth`; `by`, the name of the score.
     """
-    counts = [0, 0]
-    if isinstance(scene.reading, Normed) and within > 0 and level != "write" and scene.steps:
-        scene.surveyed(likeliest(scene.reading))
+    scored, worked = _log_increases(scene, level, within)
 
-    def score(piece: Piece) -> Tensor:
-        at = scene.without[piece.step.write.label][piece.vectors.where][:, None]
-        found, worked = _log_increase(scene, piece, level, within)
-        counts[0], counts[1] = counts[0] + worked, counts[1] + found.numel()
-        return piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
+    def worths() -> Iterator[tuple[Piece, Tensor]]:
+        for piece, found in scored:
+            at = scene.without[piece.step.write.label][piece.vectors.where][:, None]
+            yield piece, piece.step.sign * (worth(at + piece.step.sign * found) - worth(at))
 
-    parts = {label: (opened, some) for label, opened, some in gathered(scene, level, score)}
+    parts = {label: (opened, some) for label, opened, some in _by_write(worths(), len(scene.spots))}
+    of = sum(found.numel() for _, found in scored)
     states_read = 0 if scene.base == "last" else (len(scene.run.stream.writes) - len(parts)) * len(scene.spots)
     choices = {
         "by": by,
@@ -100,8 +102,8 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
         "base": scene.base,
         **scene.rules,
         "within": within,
-        "worked_out": counts[0] + states_read,
-        "of": counts[1] + states_read,
+        "worked_out": worked + states_read,
+        "of": of + states_read,
     }
     if scene.base == "last":
         return loose([one.group(scene.goal) for _, some in parts.values() for one in some], scene.goal, choices)
@@ -110,11 +112,14 @@ def increase(scene: Scene, level: str, within: float, worth: Worth, by: str) -> 
     return telescoped(scene, changes, read, parts, choices)
 
 
-def _log_increase(scene: Scene, piece: Piece, level: str, within: float) -> tuple[Tensor, int]:
+def _log_increases(scene: Scene, level: str, within: float) -> tuple[list[tuple[Piece, Tensor]], int]:
+    """All pieces of a level with their scores, and how many of these were worked out."""
     if isinstance(scene.reading, Normed) and within > 0 and level != "write":
-        return settled(scene, piece, within)
-    found = everything(scene, piece)
-    return found, found.numel()
+        if scene.steps:
+            scene.surveyed(likeliest(scene.reading))
+        return settled(scene, level, within)
+    found = [(piece.bare(), everything(scene, piece)) for piece in scene.pieces(level)]
+    return found, sum(values.numel() for _, values in found)
 
 
 def telescoped(

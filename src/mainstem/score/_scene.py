@@ -47,6 +47,11 @@ class Piece:
     vectors: Vectors
     part: bool
 
+    def bare(self) -> "Piece":
+        """The same without its rows, which may be all that is large of it."""
+        rows = self.vectors.rows.new_empty(0, self.vectors.rows.shape[-1])
+        return replace(self, vectors=replace(self.vectors, rows=rows))
+
     def double(self) -> "Piece":
         """The same with its rows in float64, so that they are made so once."""
         return replace(self, vectors=replace(self.vectors, rows=self.vectors.rows.double()))

@@ -17,33 +17,76 @@ from ._survey import Survey
 from ._tiles import ROWS
 
 _WORTH = 1.5  # so many times the width left open at a place, and its second moment costs less than working them out
-_FEW = 16  # components left open that are worked out rather than looked at again
+_FEW = 24  # components left open that are worked out in float64 rather than looked at again
 _MORE = 2048  # tokens taken exactly then, or a sixteenth of the vocabulary where that is less
 
 
-def settled(scene: Scene, piece: Piece, within: float) -> tuple[Float[Tensor, "place component"], int]:
-    """All scores of a piece, each to a tolerance, and how many had to be worked out.
+def settled(scene: Scene, level: str, within: float) -> tuple[list[tuple[Piece, Float[Tensor, "place component"]]], int]:
+    """All pieces of a level, without their rows, with all scores, each to a tolerance; and how many had to be worked out.
 
     What the likeliest tokens leave open is bounded with more of them, or with the second moment of the others where there is
-    much of it; then it is worked out in float32 where that is near enough, else in float64.
+    much of it; then it is worked out in float32 where that is near enough, else in float64, of many pieces in one pass.
 
-    Parameters: `scene`; `piece`; `within`, nats.
+    Parameters: `scene`; `level`; `within`, nats.
     """
-    assert isinstance(scene.reading, Normed)
-    piece = piece.double()
-    at = scene.surveyed(likeliest(scene.reading))[piece.step.write.label].at(piece.vectors.where)
-    moved = change(scene.reading, piece)
-    known = named(scene.reading, at, moved) if scene.goal.against is None else None
-    found = _Settling(scene, scene.reading, piece, at, moved, known, within)
-    found.put(slice(None), between(scene.reading, scene.goal, piece, at, moved, known))
+    later, found, worked = _Later(scene), [], 0
+    for piece in scene.pieces(level):
+        values, count = _settled(scene, piece.double(), within, later)
+        found.append((piece.bare(), values))
+        worked += count
+    later.flush()
+    return [(piece, piece.step.sign * values) for piece, values in found], worked
+
+
+def _settled(scene: Scene, piece: Piece, within: float, later: "_Later") -> tuple[Tensor, int]:
+    """Scores without their sign, those for later apart."""
+    reading = scene.reading
+    assert isinstance(reading, Normed)
+    at = scene.surveyed(likeliest(reading))[piece.step.write.label].at(piece.vectors.where)
+    moved = change(reading, piece)
+    known = named(reading, at, moved) if scene.goal.against is None else None
+    found = _Settling(scene, reading, piece, at, moved, known, within)
+    found.put(slice(None), between(reading, scene.goal, piece, at, moved, known))
     quick = known is not None and float32_is_float32()
     if quick:
         found.closer()
     worked = int(found.open.sum())
-    if quick:
+    if quick and worked > _FEW:
         found.nearly()
-    found.fully()
-    return piece.step.sign * found.values, worked
+    later.add(piece, found.open.nonzero(), found.values)
+    return found.values, worked
+
+
+class _Later:
+    """What is worked out in float64, of several pieces in one pass. Parameters: `scene`."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.held: list[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...], Tensor]] = []
+
+    def add(self, piece: Piece, left: Tensor, values: Tensor) -> None:
+        """Notes some scores of a piece. Parameters: `piece`; `left`, [some, 2], places and components; `values`, where they go."""
+        reading = self.scene.reading
+        assert isinstance(reading, Normed)
+        for pair in left.split(MANY):
+            index = tuple(pair.T)
+            t, where, rows = piece.asked(*index)
+            before = self.scene.without[piece.step.write.label][where]
+            self.held.append((reading.normed(t, where, rows), where, before, index, values))
+            if sum(len(each[1]) for each in self.held) >= MANY:
+                self.flush()
+
+    def flush(self) -> None:
+        """Works them out."""
+        reading = self.scene.reading
+        assert isinstance(reading, Normed)
+        if not self.held:
+            return
+        rows, where, before = (torch.cat(column) for column in zip(*(each[:3] for each in self.held), strict=True))
+        found = reading.unembedding.value(rows, where, self.scene.goal) - before
+        for (*_, index, values), value in zip(self.held, found.split([len(each[1]) for each in self.held]), strict=True):
+            values[index] = value
+        self.held.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +153,3 @@ class _Settling:
             index = tuple(pair.T)
             value = wanted[index] - log_mean(self.reading.unembedding, self.at, pair[:, 0], self.moved.rows(*index))
             self.put(index, (value - off[index], value + off[index]))
-
-    def fully(self) -> None:
-        """What is open is worked out in float64."""
-        for pair in self.open.nonzero().split(MANY):
-            index = tuple(pair.T)
-            self.values[index] = self.piece.step.sign * self.scene.values([(self.piece, *index)])[0]
-            self.open[index] = False
