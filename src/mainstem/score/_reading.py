@@ -65,6 +65,8 @@ class Normed(Reading):
 
     def _all(self, asked: Sequence[Asked], say: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
         """One pass over the vocabulary for all rows."""
+        if not asked:
+            return []
         rows = torch.cat([self.normed(*each) for each in asked])
         found = say(rows, torch.cat([where for _, where, _ in asked]))
         return list(found.split([len(where) for _, where, _ in asked]))
