@@ -145,7 +145,7 @@ def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -
 
 def _constant(make: _Maker, product: Split | None) -> Tensor | None:
     """What the write has whatever its sources are, at the places; None for nothing."""
-    if product is None or not (product.moves and product.plain):
+    if product is None or len(make.spots.sizes) != 2 or not (product.moves and product.plain):
         return make.at(make.affine.constant(*make.likes))
     if product.bias is None:
         return None
