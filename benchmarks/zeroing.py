@@ -2,7 +2,7 @@
 
 For every prompt whose answer the model predicts, the best 1, 3, 10 and 30 neurons by each score of the registry are zeroed at
 every place (`mainstem.zero`), and what the answer loses is measured: log-probability in nats, probability in points. Controls:
-as many random neurons of all layers, and of the layers that log-probability increase chose. Run with
+as many random neurons of all layers, and of the layers that log-probability increase chose (final norm). Run with
 `python -m benchmarks.zeroing`, which renews the section of docs/benchmarks.md; `--only NAME`, `--prompts N`, `--dry`.
 """
 
@@ -31,6 +31,7 @@ from .scores import ROOT, real
 
 COUNTS = (1, 3, 10, 30)
 CONTROL, SAME = "random neurons", "random neurons of the same layers"
+FINAL = "norm final"  # the convention of Yu & Ananiadou's code
 SLOW = {"smollm2": ("ablation", "rank")}  # a run, or a pass over the vocabulary, for each of 46,080 neurons
 FACTS = ROOT.parent / "shared" / "assets" / "facts" / "relations.tar.gz"
 PHRASE = "The capital of {} is"
@@ -85,10 +86,12 @@ def rankings(trace: Trace, target: int, names: Sequence[str], seed: int) -> Iter
     """The neurons to zero, by every score and by chance. Parameters: `trace`; `target`; `names`, of the scores; `seed`."""
     best = {}
     for by in names:
-        best[by] = [label for label, _ in trace.scores(target, "neuron", by, top=max(COUNTS)).top()]
-        yield by, best[by]
+        for norm in (None, "final") if "norm" in scores()[by].takes else (None,):
+            found = trace.scores(target, "neuron", by, norm=norm, top=max(COUNTS)).top()
+            best[by if norm is None else f"{by}, {FINAL}"] = [label for label, _ in found]
+    yield from best.items()
     yield CONTROL, drawn(trace, seed)
-    yield SAME, drawn(trace, seed, best["logprob_increase"])
+    yield SAME, drawn(trace, seed, best[f"logprob_increase, {FINAL}"])
 
 
 def measured(model: Model, prompts: Sequence[Asked], names: Sequence[str]) -> dict[str, dict[int, list[tuple[float, float]]]]:
@@ -123,8 +126,13 @@ def table(record: dict[str, Any]) -> str:
     lines = [f"| zeroed | {' | '.join(map(str, COUNTS))} |", f"|---|{'---|' * len(COUNTS)}"]
     for name in (*order, *(n for n in chance if n in rows)):
         cells = [f"{c['nats']:.3f} ± {c['error']:.3f}, {100 * c['probability']:.1f}" for c in rows[name].values()]
-        lines.append(f"| {name if name in chance else f'`{name}`'} | {' | '.join(cells)} |")
+        lines.append(f"| {name if name in chance else _quoted(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _quoted(name: str) -> str:
+    by, *rule = name.split(", ")
+    return ", ".join([f"`{by}`", *rule])
 
 
 def page(record: dict[str, Any]) -> str:

@@ -54,6 +54,15 @@ def test_they_are_the_subvectors_at_those_places(name, level):
                 torch.testing.assert_close(found[group.label], want, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("level", ["head", "neuron"])
+def test_of_whole_prompts_they_are_all_that_the_stream_holds(level):
+    run = passes("vit", change=plant_biases)[0]
+    here = spots(run, torch.arange(run.prompts)[:, None])
+    for write in run.stream.writes:
+        found = list(vectors(run, write, level, run.again(needed(write)), here))
+        torch.testing.assert_close(sum(some.total() for some in found), run.write(write).flatten(1), rtol=1e-12, atol=1e-14)
+
+
 def test_neurons_of_a_plain_model_share_their_rows_and_those_of_a_sandwich_are_sent_through_it():
     for name, shared in (("gpt2", 2), ("llama", 2), ("gemma2", 3), ("mixtral", 3)):
         run = passes(name)[0]

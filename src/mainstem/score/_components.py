@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from torch import Tensor
 
 from mainstem.core import Group
-from mainstem.find import Write
+from mainstem.find import Captured, Write
 from mainstem.stream import Pass, Spots, Vectors, needed, opened, vectors, whole
 
 from ._estimate import batches
@@ -43,15 +43,17 @@ def along(run: Pass, level: str, spots: Spots, directions: Mapping[str, Tensor])
 
     Parameters: `run`; `level`; `spots`; `directions`, by the write's label, [place, d_model] in float64; writes without one are left out.
     """
-    for write in (*run.stream.entry, *run.stream.writes):
-        if write.label not in directions:
-            continue
-        g, depth = directions[write.label], opened(run, write, level)
-        seen = run.again(needed(write)) if depth else run.seen
-        held: dict[str, Scored] = {}
-        for found in vectors(run, write, level, seen, spots) if depth else [whole(run, write, spots)]:
-            put(held, found, found.dot(g[found.where]), len(spots))
-        if depth and run.rough(write, seen):
-            left = whole(run, write, spots).dot(g).T - sum(one.values.sum(0) for one in held.values())
-            held[""] = Scored(f"{write.label}.rounding", "rounding", (), (), left)
-        yield write, list(held.values())
+    wanted = [write for write in (*run.stream.entry, *run.stream.writes) if write.label in directions]
+    for some in batches(run, wanted):
+        seen = run.again({key for w in some if opened(run, w, level) for key in needed(w)})
+        yield from ((write, _along(run, write, level, spots, directions[write.label], seen)) for write in some)
+
+
+def _along(run: Pass, write: Write, level: str, spots: Spots, g: Tensor, seen: Captured) -> list[Scored]:
+    held: dict[str, Scored] = {}
+    for found in vectors(run, write, level, seen, spots):
+        put(held, found, found.dot(g[found.where]), len(spots))
+    if opened(run, write, level) and run.rough(write, seen):
+        left = whole(run, write, spots).dot(g).T - sum(one.values.sum(0) for one in held.values())
+        held[""] = Scored(f"{write.label}.rounding", "rounding", (), (), left)
+    return list(held.values())

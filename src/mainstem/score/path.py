@@ -37,16 +37,16 @@ def _rows(run: Pass, goal: Goal, choices: Choices) -> Parts:
     where = spots(run, goal.places)
     read, way = reading(run, where, norm, bias), list(course(run, where, base == "block"))
     legs = [each for each in way if isinstance(each, Leg)]
-    slopes = iter(mean_slopes(read, legs, goal, within, run.dtype))
+    slopes = mean_slopes(read, legs, goal, within, run.dtype)
+    directions = {write.label: g for leg, g in zip(legs, slopes, strict=True) for write in leg.writes}
+    parts = {write.label: some for write, some in along(run, choices.level, where, directions)}
     *gains, gained = _gains(run, where, read, way, goal)
     groups = []
     for each, gain in zip(way, gains, strict=True):
         if isinstance(each, Change):
             groups += [Group(each.label, each.kind, goal.total(gain))] if bool((gain != 0).any()) else []
         else:
-            g = next(slopes)
-            parts = along(run, choices.level, where, {write.label: g for write in each.writes})
-            groups += [one.group(goal) for _, some in parts for one in some]
+            groups += [one.group(goal) for write in each.writes for one in parts[write.label]]
     said = {"by": SCORE.name, "level": choices.level, "base": base, "norm": norm, "norm_bias": bias, "within": within}
     return _closed(run, goal, groups, gained, within * len(legs), said)
 
