@@ -1,6 +1,6 @@
 """Pieces of several writes laid one below the other, as if they were places of one: their bounds are made all at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,9 @@ class Stacked(Vectors):
     def dot(self, u: Float[Tensor, "place d_model"]) -> Float[Tensor, "place component"]:
         shares = u.split([len(block.where) for block in self.blocks])
         return torch.cat([block.dot(share) for block, share in zip(self.blocks, shares, strict=True)])
+
+    def lengths_of(self, f: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        return torch.cat([block.lengths_of(f) for block in self.blocks])
 
     @cached_property
     def squares(self) -> Tensor:

@@ -1,6 +1,6 @@
 """The subvalues of a write as vectors at some places, factored so that a neuron's row is shared by all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -60,6 +60,10 @@ class Vectors:
     def lengths(self) -> Float[Tensor, "place component"]:
         """|v| of every component."""
         return self.scale.abs() * self.squares.sqrt()
+
+    def lengths_of(self, f: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        """|f(v)| of every component, in float64. Parameters: `f`, linear, of rows."""
+        return self.scale.abs() * f(self.rows.double()).norm(dim=-1)
 
     def pick(self, place: Tensor, component: Tensor) -> Float[Tensor, "some d_model"]:
         """The vectors of some components, each at a place. Parameters: `place`, along `where`; `component`."""
