@@ -74,7 +74,9 @@ def case(name: str) -> Case | None:
         return Case(name, model, torch.tensor([[1, 9038, 2501, 263, 931]]), 29892, long)
     trace = model.trace("The capital of France is")
     long = torch.randint(3, 2000, (1, LONG), generator=random)
-    return Case(name, model, trace.run.kwargs.get("input_ids", trace.run.args[0] if trace.run.args else None), trace.index(" Paris"), long)
+    return Case(
+        name, model, trace.run.kwargs.get("input_ids", trace.run.args[0] if trace.run.args else None), trace.index(" Paris"), long
+    )
 
 
 def taken(ways: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]], rounds: int) -> dict[str, list[float]]:

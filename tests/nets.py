@@ -333,3 +333,42 @@ class Stop(nn.Module):
         if self.on:
             raise ArithmeticError("stopped here")
         return x
+
+
+class Reads(nn.Module):
+    """x + relu(x . e_i - threshold) * times * e_j, a neuron for each (i, threshold, j, times); below zero it is relu(-x . e_i - threshold)."""
+
+    def __init__(self, width: int, *neurons: tuple[int, float, int, float]) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(width, len(neurons)), nn.Linear(len(neurons), width, bias=False)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.zero_()
+            for n, (i, threshold, j, times) in enumerate(neurons):
+                self.up.weight[n, i], self.up.bias[n] = 1.0 if threshold >= 0 else -1.0, -threshold
+                self.down.weight[j, n] = times
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(F.relu(self.up(x)))
+
+
+class Erasing(nn.Module):
+    """Direction 0 is what the output reads; a writer fills it, and what follows is given: an eraser, a backup, or nothing to it.
+
+    `eraser`: takes out whatever direction 0 holds. `backup`: fills it up to 3 where it holds less. `bystander`: writes elsewhere.
+    """
+
+    def __init__(self, kind: str, width: int = 6) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(4, width), nn.Linear(width, 5, bias=False)
+        with torch.no_grad():
+            self.embed.weight[:, 0] = 0
+            self.embed.weight[:, 1] = 1
+        after = {"eraser": (0, 0.0, 0, -1.0), "backup": (0, -3.0, 0, 1.0), "bystander": (0, 0.0, 3, 2.0)}[kind]
+        self.blocks = nn.ModuleList([Reads(width, (1, 0.0, 0, 3.0), (1, 0.0, 2, 1.0)), Reads(width, after, (1, 0.0, 4, 1.0))])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embed(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)

@@ -1,6 +1,7 @@
 """Curves as users hold them: tidy frames whose columns charts read, of the target and place that were asked for."""
 
 from functools import cache
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -171,3 +172,20 @@ def test_a_sequence_is_no_place():
     for ask in (trace.lower_layer_curve, trace.additivity, lambda target: trace.head(1, 0, target)):
         with pytest.raises(ms.InputError, match="at one position"):
             ask(ms.sequence(" Paris ."))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smollm2", "tinystories-656k"])
+def test_on_real_models(name, shared: Path, real_model):
+    """The last point's curve begins at the model's own probability; sums end at the write's score; norms are reported."""
+    trace = ms.load(shared / "models" / name if name == "tinystories-656k" else real_model(name)).trace(
+        "The capital of France is"
+    )
+    still = trace.lower_layer_curve(added=[0.0])
+    assert still["logprob"][-1] == pytest.approx(float(trace.logits[0, -1].log_softmax(-1).max()), abs=1e-4)
+    frame = trace.additivity(writes="L1.attn", level="head")
+    whole = trace.scores(by="logprob_increase")
+    assert frame["together"][-1] == pytest.approx(float(whole["L1.attn"]), abs=1e-4)
+    linear = trace.norm_linearity()
+    assert set(linear["key"]) == {"gate", "up"} and linear["tokens"][0] == len(trace.tokens[0]) - 1
+    assert bool((linear["mean"].abs() <= 1 + 1e-9).all())

@@ -229,7 +229,7 @@ def test_places_that_do_not_exist(positions, said):
 
 
 def test_scores_and_lenses_that_do_not_exist():
-    with pytest.raises(ms.InputError, match="no score 'shap'; there are dla, "):
+    with pytest.raises(ms.InputError, match="no score 'shap'; there are .*dla, logprob_increase"):
         trace().scores(" Paris", by="shap")
     with pytest.raises(ms.InputError, match="no level 'layer'"):
         trace().scores(" Paris", "layer")

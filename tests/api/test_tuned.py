@@ -94,7 +94,7 @@ def test_without_a_step_it_is_where_it_starts(start):
 @pytest.mark.parametrize("start", ["zero", "regression"])
 def test_on_what_it_learned_from_no_point_is_farther_from_the_end(name, start):
     model, learned = ms.load(loud(ZOO[name]()[0])), data(name)
-    lens = ms.TunedLens.fit(model, learned, steps=60, batch=280, rate=0.1, decay=0.0, held=0.0, start=start)
+    lens = ms.TunedLens.fit(model, learned, steps=20, batch=280, rate=0.1, decay=0.0, held=0.0, start=start)
     trace = model.trace(learned)
     before, after = trace.lens().values.kl.flatten(1).mean(1), trace.lens(tuned=lens).values.kl.flatten(1).mean(1)
     assert bool((after[:-1] < before[:-1]).all()), (before, after)

@@ -24,7 +24,7 @@ def record(said: Said) -> Any:
     return json.loads(said.out)
 
 
-@pytest.mark.parametrize("by", ["dla", "logprob_increase", "prob_increase"])
+@pytest.mark.parametrize("by", ["dla", "logprob_increase", "prob_increase", "path"])
 def test_writes_are_all_shown_and_sum(typed: Typed, by: str) -> None:
     found = record(typed(*PARIS, "--by", by, "--json"))
     assert abs(sum(part["value"] for part in found["parts"]) - found["sum"]) <= 2 * found["bound"]
@@ -119,3 +119,26 @@ def test_it_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyP
     options, fixes = REFUSED[name]
     refusal(typed("score", PROMPT, *options), *fixes)
     assert left_behind(tmp_path) == []
+
+
+def test_caveats_stand_beside_the_best(typed: Typed, tmp_path: Path) -> None:
+    path = tmp_path / "caveats.parquet"
+    asked = (*PARIS, "--level", "head", "--by", "logprob_increase", "--caveats", "--top", "4")
+    found = json.loads(typed(*asked, "--json", "--parquet", path, "--csv", path.with_suffix(".csv")).out)
+    best = record(typed(*PARIS, "--level", "head", "--by", "logprob_increase", "--top", "4", "--json"))["parts"]
+    assert [row["component"] for row in found] == [part["component"] for part in best]
+    assert all(row["repair"] == pytest.approx(row["live"] - row["frozen"]) for row in found)
+    assert len(pl.read_parquet(path)) == len(pl.read_csv(path.with_suffix(".csv"))) == 4
+    said = typed(*asked).out
+    assert all(re.search(rf"^  {row['component']} +\{row['dla']:+.2f} ", said, re.MULTILINE) for row in found)
+    assert "kept" in said and max(map(len, said.splitlines())) <= 80
+    assert "--caveats goes with" in refusal(typed(*asked, "--all"))
+
+
+def test_ablation_here_and_the_path_of_a_write_are_choices(typed: Typed) -> None:
+    choices = [
+        record(typed(*PARIS, *more, "--json"))["choices"]
+        for more in (("--by", "ablation", "--zeroed", "here"), ("--by", "path", "--base", "before"))
+    ]
+    assert choices[0]["zeroed"] == "here" and choices[1]["base"] == "before"
+    assert "by='dla' has no choice of zeroed" in refusal(typed(*PARIS, "--zeroed", "here"))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mainstem as ms
-from mainstem.models import _digest, digest, stamp
+from mainstem.models import _digest, digest, digest_of, stamp
 from zoo import GPT
 
 CHUNKS = (1, 3, 8, 100, 2**20)
@@ -256,3 +256,9 @@ def test_a_stamp_takes_any_module():
         fake = nn.Linear(2, 2)
     for one in (made, fake, nn.ReLU(), of(x=torch.eye(3).to_sparse())):
         assert stamp(one) == stamp(one)
+
+
+def test_some_tensors_have_the_digest_of_a_module_that_holds_these():
+    tensors = {"matrix": torch.randn(3, 4), "bias": torch.randn(3, dtype=torch.float64)}
+    assert digest_of(tensors) == digest(of(**tensors))
+    assert digest_of(tensors) != digest_of(tensors | {"bias": tensors["bias"] + 1e-12})

@@ -155,3 +155,32 @@ def test_a_real_word_piece_tokenizer(real_model):
     assert [codec.piece(i) for i in ids] == ["the", "capital", "of", "france", "is", "em", "##bed", "##ding", "##s"]
     assert codec.piece(codec.one("##ding")) == "##ding"
     assert codec.piece(codec.one("[MASK]")) == "[MASK]"
+
+
+def test_a_long_text_is_cut_into_pieces_that_are_prompts():
+    """Each begins and ends as a prompt does, and between them nothing is lost."""
+    made = MAKES["wordpiece"]()
+    ends = ["[CLS]", "[SEP]"]
+    made.add_special_tokens(ends)
+    ids = {name: made.token_to_id(name) for name in ends}
+    made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=list(ids.items()))
+    for codec in (Codec(made), Codec(PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]"))):
+        text = "the capital of France is Paris . the capital"
+        pieces = codec.chunks(text, 5)
+        assert [len(piece) for piece in pieces] == [5, 5, 5]
+        assert all((piece[0], piece[-1]) == (ids["[CLS]"], ids["[SEP]"]) for piece in pieces)
+        assert [i for piece in pieces for i in piece[1:-1]] == codec.pieces_of(text)
+        assert codec.chunks("the capital", 5) == [codec.encode("the capital")]
+        with pytest.raises(InputError, match="pieces of 2 tokens leave no room beside the 2 that every prompt has here"):
+            codec.chunks(text, 2)
+        with pytest.raises(InputError, match="a text is empty"):
+            codec.chunks("", 5)
+
+
+@pytest.mark.parametrize("make", ["bytes", "sentencepiece"])
+def test_pieces_of_prompts_without_ends_join_to_the_text(make):
+    codec = Codec(MAKES[make]())
+    text = "the capital of France"
+    pieces = codec.chunks(text, 3)
+    assert max(map(len, pieces)) <= 3
+    assert [i for piece in pieces for i in piece] == codec.encode(text)

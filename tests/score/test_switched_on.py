@@ -94,6 +94,36 @@ def test_parts_of_a_value_sum_to_it(name, label, path, head, size, level):
     assert float(parts.whole[0]) == 0
 
 
+class Grouped(nn.Module):
+    """Attention whose six heads share two value heads inside the fused call: nothing is spread over heads before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(20, 12), nn.Linear(12, 20)
+        self.q, self.k, self.v, self.o = nn.Linear(12, 24), nn.Linear(12, 8), nn.Linear(12, 8), nn.Linear(24, 12)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        for _ in range(2):
+            q, k, v = (p(x).unflatten(-1, (-1, 4)).transpose(1, 2) for p in (self.q, self.k, self.v))
+            z = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            x = x + self.o(z.transpose(1, 2).flatten(2))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("head", range(6))
+def test_heads_that_share_values_inside_the_call(head):
+    module, tokens = Grouped().double().eval(), ids(2, 7, 20)
+    run = take(module, find(module, tokens), (tokens,), {})
+    wanted = module.v(run.point(1))[1, 2].unflatten(-1, (2, 4))[head // 3, 1].detach()
+    for level in ("write", "edge"):
+        torch.testing.assert_close(on(run, f"L1.attn.H{head}<-2.D1", None, level).sum()[1], wanted, rtol=1e-12, atol=1e-13)
+    z = on(run, f"L1.attn.H{head}.D1")
+    write = find_write(run.stream, "L1.attn")
+    seen = run.again(needed(write))
+    torch.testing.assert_close(z.sum()[1], seen.at(write.writer.sources[0].site)[1, head, 5, 1], rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "bert", "neox", "falcon"])
 def test_a_dim_of_a_head_is_its_values_weighed_by_the_pattern(name):
     run = planted(name)

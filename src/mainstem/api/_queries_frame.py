@@ -7,10 +7,9 @@ import polars as pl
 from mainstem.core import Group, parse_label
 from mainstem.score import Queries, Switch
 
-from ._frame import layer_of, of_group
+from ._frame import COORDINATES, layer_of, of_group
 
 _ROLES = ("value", "query", "query-value")
-_INSIDE = ("head", "key_pos", "dim", "expert", "neuron")
 
 
 def queries_frame(found: Queries, tokens: tuple[str, ...], k: int | None, model: str, target: str) -> Any:
@@ -55,7 +54,7 @@ def _group(group: Group, prompt: int, known: dict[str, pl.DataFrame]) -> pl.Data
     if group.label not in known:
         one = Group(group.label, group.kind, group.values.narrow(len(group.axes), prompt, 1), group.axes)
         made = of_group(one, ("batch",), (), None)
-        known[group.label] = made.select(pl.col("component").alias("query"), "write", "kind", "layer", *_INSIDE)
+        known[group.label] = made.select(pl.col("component").alias("query"), "write", "kind", "layer", *COORDINATES)
     values = group.values.select(len(group.axes), prompt).detach().double().flatten().cpu().numpy()
     return known[group.label].with_columns(pl.Series("share", values, dtype=pl.Float64))
 

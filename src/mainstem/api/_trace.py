@@ -15,6 +15,7 @@ from mainstem.score import top as best
 from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
 
 from ._aim import Sight, aim
+from ._cautions import Cautious
 from ._curves import Curved
 from ._fitted import fitted
 from ._forced import Forced, forced, tokens_of
@@ -33,7 +34,7 @@ from ._weights import Weights
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 
 
-class Trace(Queried, Headed, Curved):
+class Trace(Queried, Headed, Curved, Cautious):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored

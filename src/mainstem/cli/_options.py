@@ -39,7 +39,15 @@ class Base(StrEnum):
     """What a part is added to, or taken out of."""
 
     before = "before"
+    block = "block"
     last = "last"
+
+
+class Zeroed(StrEnum):
+    """Where an ablation takes a part out."""
+
+    everywhere = "everywhere"
+    here = "here"
 
 
 class Side(StrEnum):

@@ -10,6 +10,7 @@ from ._complete import scores as score_names
 from ._files import output
 from ._help import explained
 from ._open import opened
+from ._show_caveats import told_caveats
 from ._show_score import shown
 from ._terminal import busy, print_json, show, told
 from ._trace import wanted
@@ -29,6 +30,7 @@ HELP = explained(
     mainstem score "The capital of France is" -t " Paris" -t " France" --by logprob_increase --norm final
     mainstem score "The capital of France is" -t " Paris" --level edge --all --parquet edges.parquet
     mainstem score "The capital of France is" -t " Paris" --level head --html heads.html
+    mainstem score "The capital of France is" -t " Paris" --by logprob_increase --level head --caveats
     """,
 )
 
@@ -54,7 +56,10 @@ By = Annotated[
 ]
 LevelOption = Annotated[opt.Level, typer.Option(help="How far writes are taken apart (edge: head and source token).")]
 Base = Annotated[
-    opt.Base | None, typer.Option(help="Add a part to what the stream was before it, or take it out of the last point.")
+    opt.Base | None,
+    typer.Option(
+        help="Add a part to what the stream was before it, or before its block (by path), or take it out of the last point."
+    ),
 ]
 NormOption = Annotated[
     opt.AnyNorm | None,
@@ -65,6 +70,13 @@ NormOption = Annotated[
 NormBias = Annotated[bool | None, typer.Option("--norm-bias/--no-norm-bias", help="Whether the final norm's bias is added.")]
 Within = Annotated[
     float | None, typer.Option(min=0, metavar="NATS", help="What a part's score may be off by with --all; 0 works out every one.")
+]
+ZeroedOption = Annotated[
+    opt.Zeroed | None, typer.Option(help="By ablation: take a part out at every token, or at the scored one alone.")
+]
+Caveats = Annotated[
+    bool,
+    typer.Option("--caveats", help="Beside the best parts, what later ones leave of them, and what a run without each loses."),
 ]
 Top = Annotated[int, typer.Option(min=1, max=10_000, metavar="K", help="How many parts to show.")]
 All = Annotated[
@@ -89,6 +101,8 @@ def score(
     norm: NormOption = None,
     norm_bias: NormBias = None,
     within: Within = None,
+    zeroed: ZeroedOption = None,
+    caveats: Caveats = False,
     position: opt.Position = None,
     zero: opt.Zero = None,
     image: opt.Images = None,
@@ -110,7 +124,8 @@ def score(
 
     Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts` or
     `image`, `zero` and `padding`, as of `Model.trace`; `target`, `against` and `sequence`, the target; `by`, `level`, `base`,
-    `norm`, `norm_bias`, `within`, `position`, as of `Trace.scores`; `top`, how many parts are shown; `every`, all are scored;
+    `norm`, `norm_bias`, `within`, `zeroed`, `position`, as of `Trace.scores`; `caveats`, `Trace.caveats()` instead; `top`, how
+    many parts are shown; `every`, all are scored;
     `listed`, the scores instead; `json`, as plain data; `parquet`, `csv`, `html`, `svg`, `png`, files to write.
     """
     if listed:
@@ -122,13 +137,18 @@ def score(
         raise typer.BadParameter("a chart is of one prompt: give one, or leave --html, --svg and --png out")
     if within is not None and not every and level is not opt.Level.write:
         raise typer.BadParameter("--within is a choice of --all: the best parts are worked out in full")
+    if caveats and (charts or every or base or within is not None or zeroed):
+        raise typer.BadParameter("--caveats goes with --by, --level, --top, --norm and --norm-bias, and has no chart")
     goal = _target(target, against, sequence)
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
     with busy("scoring"):
-        from mainstem.stream import zero as zeroed
+        from mainstem.stream import zero as without
 
-        run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
-        asked = (goal, level.value, by, position, base, norm, norm_bias, within)
+        run = held.trace(data, edits=without(*zero) if zero else None, padding=padding.value)
+        if caveats:
+            frame = run.caveats(goal, level.value, by, top, position, norm or "own", norm_bias is not False)
+            return told_caveats(frame, [str(text) for text in data], json, [path for path in (parquet, csv) if path])
+        asked = (goal, level.value, by, position, base, norm, norm_bias, within, zeroed)
         whole = every or level is opt.Level.write
         found: Result | TopResult = run.scores(*asked) if whole else run.scores(*asked, top=top)
         records = [_record(run, found, i, str(text), top) for i, text in enumerate(data)]

@@ -2,6 +2,7 @@
 
 from ._additivity import Sums, additivity
 from ._bend import Bend, bend
+from ._caveats import Caveat, caveats
 from ._dla import direct
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
@@ -19,6 +20,7 @@ __all__ = [
     "NORMS",
     "OF",
     "Bend",
+    "Caveat",
     "Choices",
     "Descent",
     "Goal",
@@ -34,6 +36,7 @@ __all__ = [
     "Words",
     "additivity",
     "bend",
+    "caveats",
     "component",
     "direct",
     "divergences",

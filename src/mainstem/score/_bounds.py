@@ -6,7 +6,8 @@ Reading x + v instead of x changes logit j by delta_j = U_j . (n(x + v) - n(x)).
 
 E_A over the target's alternatives (delta_w itself for one token). By Jensen log E_p[exp delta] >= E_p[delta], which needs the
 mean of the unembedding's rows only: a bound from above. From both sides the m likeliest tokens are taken exactly and the mean
-of the others is known: Jensen and Hoeffding bound what these add, with the range of delta by the longest row.
+of the others is known: Jensen bounds what these add from below; from above Hoeffding does, with the range of delta by the
+longest row, and Bennett, with its variance too, which the mean squared length of their rows about their mean bounds.
 
 Every bound leaves room for the rounding of its own sums. Let p' be the prediction by the logits as they came out: it differs
 from p by twice what a logit is off by, as a share, and with it log E[exp delta]; what is summed over p' is off by one eps for
@@ -24,6 +25,8 @@ from ._goal import Goal
 from ._reading import Normed
 from ._scene import Piece
 from ._survey import Survey
+
+_FAINT = 1e-200  # nothing is divided by less
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +96,7 @@ def between(
         return wanted - rest - off, wanted - rest + off
     mean, more = moved.along(reading.unembedding.factor * at.mean)
     more = more + space.summed * space.reach
-    rests = [_rest(reading, at, moved, space, place, mean[place], more[place]) for place in range(len(where))]
-    least, most = (torch.stack(column) for column in zip(*rests, strict=True))
+    least, most = _rest(reading, at, moved, space, mean, more)
     off = miss + space.slack
     return wanted - most - off, wanted - torch.maximum(least, mean - more) + off
 
@@ -117,26 +119,42 @@ def _expected(reading: Normed, at: Survey, ids: Tensor, mask: Tensor, moved: Cha
 
 
 def _rest(
-    reading: Normed, at: Survey, moved: Change, space: Room, place: int, mean: Tensor, more: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Bounds of log E_p'[exp delta] at one place: the likeliest tokens exactly, the tail by its mass, mean and reach.
+    reading: Normed, at: Survey, moved: Change, space: Room, mean: Tensor, more: Tensor
+) -> tuple[Float[Tensor, "place component"], Float[Tensor, "place component"]]:
+    """Bounds of log E_p'[exp delta]: the likeliest tokens exactly, the tail by its mass, mean, variance and reach.
 
     `mean`, E_p'[delta], and `more`, what it may be off by.
     """
-    logp, summed, reach = at.logprobs[place], float(space.summed[place]), space.reach[place]
-    deltas = moved.tokens(place, _rows(reading, at.tokens[place]))
-    exact, off = (logp + deltas).logsumexp(-1), summed * (1 + reach) + space.tokens[place]
-    if len(logp) == reading.unembedding.matrix.shape[0]:
+    known = [_likeliest(reading, at, moved, place) for place in range(len(mean))]
+    exact, among, tail, spread = (torch.stack(column) for column in zip(*known, strict=True))
+    reach, off = space.reach, space.summed * (1 + space.reach) + space.tokens
+    if at.tokens.shape[1] == reading.unembedding.matrix.shape[0]:
         return exact - off, exact + off
-    tail = max(1 - float(logp.exp().sum()), 0.0)
-    light, heavy = max(tail - summed, 0.0), tail + summed
-    share, spare = mean - deltas @ logp.exp(), more + off  # tail * E_tail[delta]
+    tail = tail.clamp_min(0)[:, None]
+    light, heavy = (tail - space.summed).clamp_min(0), tail + space.summed
+    share, spare = mean - among, more + off  # tail * E_tail[delta]
     least, most = share - spare, share + spare
     low = (least / torch.where(least > 0, heavy, light)).maximum(-reach)
     high = (most / torch.where(most > 0, light, heavy)).minimum(reach)
-    spread = (high + reach.square() / 2).minimum(reach)  # Hoeffding, (2 reach)^2 / 8; or all of it at the far end
-    return torch.logaddexp(exact - off, low + _log(light)), torch.logaddexp(exact + off, spread + _log(heavy))
+    flat = (high + reach.square() / 2).minimum(reach) + heavy.log()  # Hoeffding, (2 reach)^2 / 8; or all of it at the far end
+    longest = reading.unembedding.factor * reading.unembedding.longest
+    varied = (spread.clamp_min(0)[:, None] + 16 * space.summed * longest**2) * moved.length.square()  # tail * its variance
+    bent = high + (heavy + varied * _bend(2 * reach)).log()
+    return torch.logaddexp(exact - off, low + light.log()), torch.logaddexp(exact + off, flat.fmin(bent))
 
 
-def _log(mass: float) -> Tensor:
-    return torch.tensor(mass, dtype=torch.float64).log()
+def _likeliest(reading: Normed, at: Survey, moved: Change, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """At one place, p the prediction: log sum p exp delta and sum p delta over the tokens that are named; of the others
+    sum p, and sum p |row - their mean|^2."""
+    rows, p = _rows(reading, at.tokens[place]), at.logprobs[place].exp()
+    deltas, factor = moved.tokens(place, rows), reading.unembedding.factor
+    tail, left = 1 - p.sum(), factor * at.mean[place] - p @ rows
+    spread = factor**2 * at.square[place] - p @ rows.square().sum(-1) - left.square().sum() / tail.clamp_min(_FAINT)
+    return (at.logprobs[place] + deltas).logsumexp(-1), deltas @ p, tail, spread
+
+
+def _bend(reach: Tensor) -> Tensor:
+    """(exp r - 1 - r) / r^2, which bounds E[exp z] - 1 by E[z^2] where E[z] = 0 and z <= r."""
+    near = reach < 1e-3
+    r = torch.where(near, 1.0, reach)
+    return torch.where(near, 0.5 + reach, (r.expm1() - r) / r.square())

@@ -47,19 +47,18 @@ class Caveat:
 
 
 @torch.no_grad()
-def caveats(run: Pass, goal: Goal, by: str, choices: Choices, k: int) -> list[Caveat]:
+def caveats(run: Pass, goal: Goal, by: str, choices: Choices, k: int, norm: str = "own", norm_bias: bool = True) -> list[Caveat]:
     """The k best components of every prompt with what their direct scores do not say, best first.
 
     kept = 1 + the sum over later writes u of <A u, A v> / |A v|^2, A all that leads to the last point, frozen at this input.
 
     Parameters: `run`; `goal`, one place of every prompt; `by`, the score that they are the best of; `choices`, with the level;
-    `k`. Raises `InputError` where a prompt has several places.
+    `k`; `norm` and `norm_bias`, of the reading that increases go by. Raises `InputError` where a prompt has several places.
     """
     if len(goal.shape) != 1 or len(goal.places) != goal.shape[0]:
         raise InputError("caveats are of one place of every prompt: give one position, and a target that is one token.")
     tops = top(run, goal, by, choices, k)
-    norm, bias = choices.norm or "own", True if choices.norm_bias is None else choices.norm_bias
-    at = scene(run, goal, choices.level, norm=norm, norm_bias=bias)
+    at = scene(run, goal, choices.level, norm=norm, norm_bias=norm_bias)
     dla, later = score_named("dla").rows(run, goal, Choices(choices.level)), _Later(at)
     numbers: dict[tuple[int, str], tuple[Any, ...]] = {}
     for some in _held(run, goal, choices.level, tops.labels):

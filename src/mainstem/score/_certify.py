@@ -17,7 +17,7 @@ from ._scene import Piece, Scene
 from ._stack import uppers
 
 TOKENS, _MORE = 256, 2048  # the likeliest ones, taken exactly in bounds from both sides
-_ROUND = 32  # components of a place that are worked out together
+_ROUND = 24  # components of a place that are worked out at first, if not more are asked for
 _PATIENCE = 2  # rounds before bounds are made anew in float64
 _MANY = 4096  # rows that are asked about in one go
 
@@ -106,11 +106,10 @@ def best(scene: Scene, level: str, k: int) -> Tops:
     if not isinstance(scene.reading, Normed):
         return _Search(board, cells([everything(scene, piece) for piece in pieces]), k).exact()
     if scene.base == "last":
-        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded(None)
-    if not _float32_is_float32():
-        return _Search(board, cells(uppers(scene, pieces, torch.float64)), k).bounded(None)
-    search = _Search(board, cells(uppers(scene, pieces, torch.float32)), k)
-    return search.bounded(lambda: cells(uppers(scene, pieces, torch.float64)))
+        return _Search(board, cells([_lowered(scene, piece) for piece in pieces]), k).bounded()
+    precision = _precision(scene.base == "last")
+    search = _Search(board, cells(uppers(scene, pieces, precision)), k)
+    return search.bounded(None if precision == torch.float64 else lambda: cells(uppers(scene, pieces, torch.float64)))
 
 
 def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
@@ -118,6 +117,11 @@ def _lowered(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:
     assert isinstance(scene.reading, Normed)
     at, moved = scene.surveyed(TOKENS)[piece.step.write.label].at(piece.vectors.where), change(scene.reading, piece)
     return -between(scene.reading, scene.goal, piece, at, moved)[0]
+
+
+def _precision(down: bool) -> torch.dtype:
+    """Bounds from above may be summed in float32: what that puts them off by is added to them. Not where torch may take less."""
+    return torch.float64 if down or not _float32_is_float32() else torch.float32
 
 
 def _float32_is_float32() -> bool:
@@ -141,39 +145,37 @@ class _Search:
         after = found.values[:, self.k] if self.k < self.upper.shape[1] else torch.full_like(found.values[:, 0], -torch.inf)
         return self._tops(found.indices[:, : self.k], found.values[:, : self.k], after, self.upper.numel())
 
-    def bounded(self, finer: Callable[[], Tensor] | None) -> Tops:
+    def bounded(self, finer: Callable[[], Tensor] | None = None) -> Tops:
         """Round by round. Parameters: `finer`, makes bounds that are worth it where the first ones leave much open."""
         left, (cells, count) = self.upper, self.upper.shape
         values, index = left.new_zeros(cells, 0), torch.zeros(cells, 0, dtype=torch.long, device=left.device)
-        looking, rounds = torch.arange(cells, device=left.device), 0
-        while len(looking) and values.shape[1] < count:
-            size = min(max(self.k, _ROUND), count - values.shape[1])
-            some = left[looking].topk(size).indices
-            exact, which = left.new_full((cells, size), -torch.inf), index.new_zeros(cells, size)
-            exact[looking], which[looking] = self._worked_out(looking, some), some
-            left[looking[:, None], some] = -torch.inf
-            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, which], 1), rounds + 1
-            looking = looking[~(values[looking].topk(self.k).values[:, -1] >= left[looking].amax(1))]
-            if finer is not None and rounds == _PATIENCE and len(looking):
+        reached, rounds, most = left.new_full((cells, 1), -torch.inf), 0, min(max(self.k, _ROUND), count)
+        size = most
+        while size:
+            some = left.topk(size)
+            cell, column = _open(some.values, reached).nonzero().T if rounds else torch.ones_like(some.indices).nonzero().T
+            component = some.indices[cell, column]
+            exact = torch.full_like(some.values, -torch.inf)
+            exact[cell, column], left[cell, component] = self._worked_out(cell, component), -torch.inf
+            values, index, rounds = torch.cat([values, exact], 1), torch.cat([index, some.indices], 1), rounds + 1
+            reached = values.topk(self.k).values[:, -1:]
+            if rounds == _PATIENCE and finer is not None and bool(_open(left, reached).any()):
                 left = torch.where(left == -torch.inf, left, finer())
+            size = min(int(_open(left, reached).sum(1).max()), 4 * most)
         return self._ranked(left.amax(1), values, index)
 
-    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "cell some"]:
-        """Scores of some components of every cell: the sum over the cell's places."""
+    def _worked_out(self, cell: Tensor, index: Tensor) -> Float[Tensor, "some"]:
+        """Scores of pairs of a cell and a component: the sum over the cell's places."""
         goal = self.board.scene.goal
         place = goal.owner.argsort(stable=True)
         place = place[goal.weights[place] != 0]
         counts = torch.bincount(goal.owner[place], minlength=self.upper.shape[0])
-        first = counts.cumsum(0) - counts
-        each = counts[cell].repeat_interleave(index.shape[1])
-        pair = torch.arange(index.numel(), device=index.device).repeat_interleave(each)
-        inside = torch.arange(len(pair), device=index.device) - (each.cumsum(0) - each)[pair]
-        place = place[first[cell].repeat_interleave(index.shape[1])[pair] + inside]
-        found = torch.cat(
-            [self.board.exact(*some) for some in zip(place.split(_MANY), index.flatten()[pair].split(_MANY), strict=True)]
-        )
-        found = found * goal.weights[place].double()
-        return found.new_zeros(index.numel()).index_add(0, pair, found).reshape(index.shape)
+        first, each = counts.cumsum(0) - counts, counts[cell]
+        pair = torch.arange(len(cell), device=cell.device).repeat_interleave(each)
+        inside = torch.arange(len(pair), device=cell.device) - (each.cumsum(0) - each)[pair]
+        place, index = place[first[cell][pair] + inside], index[pair]
+        found = torch.cat([self.board.exact(*some) for some in zip(place.split(_MANY), index.split(_MANY), strict=True)])
+        return found.new_zeros(len(cell)).index_add(0, pair, found * goal.weights[place].double())
 
     def _ranked(self, unseen: Tensor, values: Tensor, index: Tensor) -> Tops:
         """The highest of those worked out, of equals the first; `unseen`, what no other exceeds."""
@@ -191,6 +193,11 @@ class _Search:
         choices = {"base": scene.base, **scene.rules, "certified": True}
         axes = ("batch", "pos")[: len(goal.shape)]
         return Tops(labels, values, after, axes, goal.shape, evaluated, self.board.count, choices)
+
+
+def _open(upper: Tensor, reached: Tensor) -> Tensor:
+    """Where a bound leaves open whether a score is among the best; one that is no number does, what was worked out does not."""
+    return ~(upper <= reached) & (upper != -torch.inf)
 
 
 def everything(scene: Scene, piece: Piece) -> Float[Tensor, "place component"]:

@@ -54,17 +54,17 @@ class Change:
         return longest(self.vectors, self.norm)
 
     @cached_property
-    def _widest(self) -> Tensor:
-        """What shrink * gain * C v is not longer than, were nothing of v subtracted: its products are rounded as if that were so."""
+    def _longest(self) -> Tensor:
+        """What shrink * gain * C v is not longer than, scales as they are, whatever cancels in it."""
         return self.shrink * (float(self.norm.gain.abs().max()) * self.length_of_v)
 
     @cached_property
     def _moved(self) -> Tensor:
-        """What shrink * gain * C v is not longer than, scales as they are: its own length where sums are made in float64."""
+        """The same, its own length where sums are made in float64."""
         if self.dtype != torch.float64:
-            return self._widest
-        gained = self.vectors.lengths_of(lambda rows: self.norm.gain * self.norm.centre(rows))
-        return self.shrink * gained + rounding(torch.float64, self.base) * self._widest
+            return self._longest
+        gained = self.vectors.each(lambda rows: (self.norm.gain * self.norm.centre(rows.double())).norm(dim=-1))
+        return self.shrink * self.vectors.scale.abs() * gained + rounding(torch.float64, self.base) * self._longest
 
     @cached_property
     def _size(self) -> Tensor:
@@ -79,8 +79,11 @@ class Change:
     def wobble(self) -> Float[Tensor, "place component"]:
         """What rounding may have put <u, n(x + v) - n(x)> off by as a share of |u|, whatever u."""
         scales = self.doubt * ((self.stretch.abs() + 1) * self._size + self._moved)
-        sums = 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean
-        return scales + sums + rounding(self.dtype, self.base) * self._widest
+        return (
+            scales
+            + 3 * rounding(torch.float64, self.base) * self.stretch.abs() * self.lean
+            + rounding(self.dtype, self.base) * self._longest
+        )
 
     def tokens(self, place: int, unembedding: Float[Tensor, "token d_model"]) -> Float[Tensor, "component token"]:
         """delta of a few tokens at one place. Parameters: `place`; `unembedding`, their rows."""

@@ -48,7 +48,7 @@ def _closed(reading: Normed, asked: Sequence[Asked], goal: Goal) -> list[Slope]:
 def transposed(
     norm: Norm, x: Float[Tensor, "row d_model"], g: Float[Tensor, "row d_model"], scale: Float[Tensor, "row"] | None = None
 ) -> Float[Tensor, "row d_model"]:
-    """g through the transposed Jacobian of a norm at x: C (gain g) / s - C x <C x, gain g> / (d s^3), the first alone where s is given.
+    """g through the transposed Jacobian of a norm at x: C (gain g) / s - C C x <C x, gain g> / (d s^3), the first alone where s is given.
 
     Parameters: `norm`; `x`; `g`; `scale`, of every row.
     """
@@ -56,7 +56,7 @@ def transposed(
     s = (norm.scale(x) if scale is None else scale)[:, None]
     if scale is not None or not norm.scaled:
         return inner / s
-    return inner / s - centred * (centred * inner).sum(-1, keepdim=True) / (x.shape[-1] * s**3)
+    return inner / s - norm.centre(centred) * (centred * g * norm.gain).sum(-1, keepdim=True) / (x.shape[-1] * s**3)
 
 
 def _reverse(reading: Reading, asked: Sequence[Asked], goal: Goal) -> list[Slope]:

@@ -28,8 +28,8 @@ class Stacked(Vectors):
         shares = u.split([len(block.where) for block in self.blocks])
         return torch.cat([block.dot(share) for block, share in zip(self.blocks, shares, strict=True)])
 
-    def lengths_of(self, f: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
-        return torch.cat([block.lengths_of(f) for block in self.blocks])
+    def each(self, length: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        return torch.cat([block.each(length) for block in self.blocks])
 
     @cached_property
     def squares(self) -> Tensor:

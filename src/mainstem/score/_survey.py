@@ -22,7 +22,7 @@ class Survey:
 
     Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
     the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their
-    log-probabilities `logprobs`; `dtype`, in which logits and what is summed over a tile were worked out.
+    log-probabilities `logprobs`; `square`, E_p of the rows' squared lengths, worked out where tokens are named; `dtype`, in which logits and what is summed over a tile were worked out.
     """
 
     normed: Float[Tensor, "row d_model"]
@@ -31,11 +31,12 @@ class Survey:
     peak: Float[Tensor, "row"]
     tokens: Int[Tensor, "row token"]
     logprobs: Float[Tensor, "row token"]
+    square: Float[Tensor, "row"]
     dtype: torch.dtype = torch.float64
 
     def at(self, rows: Tensor | slice) -> "Survey":
         """Some of the rows. Parameters: `rows`."""
-        names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs")
+        names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs", "square")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -60,8 +61,8 @@ def survey(reading: Normed, asked: Sequence[Asked], likeliest: int = 0, dtype: t
     """One pass over the vocabulary. Parameters: `reading`; `asked`; `likeliest`, how many tokens to name; `dtype`, as of `Survey`."""
     rows = torch.cat([reading.normed(*each) for each in asked])
     parts = [_passed(reading.unembedding, some, likeliest, dtype) for some in rows.split(ROWS)]
-    logsumexp, mean, peak, tokens, logprobs = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Survey(rows, logsumexp, mean, peak, tokens, logprobs, dtype)
+    logsumexp, mean, peak, tokens, logprobs, square = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Survey(rows, logsumexp, mean, peak, tokens, logprobs, square, dtype)
 
 
 def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -69,6 +70,7 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch
     total, mean, rows = rows.new_zeros(n), rows.new_zeros(n, width), rows.to(dtype)
     top, peak = rows.new_full((n,), torch.finfo(dtype).min), rows.new_zeros(n)  # a tile may be all -inf
     best, tokens = rows.new_empty(n, 0), torch.empty(n, 0, dtype=torch.long, device=rows.device)
+    square = torch.zeros_like(total)
     for first, matrix, bias in unembedding.tiles(dtype):
         logits = rows @ matrix.T if bias is None else torch.addmm(bias, rows, matrix.T)
         if likeliest:
@@ -80,10 +82,12 @@ def _passed(unembedding: Unembedding, rows: Tensor, likeliest: int, dtype: torch
         shrink = (top - now).double().exp_()
         total = total.mul_(shrink).add_(p.sum(-1))
         mean = mean.mul_(shrink[:, None]).add_(p @ matrix)
+        if likeliest:
+            square = square.mul_(shrink).add_(p @ matrix.square().sum(-1))
         top = now
     logsumexp = top.double() + total.log()
     mean = mean / (unembedding.factor * total[:, None])
-    return logsumexp, mean, peak.double(), tokens, best.double() - logsumexp[:, None]
+    return logsumexp, mean, peak.double(), tokens, best.double() - logsumexp[:, None], square / (unembedding.factor**2 * total)
 
 
 def _merged(best: Tensor, tokens: Tensor, logits: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:

@@ -61,10 +61,6 @@ class Vectors:
         """|v| of every component."""
         return self.scale.abs() * self.squares.sqrt()
 
-    def lengths_of(self, f: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
-        """|f(v)| of every component, in float64. Parameters: `f`, linear, of rows."""
-        return self.scale.abs() * f(self.rows.double()).norm(dim=-1)
-
     def pick(self, place: Tensor, component: Tensor) -> Float[Tensor, "some d_model"]:
         """The vectors of some components, each at a place. Parameters: `place`, along `where`; `component`."""
         rows = self.rows[component] if self.rows.ndim == 2 else self.rows[place, component]
@@ -79,6 +75,10 @@ class Vectors:
         rows = self.rows.to(self.precision)
         scale = self.scale.to(rows.dtype)
         return (scale @ rows if rows.ndim == 2 else (scale[:, None] @ rows).squeeze(1)).double()
+
+    def each(self, length: Callable[[Tensor], Tensor]) -> Float[Tensor, "place component"]:
+        """A length of every row, as often as there are places. Parameters: `length`, of rows [..., d_model]."""
+        return length(self.rows).expand_as(self.scale)
 
     def only(self, component: Tensor) -> "Vectors":
         """Some of the components, which are numbered anew. Parameters: `component`."""
