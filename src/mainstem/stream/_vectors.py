@@ -129,8 +129,8 @@ def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -
         return
     make = _Maker(run, write, depth, *writer_map(run, write, seen), seen, spots)
     product = split(make.affine) if len(make.likes) == 1 else None
-    left, constant = make.at(run.lift(run.seen.at(write.site))).detach(), _constant(make, product)
-    size = left.norm(dim=-1)
+    left = make.at(run.lift(run.seen.at(write.site))).detach()
+    constant, size = _constant(make, product, left.shape[1]), left.norm(dim=-1)
     if constant is not None:
         left, size = left - constant.detach(), size + constant.detach().norm(dim=-1)
     for some in _made(make, product, left):
@@ -143,14 +143,13 @@ def vectors(run: Pass, write: Write, level: str, seen: Captured, spots: Spots) -
         yield _single(f"{write.label}.bias", "constant", write.factor * constant)
 
 
-def _constant(make: _Maker, product: Split | None) -> Tensor | None:
-    """What the write has whatever its sources are, at the places; None for nothing."""
+def _constant(make: _Maker, product: Split | None, width: int) -> Tensor | None:
+    """What the write has whatever its sources are, at the places; None for nothing. `width`, of all that a place has."""
     if product is None or not (product.moves and product.plain):
         return make.at(make.affine.constant(*make.likes))
     if product.bias is None:
         return None
     constant = product.bias.double().expand(len(make.spots), -1)
-    width = make.run.point(make.t).shape[-1]
     return constant if constant.shape[1] == width else make.at(make.affine.constant(*make.likes))
 
 
