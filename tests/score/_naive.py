@@ -215,9 +215,73 @@ class Naive:
         found = self.value(point, x[:, None] + vectors.transpose(0, 1)) - self.value(point, x[:, None])
         return self.goal.total(found.T)
 
+    def taken_out(self, vectors: Tensor) -> Tensor:
+        """[part, *cells of the goal]: f(x) - f(x - v), x the last point, of vectors [part, place, d_model]."""
+        end = len(self.run.stream.points) - 1
+        x = self.at(self.run.point(end))
+        values = self.value(self.run.stream.points[end].name, x[:, None] - vectors.transpose(0, 1))
+        return self.goal.total((self.point(-1)[:, None] - values).T)
+
     def of(self, write: str, labels: Iterable[str]) -> Tensor:
-        """The same of the parts of a write by their labels."""
+        """The same as of `scores` of the parts of a write by their labels."""
         return self.scores(write, torch.stack([self.at(component(self.run, label)) for label in labels]))
+
+
+def vit(module: nn.Module) -> Read:
+    return lambda point, y: module.classifier(module.vit.layernorm(y)[:, 0])
+
+
+def resnet(module: nn.Module) -> Read:
+    """Later stages' projections, nothing that their blocks write, then the mean over all places."""
+    stem, layers = module.resnet.embedder, [layer for stage in module.resnet.encoder.stages for layer in stage.layers]
+
+    def read(point: str, y: Tensor) -> Tensor:
+        entry = point == "entry"
+        y = stem.pooler(stem.embedder.activation(stem.embedder.normalization(y))) if entry else y.relu()
+        for layer in layers[0 if entry else int(point[1 : point.index(".")]) + 1 :]:
+            y = layer.shortcut(y).relu()
+        return module.classifier(module.resnet.pooler(y))
+
+    return read
+
+
+def small_resnet(module: nn.Module) -> Read:
+    """The embedded image classifier's."""
+    blocks = [block for stage in module.stages for block in stage.blocks]
+
+    def read(point: str, y: Tensor) -> Tensor:
+        entry = point == "entry"
+        y = nn.functional.max_pool2d(module.stem.norm(y).relu(), 2) if entry else y.relu()
+        for block in blocks[0 if entry else int(point[1 : point.index(".")]) + 1 :]:
+            y = block.shortcut(y).relu()
+        return module.head(y.mean((2, 3)))
+
+    return read
+
+
+class Images:
+    """The slow way where all of an image is read. Parameters: `run`; `read`, in float64; `target`, a class."""
+
+    def __init__(self, run: Pass, read: Read, target: int) -> None:
+        self.run, self.read = run, read
+        each, where = torch.full((run.prompts, 1), target), torch.arange(run.prompts)
+        ones = torch.ones(run.prompts)
+        self.goal = Goal(where[:, None], each, each >= 0, None, None, ones, where, (run.prompts,), "")
+
+    def value(self, point: str, y: Tensor) -> Tensor:
+        """[image]."""
+        return self.read(point, y.double()).log_softmax(-1)[:, self.goal.ids[0, 0]]
+
+    def point(self, t: int) -> Tensor:
+        return self.value(self.run.stream.points[t].name, self.run.point(t))
+
+    def of(self, write: str, labels: Iterable[str]) -> Tensor:
+        """[part, image] of parts of a write, the only one that its point is made by."""
+        t = next(t for t, p in enumerate(self.run.stream.points) if p.writes[0].label == write)
+        x = self.run.point(t).double() - self.run.write(self.run.stream.points[t].writes[0]).double()
+        name = self.run.stream.points[t].name
+        values = [self.value(name, x + component(self.run, label).double()) for label in labels]
+        return torch.stack(values) - self.value(name, x)
 
 
 KINDS = {"token": ([[3]], None), "any_of": ([[3, 7, 1]], None), "contrast": ([[3]], [[7]]), "odds": ([[3, 2]], [[7, 1, 0]])}
@@ -257,3 +321,12 @@ def labels_of(parts: Parts, write: str) -> dict[str, Tensor]:
             for i in sorted({0, len(flat) // 3, len(flat) // 2, len(flat) - 1}):
                 found[group.name(i)] = flat[i]
     return found
+
+
+def neurons_of(run: Pass, down: torch.nn.Module) -> Tensor:
+    """What the last product of an MLP is given, [batch, pos, neuron], in a plain run of the module."""
+    held = []
+    hook = down.register_forward_pre_hook(lambda _, args: held.append(args[0]))
+    run.module(*run.args, **run.kwargs)
+    hook.remove()
+    return held[0]

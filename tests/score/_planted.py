@@ -33,15 +33,8 @@ class Planted:
     piece: Piece
     kinds: tuple[str, ...]
 
-    def survey(self, tokens: int = 0) -> Survey:
-        step = self.piece.step
-        return survey(self.reading, [step.asked(torch.arange(PLACES))], tokens)
-
-    def added(self, place: int, component: int) -> Tensor:
-        """What is read at a place, in float64, with a component there."""
-        step, found = self.piece.step, self.piece.vectors
-        where = torch.tensor([place])
-        return self.reading.normed(1, where, step.x[where] + step.sign * found.pick(where, torch.tensor([component])))[0]
+    def survey(self, tokens: int = 0, dtype: torch.dtype = torch.float64) -> Survey:
+        return survey(self.reading, [self.piece.step.asked(torch.arange(PLACES))], tokens, dtype)
 
 
 def planted(seed: int) -> Planted:

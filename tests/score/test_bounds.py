@@ -24,8 +24,8 @@ needs_extended = pytest.mark.skipif(
 
 
 def bounds(case: Planted, dtype: torch.dtype = torch.float64, tokens: int = 8) -> tuple[Tensor, Tensor, Tensor]:
-    """From above by Jensen, and from below and above; sums over the width in a precision."""
-    at, moved = case.survey(tokens), change(case.reading, case.piece, dtype)
+    """From above by Jensen, and from below and above; sums over the width and over tiles of the vocabulary in a precision."""
+    at, moved = case.survey(tokens, dtype), change(case.reading, case.piece, dtype)
     rest = (case.reading, case.goal, case.piece, at, moved)
     return above(*rest), *between(*rest)
 

@@ -1,5 +1,7 @@
 """The k best components are those that a look at all of them finds, in order, and what is said of the others is true."""
 
+import copy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,11 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+import mainstem as ms
 from mainstem.core import InputError, Parts, Tops
-from mainstem.score import Choices, Goal, _certify, _stack, score_named, top
+from mainstem.score import Choices, Goal, _certify, score_named, top
+from mainstem.score._bounds import above
 from mainstem.score._certify import Board, _Search
+from mainstem.score._change import change
+from mainstem.score._scene import scene
+from mainstem.score._stack import groups, uppers
 from mainstem.stream import Pass
-from score._naive import KINDS, goal_of, run_of
+from score._naive import KINDS, READ, Naive, goal_of, gpt, neurons_of, run_of
+from stream import _hand
 from stream._runs import passes
 
 LOOKS = [(1, 1), (3, 2), (10, 4), (10_000, 32)]  # k, and how many are worked out together
@@ -41,7 +49,9 @@ def target(places: int, owner: list[int], weights: list[float] | None = None) ->
 
 def searched(scores: Tensor, slack: Tensor, k: int, goal: Goal) -> tuple[Tops, Shelf]:
     shelf = Shelf(scores, goal)
-    return _Search(shelf, goal.total((scores + slack).T).T, min(k, scores.shape[1])).bounded(), shelf
+    upper = goal.total((scores + slack).T).T.contiguous()
+    finer = goal.total((scores + 0.1 * slack).T).T.contiguous()
+    return _Search(shelf, upper, min(k, scores.shape[1])).bounded(lambda: finer), shelf
 
 
 def is_best(found: Tops, all_scores: Tensor, k: int) -> None:
@@ -206,17 +216,22 @@ def test_rows_and_the_best_in_float32_come_from_the_same_numbers():
     assert found.values.dtype == torch.float64
 
 
+def made_in(run: Pass, monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
+    """The precisions that bounds were summed in while the best were found."""
+    seen, made = [], _certify.uppers
+    with monkeypatch.context() as patch:
+        patch.setattr(_certify, "uppers", lambda scene, pieces, dtype: (seen.append(dtype), made(scene, pieces, dtype))[1])
+        top(run, goal_of(run), "logprob_increase", Choices(level="neuron"), 3)
+    return seen
+
+
 def test_where_float32_products_may_be_rougher_bounds_are_summed_in_float64(monkeypatch):
     """TF32 and bfloat16 products are off by more than what a bound in float32 leaves room for."""
-    seen, made = [], _stack.change
-    monkeypatch.setattr(_stack, "change", lambda reading, piece, dtype: (seen.append(dtype), made(reading, piece, dtype))[1])
     run = run_of("gpt2")
-    for rule in ("highest", "high", "medium"):
+    assert made_in(run, monkeypatch)[0] == torch.float32
+    for rule in ("high", "medium"):
         monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda rule=rule: rule)
-        top(run, goal_of(run), "logprob_increase", Choices(level="neuron"), 3)
-    half = len(seen) // 3
-    assert set(seen[:half]) == {torch.float32}
-    assert set(seen[half:]) == {torch.float64}
+        assert set(made_in(run, monkeypatch)) == {torch.float64}
 
 
 def refuse() -> str:
@@ -225,10 +240,23 @@ def refuse() -> str:
 
 def test_an_unknown_rule_of_products_counts_as_a_rough_one(monkeypatch):
     monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
-    assert _certify._precision(False) == torch.float64
-    monkeypatch.undo()
-    assert _certify._precision(False) == torch.float32
-    assert _certify._precision(True) == torch.float64
+    assert set(made_in(run_of("gpt2"), monkeypatch)) == {torch.float64}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["gpt2", "granite", "t5", "openai", "mixtral"])
+def test_bounds_of_several_writes_at_once_are_those_of_each(name, dtype):
+    run = run_of(name)
+    for level, kind in (("neuron", "token"), ("edge", "any_of"), ("head", "odds")):
+        found = scene(run, goal_of(run, kind), level, parts=True)
+        pieces = [piece for piece in found.pieces(level) if piece.part]
+        together = uppers(found, pieces, dtype)
+        assert len(together) == len(pieces)
+        assert max(map(len, groups(found, pieces))) > 1 or name == "openai", "nothing was laid together"
+        for piece, bound in zip(pieces, together, strict=True):
+            at = found.surveyed(0, dtype)[piece.step.write.label].at(piece.vectors.where)
+            alone = above(found.reading, found.goal, piece, at, change(found.reading, piece, dtype))
+            torch.testing.assert_close(bound, alone, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("k", [0, -1, True, False])
@@ -242,3 +270,109 @@ def test_a_level_that_takes_nothing_apart_is_refused():
     run = run_of("mamba")
     with pytest.raises(InputError, match="nothing in this model is taken apart at level 'head'"):
         top(run, goal_of(run), "logprob_increase", Choices(level="head"), 3)
+
+
+PROMPTS = ["The capital of France is", "Once upon a time there was a little", "The capital of Italy is"]
+LITTLE = 200  # of 4,608 neurons: more than twice what was counted
+
+
+@pytest.mark.parametrize("base", ["before", "last"])
+def test_the_best_of_the_embedded_model_by_hand(base):
+    """Every neuron, head, edge and attention dim of a GPT-2 by hand from its weights, against the few that were worked out."""
+    trace = ms.load("default", dtype=torch.float64).trace(PROMPTS[0], positions="all")
+    run, goal = trace.run, goal_of(trace.run, at=(-1,))
+    goal = replace(goal, ids=torch.tensor([[trace.index(" Paris")]]))
+    slow = Naive(run, gpt(run.module.requires_grad_(False)), goal)
+    for level in ("neuron", "head", "edge", "dim"):
+        labels, scores = by_hand(slow, level, base)
+        for k in (1, 20, len(labels)):
+            found = top(run, goal, "logprob_increase", Choices(level=level, base=base), k)
+            best = scores.topk(k)
+            torch.testing.assert_close(found.values[0], best.values, rtol=1e-9, atol=1e-9)
+            assert list(found.labels[0]) == [labels[i] for i in best.indices] or ties(best.values)
+            left = scores[best.indices[-1]] if k == len(labels) else scores.topk(k + 1).values[-1]
+            assert float(found.next[0]) >= float(left) - 1e-9 if k < len(labels) else float(found.next[0]) == -torch.inf
+            assert found.of == len(labels)
+            assert level != "neuron" or k > 20 or base == "last" or found.evaluated <= LITTLE
+
+
+def ties(values: Tensor) -> bool:
+    """Whether two of the values are so close that their order is rounding."""
+    return bool(((values[:-1] - values[1:]) < 1e-9).any())
+
+
+def by_hand(slow: Naive, level: str, base: str) -> tuple[list[str], Tensor]:
+    """Labels and scores of every part of a level at the last place of one prompt."""
+    labels, values = [], []
+    with torch.no_grad():
+        blocks, _ = _hand.gpt2(slow.run.module, slow.run.kwargs.get("input_ids", slow.run.args[0] if slow.run.args else None))
+        for i, block in enumerate(blocks):
+            write = f"L{i}.{'mlp' if level == 'neuron' else 'attn'}"
+            if level == "neuron":
+                vectors = {f"{write}.N{n}": v for n, v in enumerate(block.neurons[0, -1, :, None] * block.w_out)}
+            elif level == "head":
+                vectors = {f"{write}.H{h}": v for h, v in enumerate(block.edges[0, :, -1].sum(1))}
+            elif level == "edge":
+                each = block.edges[0, :, -1]
+                vectors = {f"{write}.H{h}<-{j}": each[h, j] for h in range(each.shape[0]) for j in range(each.shape[1])}
+            else:
+                each = block.dims[0, :, :, -1]
+                vectors = {f"{write}.H{h}.D{d}": each[h, d] for h in range(each.shape[0]) for d in range(each.shape[1])}
+            labels += vectors
+            rows = torch.stack(list(vectors.values()))[:, None]
+            values.append(slow.scores(write, rows) if base == "before" else slow.taken_out(rows))
+    return labels, torch.cat(values).flatten()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_prompts_together_are_what_each_is_alone(side):
+    model = ms.load("default")
+    targets = [" Paris", " girl", " Rome"]
+    choices = {"by": "logprob_increase", "level": "neuron", "top": 8}
+    together = model.trace(PROMPTS, padding=side).scores(targets, **choices)
+    everywhere = model.trace(PROMPTS, padding=side, positions="all").scores(5, **choices)
+    for i, (prompt, target) in enumerate(zip(PROMPTS, targets, strict=True)):
+        alone = model.trace(prompt).scores(target, **choices)
+        close_to(together.top(i), alone.top())
+        assert together.next(i) >= alone.top()[-1][1] - 1.0
+        every = model.trace(prompt, positions="all").scores(5, **choices)
+        length = every.tops.shape[1]
+        first = everywhere.tops.shape[1] - length if side == "left" else 0
+        for position in range(length):
+            close_to(everywhere.top(i, first + position), every.top(0, position))
+
+
+def close_to(found: list[tuple[str, float]], wanted: list[tuple[str, float]]) -> None:
+    """The same scores, and the same labels but where scores are too close to tell."""
+    values = torch.tensor([[value for _, value in some] for some in (found, wanted)])
+    torch.testing.assert_close(values[0], values[1], rtol=1e-4, atol=1e-4)
+    gaps = (values[1][:-1] - values[1][1:]).abs()
+    clear = bool((gaps > 1e-3).all())
+    assert not clear or [label for label, _ in found[:-1]] == [label for label, _ in wanted[:-1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prompt", "word"),
+    [("The capital of France is", " Paris"), ("The quick brown fox jumps over the lazy", " dog")],
+)
+def test_the_best_of_a_real_model(real_model, prompt, word):
+    """Against all neurons of four layers in float64: whichever reaches what others are said not to is among the best."""
+    trace = ms.load(real_model("smollm2")).trace(prompt)
+    found = trace.scores(word, by="logprob_increase", level="neuron", top=20)
+    assert len(found) == 20 and found.choices["of"] == 46_080
+    assert found.choices["worked_out"] <= 1024
+    assert found.next() <= found.top()[-1][1]
+    whole = ms.load(real_model("smollm2")).trace(prompt, positions="all")
+    run = whole.run
+    goal = replace(goal_of(run, at=(-1,)), ids=torch.tensor([[whole.index(word)]]))
+    slow = Naive(run, READ["llama"](copy.deepcopy(run.module).double().requires_grad_(False)), goal)
+    best = dict(found.top())
+    for layer in (0, 1, 28, 29):
+        down = run.module.model.layers[layer].mlp.down_proj
+        vectors = neurons_of(run, down)[0, -1, :, None].double() * down.weight.T.double()
+        values = torch.cat([slow.scores(f"L{layer}.mlp", some[:, None]) for some in vectors.split(256)]).flatten()
+        for n, value in enumerate(values.tolist()):
+            label = f"L{layer}.mlp.N{n}"
+            assert value <= found.next() + 1e-4 or label in best, label
+            assert label not in best or abs(best[label] - value) < 1e-3, label

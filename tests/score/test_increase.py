@@ -1,13 +1,17 @@
 """Log-probability increase is what the model's own final norm and head say of x + v and of x; rows telescope."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+import mainstem as ms
 from mainstem.core import InputError, Parts
 from mainstem.score import Choices, Goal, _certify, component, lens, score_named
 from mainstem.stream import LEVELS, Pass, applies, carry
-from score._naive import KINDS, READ, Naive, goal_of, labels_of, naive, run_of
+from score._naive import KINDS, READ, Images, Naive, goal_of, gpt, labels_of, naive, neurons_of, resnet, run_of, small_resnet, vit
 from stream._runs import passes, plant_biases
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-11}
@@ -24,7 +28,7 @@ def scored(run: Pass, goal: Goal, level: str = "write", **choices: object) -> Pa
     return score_named("logprob_increase").rows(run, goal, Choices(level=level, **{"within": 0.0, **choices}))
 
 
-def holds(parts: Parts, slow: Naive, **tolerance: float) -> int:
+def holds(parts: Parts, slow: Naive | Images, **tolerance: float) -> int:
     """Some components of every write against the slow way; how many."""
     count = 0
     for write in slow.run.stream.writes:
@@ -191,14 +195,6 @@ def test_a_contrast_under_the_last_points_scale_does_not_depend_on_the_order(nam
         close(first[write.label], last[write.label])
 
 
-def taken_out(slow: Naive, vectors: Tensor) -> Tensor:
-    """f(x) - f(x - v), x the last point, of vectors [part, place, d_model]."""
-    end = len(slow.run.stream.points) - 1
-    x = slow.at(slow.run.point(end))
-    values = slow.value(slow.run.stream.points[end].name, x[:, None] - vectors.transpose(0, 1))
-    return slow.goal.total((slow.point(-1)[:, None] - values).T)
-
-
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "granite", "neox", "t5"])
 def test_taken_out_of_the_last_point(name):
     slow = naive(name)
@@ -208,7 +204,7 @@ def test_taken_out_of_the_last_point(name):
         for write in slow.run.stream.writes:
             found = labels_of(parts, write.label)
             vectors = torch.stack([slow.at(component(slow.run, label)) for label in found])
-            close(torch.stack(list(found.values())), taken_out(slow, vectors))
+            close(torch.stack(list(found.values())), slow.taken_out(vectors))
 
 
 @pytest.mark.parametrize("name", ["bert", "openai"])
@@ -217,7 +213,7 @@ def test_taken_out_of_the_last_point_behind_norms_on_the_way(name):
     slow = naive(name)
     there, parts = carry(slow.run, len(slow.run.stream.points) - 1), scored(slow.run, slow.goal, base="last")
     for write in slow.run.stream.writes:
-        close(parts[write.label], taken_out(slow, slow.at(there[write.label])[None])[0])
+        close(parts[write.label], slow.taken_out(slow.at(there[write.label])[None])[0])
     with pytest.raises(InputError, match="base='last' at level 'head' needs a stream that nothing changes on the way"):
         scored(slow.run, slow.goal, "head", base="last")
 
@@ -239,3 +235,133 @@ def test_scores_to_a_tolerance_are_within_it(name, norm, monkeypatch):
                 assert near.choices["of"] == exact.choices["of"] == exact.choices["worked_out"]
                 assert near.choices["worked_out"] < exact.choices["of"]
                 assert base == "last" or near.error <= near.bound
+
+
+IMAGES = {"vit": vit, "resnet": resnet, "resnet_basic": resnet}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_classifiers_of_images(name):
+    """All of an image is read, through the projections that are still to come."""
+    run = passes(name, change=plant_biases)[0]
+    slow = Images(run, IMAGES[name](run.module.requires_grad_(False)), 1)
+    for level in ("write", "head", "neuron"):
+        if level == "write" or any(applies(w, level) for w in run.stream.writes):
+            parts = scored(run, slow.goal, level)
+            holds(parts, slow)
+            close(parts.whole, slow.point(-1) - slow.point(0))
+            close(parts.sum(), parts.whole)
+
+
+def test_the_embedded_image_classifier():
+    """A float32 run, read in float64."""
+    trace = ms.load("default-image").trace(torch.rand(2, 3, 32, 32))
+    slow = Images(trace.run, small_resnet(copy.deepcopy(trace.run.module).double().requires_grad_(False)), 3)
+    for level in ("write", "neuron"):
+        parts = scored(trace.run, slow.goal, level)
+        holds(parts, slow, rtol=1e-5, atol=1e-6)
+        close(parts.whole, slow.point(-1) - slow.point(0), rtol=1e-9, atol=1e-9)
+
+
+def test_the_embedded_language_model():
+    """A float32 run of trained weights, read in float64, in every kind of target."""
+    trace = ms.load("default").trace("The capital of France is", positions="all")
+    read = gpt(copy.deepcopy(trace.run.module).double().requires_grad_(False))
+    for kind in ("token", "odds", "sequence"):
+        slow = Naive(trace.run, read, goal_of(trace.run, kind))
+        for level in LEVELS if kind == "token" else ("head",):
+            for within in (0.0, 1e-4):
+                parts = scored(trace.run, slow.goal, level, within=within)
+                holds(parts, slow, rtol=1e-5, atol=2 * within + 1e-5)
+                close(parts.whole, slow.goal.total(slow.point(-1) - slow.point(0)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "granite", "gemma2", "bert"])
+def test_low_precision_is_scored_in_a_higher_one(name, dtype):
+    """The run's own points and weights, read in float64; what its additions lost are rows, and small."""
+    run = passes(name, dtype, plant_biases)[0]
+    slow = Naive(run, READ[name](copy.deepcopy(run.module).double().requires_grad_(False)), goal_of(run))
+    for level in ("write", "head", "neuron"):
+        parts = scored(run, slow.goal, level)
+        holds(parts, slow, rtol=1e-5, atol=1e-6)
+        close(parts.whole, slow.goal.total(slow.point(-1) - slow.point(0)), rtol=1e-6, atol=1e-7)
+        assert parts.tensor.dtype == torch.float64
+        lost = [g.values.abs().max() for g in parts.groups if g.kind == "rounding"]
+        assert 0 < float(max(lost)) < 0.1
+        assert len(lost) == len(run.stream.points) - 1
+
+
+def rule_out(module: torch.nn.Module) -> None:
+    """Tokens that can never be predicted, those of half of the vocabulary."""
+    plant_biases(module)
+    module.lm_head.bias[25:] = -torch.inf
+
+
+@pytest.mark.parametrize("within", [0.0, 1e-3])
+def test_tokens_that_are_ruled_out(within, monkeypatch):
+    monkeypatch.setattr(_increase, "TOKENS", 30)
+    run = passes("gptj", change=rule_out)[0]
+    slow = Naive(run, READ["gptj"](run.module.requires_grad_(False)), goal_of(run))
+    for level in ("write", "neuron"):
+        holds(scored(run, slow.goal, level, within=within), slow, rtol=1e-10, atol=within + 1e-11)
+
+
+@pytest.mark.parametrize(("ids", "against"), [([30], None), ([30, 31], None), ([3], [40]), ([40], [3])])
+def test_a_target_that_is_ruled_out_is_refused(ids, against):
+    run = passes("gptj", change=rule_out)[0]
+    goal = goal_of(run)
+    n = len(goal.places)
+    sides = [None if some is None else torch.tensor(some).expand(n, -1) for some in (ids, against)]
+    masks = [None if side is None else torch.ones_like(side, dtype=torch.bool) for side in sides]
+    held = replace(goal, ids=sides[0], mask=masks[0], against=sides[1], against_mask=masks[1])
+    with pytest.raises(InputError, match="the target's logit is -inf or no number"):
+        scored(run, held)
+
+
+def test_an_alternative_that_is_ruled_out_adds_nothing():
+    run = passes("gptj", change=rule_out)[0]
+    goal = goal_of(run)
+    both = torch.tensor([3, 40]).expand(len(goal.places), -1)
+    held = replace(goal, ids=both, mask=torch.ones_like(both, dtype=torch.bool))
+    for within in (0.0, 1e-4):
+        close(scored(run, held, "neuron", within=within).tensor, scored(run, goal, "neuron", within=within).tensor)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"level": "layer"}, "no level 'layer'; there are write, head, edge, dim, neuron"),
+        ({"base": "first"}, "no base 'first'; there are before, last"),
+        ({"norm": "mine"}, "no norm rule 'mine'; there are own, final, none"),
+    ],
+)
+def test_unknown_choices_are_refused_with_those_there_are(choices, said):
+    run = run_of("gpt2")
+    with pytest.raises(InputError, match=said):
+        scored(run, goal_of(run), **{"level": "write"} | choices)
+
+
+def test_an_unknown_score_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match=r"no score 'logprob'; there are .*logprob_increase"):
+        score_named("logprob")
+
+
+@pytest.mark.slow
+def test_all_neurons_of_two_layers_of_a_real_model(real_model):
+    """Activations by a hook, weights from the module."""
+    trace = ms.load(real_model("smollm2")).trace("The capital of France is", positions="all")
+    run = trace.run
+    slow = Naive(run, READ["llama"](copy.deepcopy(run.module).double().requires_grad_(False)), goal_of(run, at=(-1,)))
+    slow.goal = replace(slow.goal, ids=torch.tensor([[trace.index(" Paris")]]))
+    parts = scored(run, slow.goal, "neuron", within=1e-4)
+    assert parts.error <= parts.bound
+    for layer in (0, 17):
+        down = run.module.model.layers[layer].mlp.down_proj
+        vectors = neurons_of(run, down)[0, -1, :, None].double() * down.weight.T.double()
+        values = torch.cat([slow.scores(f"L{layer}.mlp", some[:, None]) for some in vectors.split(256)])
+        close(parts[f"L{layer}.mlp"], values, rtol=0, atol=1.1e-4)
+    heads = scored(run, slow.goal, "head", within=1e-4)
+    for layer in (0, 12, 29):
+        found = labels_of(heads, f"L{layer}.attn")
+        close(torch.stack(list(found.values())), slow.of(f"L{layer}.attn", found), rtol=0, atol=1.1e-4)

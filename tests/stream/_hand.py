@@ -52,13 +52,13 @@ def causal(q: Tensor, k: Tensor, bias: Tensor | float = 0.0) -> Tensor:
 
 def gpt2(module: nn.Module, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
     """The blocks of a GPT-2 and its stream after each, the entry first."""
-    inner = module.transformer
+    inner, count = module.transformer, module.config.n_head
     x = inner.wte.weight[ids] + inner.wpe.weight[: ids.shape[1]]
     blocks, stream = [], [x]
     for layer in inner.h:
         n = layer_norm(x, layer.ln_1)
-        q, k, v = (split(t, layer.attn.num_heads) for t in (n @ layer.attn.c_attn.weight + layer.attn.c_attn.bias).chunk(3, -1))
-        w_o = layer.attn.c_proj.weight.reshape(layer.attn.num_heads, -1, x.shape[-1])
+        q, k, v = (split(t, count) for t in (n @ layer.attn.c_attn.weight + layer.attn.c_attn.bias).chunk(3, -1))
+        w_o = layer.attn.c_proj.weight.reshape(count, -1, x.shape[-1])
         block = Block(causal(q, k), v, w_o, x, layer.mlp.c_proj.weight, layer.attn.c_proj.bias, layer.mlp.c_proj.bias)
         x = x + block.edges.sum((1, 3)) + block.b_o
         block.neurons = F.gelu(layer_norm(x, layer.ln_2) @ layer.mlp.c_fc.weight + layer.mlp.c_fc.bias, approximate="tanh")

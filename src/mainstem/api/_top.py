@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mainstem.core import InputError, Provenance, Tops
@@ -54,13 +55,24 @@ class TopResult:
             raise InputError(f"there is no prompt {prompt}: there are {shape[0]}, counted from 0.")
         if len(shape) == 1:
             return prompt
-        at = shape[1] - 1 if position is None else position + (shape[1] if position < 0 else 0)
+        real = torch.ones(shape[1]) if self.mask is None else self.mask[prompt]
+        if position is None:
+            return prompt * shape[1] + int(real.nonzero()[-1])
+        at = position + (shape[1] if position < 0 else 0)
         if not 0 <= at < shape[1]:
             raise InputError(f"there is no position {position}: there are {shape[1]}, counted from 0 (or back from -1).")
+        if not bool(real[at]):
+            raise InputError(f"position {position} of prompt {prompt} is padding, where nothing is scored.")
         return prompt * shape[1] + at
 
+    def _position(self, prompt: int, position: int | None) -> int | None:
+        """Where in its prompt a place is."""
+        if len(self.tops.shape) > 1:
+            return self._cell(prompt, position) % self.tops.shape[1]
+        return None if self.positions is None else self.positions[prompt]
+
     def top(self, prompt: int = 0, position: int | None = None) -> list[tuple[str, float]]:
-        """Label and score of the components at one place, best first. Parameters: `prompt`; `position`, the last by default."""
+        """Label and score of the components at one place, best first. Parameters: `prompt`; `position`, the last token's by default."""
         cell = self._cell(prompt, position)
         return list(zip(self.tops.labels[cell], self.tops.values[cell].tolist(), strict=True))
 
@@ -85,7 +97,7 @@ class TopResult:
         rows, others = self.frame(), self.next(prompt, position)
         rows = rows.filter((rows["prompt"] == prompt) & rows["value"].is_finite())
         if len(self.tops.shape) > 1:
-            rows = rows.filter(rows["position"] == self._cell(prompt, position) % self.tops.shape[1])
+            rows = rows.filter(rows["position"] == self._position(prompt, position))
         foot = f"every other one at most {others:+.4f}" if others > -inf else "no others"
         said = partial(words, prompt=prompt) if words else None
         return chart(self, rows, foot, "ranking", len(self), said, "Highest scores")
@@ -96,7 +108,7 @@ class TopResult:
         target = self.target if isinstance(self.target, str) else self.target[prompt]
         return {
             "choices": {**self.choices, "target": target},
-            "position": None if self.positions is None else self.positions[prompt],
+            "position": self._position(prompt, position),
             "parts": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
             "next": after if after > -inf else None,
         }
@@ -113,4 +125,5 @@ class TopResult:
         said = self.target if isinstance(self.target, str) else f"{self.target[0]} and {len(self.target) - 1} more"
         head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
         rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
-        return "\n".join([head, *rows, f"  every other one     at most {self.next():+.4f}"])
+        after = self.next()
+        return "\n".join([head, *rows, f"  every other one     at most {after:+.4f}" if after > -inf else "  there are no others"])
