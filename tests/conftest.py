@@ -10,7 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers with all threads each are
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,15 @@ def seed() -> int:
 
     torch.manual_seed(0)
     return 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a file of tests keeps for its tests, models and traces of them, goes with its last test."""
+    yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import torch
 
 import mainstem as ms
 from mainstem.find import find
+from mainstem.view._theme import NAMES
 from zoo import ZOO, ids
 
 PROMPT = "The capital of France is"
@@ -100,16 +101,15 @@ def test_query_value_neurons_are_both(found):
     assert role["count"].sum() == len(both)
 
 
-def test_the_chart_counts_neurons(found):
+def test_the_chart_shows_the_histogram(found):
     pytest.importorskip("altair")
-    record = found.chart(40)
-    counted = found.histogram(40).filter(pl.col("kind") == "mlp")
-    drawn = json.dumps(record.to_dict())
-    assert all(
-        f'"layer {layer}, {role}: {count}"' in drawn
-        for role, layer, count in counted.select("role", "layer", "count").iter_rows()
-    )
-    assert counted.filter(pl.col("role") == "query")["count"].sum() == 40
+    drawn = json.dumps(found.chart(40).to_dict())
+    roles = {"value": "values", "query": "queries", "query-value": "values that are queries too"}
+    rows = found.histogram(40)
+    for role, layer, kind, count in rows.filter(pl.col("count") != 0).select("role", "layer", "kind", "count").iter_rows():
+        place = "entry" if layer is None else layer
+        assert f'{roles[role]}, layer {place}, {NAMES.get(kind, kind)}: {count}"' in drawn
+    assert " Paris" in drawn and rows.filter(pl.col("role") == "query")["count"].sum() == 40
 
 
 def test_top_is_of_the_level(trace):

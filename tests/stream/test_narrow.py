@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mainstem.core import Parts
 from mainstem.score import _lens as lenses
+from mainstem.score import _reader as readers
 from mainstem.score import direct, lens
 from mainstem.stream import Entries, Pass, Ranks, applies, pull, readout, take
 from mainstem.stream import _aim as aims
@@ -72,7 +73,7 @@ def dense(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def off() -> None:
         monkeypatch.setattr(aims, "last_product", lambda program: None)
         monkeypatch.setattr(parts_room, "split", lambda affine: None)
-        monkeypatch.setattr(lenses, "last_product", lambda program: None)
+        monkeypatch.setattr(readers, "last_product", lambda program: None)
 
     return off
 
@@ -174,7 +175,7 @@ def test_the_lens_in_tiles_is_the_dense_lens(name, norm, dense, monkeypatch):
     run = passes(name, change=plant_biases)[0]
     target = torch.arange(run.output().shape[:-1].numel()).reshape(run.output().shape[:-1]) % run.output().shape[-1]
     one_tile = lens(run, target, norm)
-    monkeypatch.setattr(lenses, "_TILE", 5 * run.output().shape[-1])
+    monkeypatch.setattr(lenses, "TILE", 5 * run.output().shape[-1])
     tiles = lens(run, target, norm)
     dense()
     whole = lens(run, target, norm)

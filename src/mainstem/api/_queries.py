@@ -142,16 +142,13 @@ class QueriesResult:
         return histogram(self.found, dict(self.top(k)), self.both(k))
 
     def chart(self, k: int = 100) -> Any:
-        """How many neurons of every layer are values, queries and both; needs the extra `view`.
+        """How many of every layer are values, queries and both; needs the extra `view`.
 
         Parameters: `k`, how many queries are counted.
         """
-        import polars as pl
-
         from mainstem.view import query_histogram
 
-        bins = self.histogram(k).filter(pl.col("layer").is_not_null() & ~pl.col("kind").is_in(["attn", "cross"]))
-        return query_histogram(bins.drop("kind").rename({"role": "kind"}), f"{self.model}: {self.target}")
+        return query_histogram(self.histogram(k), title=f"Values and queries by layer: {self.target}", about=self.model)
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """As plain JSON types: values with their keys and the k strongest parts of each, the strongest queries, the bins.
