@@ -126,4 +126,6 @@ class TopResult:
         head = f"the {len(self)} best of {self.tops.of:,} by {self.tops.choices.get('by')}; {said}"
         rows = [f"  {label:<18} {value:+.4f}" for label, value in self.top()]
         after = self.next()
-        return "\n".join([head, *rows, f"  every other one     at most {after:+.4f}" if after > -inf else "  there are no others"])
+        return "\n".join(
+            [head, *rows, f"  every other one     at most {after:+.4f}" if after > -inf else "  there are no others"]
+        )
