@@ -236,6 +236,8 @@ class Trace(Queried, Headed, Curved, Cautious):
             raise InputError("the lens follows one token; score a contrast, alternatives or a sequence with scores().")
         ids = aim(Sight(self._loaded, self._inputs, output, places), target).ids[:, 0]
         ids = ids.reshape(output.shape[:-1]) if places is None else ids[:, None]
+        if tuned is not None and not isinstance(tuned, TunedLens):
+            raise InputError(f"tuned is a lens, not {tuned!r}: ms.TunedLens.load(path, model), or TunedLens.fit(model, data).")
         if tuned is not None:
             tuned.check(trace.run)
         said = lens(trace.run, ids, norm, places, tuned.translators if tuned else None)

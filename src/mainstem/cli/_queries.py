@@ -15,6 +15,7 @@ from ._trace import wanted
 if TYPE_CHECKING:
     from mainstem.api import Trace
 
+_AIM = ("target", "against", "top", "by", "base", "norm", "norm_bias")
 HELP = explained(
     "Shows which earlier writes switched on the neurons and attention values that count for a prediction.",
     """A neuron is on because what it reads of the stream agrees with its key, and the stream is a sum of what was written
@@ -52,6 +53,7 @@ NormBias = Annotated[bool | None, typer.Option("--norm-bias/--no-norm-bias", hel
 
 
 def queries(
+    context: typer.Context,
     prompts: opt.Prompts = None,
     model: opt.ModelOption = "default",
     target: opt.Target = None,
@@ -78,7 +80,7 @@ def queries(
 ) -> None:
     """Prints `Trace.queries()`, or `Trace.activation()` with `of`.
 
-    Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`, `zero` and
+    Parameters: `context`, what was typed; `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`, `zero` and
     `padding`, as of `Model.trace`; `target`, `against`, `by`, `level`, `top`, `base`, `norm`, `norm_bias` and `position`, as of
     `Trace.queries`; `of` and `key`, as of `Trace.activation`; `json`, as plain data; `parquet` and `csv`, files for the table.
     """
@@ -87,8 +89,8 @@ def queries(
         raise typer.BadParameter("a table is of one prompt: give one, or leave --parquet and --csv out")
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
-    if of is not None and target is not None:
-        raise typer.BadParameter("--of looks at one neuron, whatever is predicted: leave --target out")
+    if of is not None and (given := _aimed(context)):
+        raise typer.BadParameter(f"--of looks at one neuron, whatever is predicted: leave {' and '.join(given)} out")
     if key is not None and of is None:
         raise typer.BadParameter("--key is of the neuron that --of names: --of L4.mlp.N676 --key gate")
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
@@ -113,6 +115,12 @@ def queries(
         show(part for i, record in enumerate(records) for part in (*([""] if i else []), *draw(record)))
     for path in written:
         told(path)
+
+
+def _aimed(context: typer.Context) -> list[str]:
+    """The options typed that say what is predicted, and how that is scored."""
+    sources = {name: context.get_parameter_source(name) for name in _AIM}
+    return [f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def _record(run: "Trace", found: Any, prompt: int, text: str) -> dict[str, Any]:

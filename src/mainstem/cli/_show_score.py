@@ -39,15 +39,17 @@ def _rows(record: dict[str, Any], width: int) -> "RenderableType":
     parts = parts if write else sorted(parts, key=lambda part: -part["value"])[: record["shown"]]
     values = [0.0, *(part["value"] for part in parts)]
     label = max(len(part["component"]) for part in parts)
-    room = max(10, min(36, (width - label - 18) // (1 if write else 2)))
-    rows = table("", "", "", *([] if write else ["raises"]), right=[1])
+    left = width - label - 18
+    room = 0 if left < 10 else min(36, left if write or left < 22 else left // 2)
+    words = not write and left - room >= 12
+    rows = table("", "", *[""] * bool(room), *["raises"] * words, right=[1])
     for part in parts:
         style = DIM if part.get("kind") in _QUIET else tone(part["value"])
         cells = [Text(f"  {part['component']}", DIM if style == DIM else ""), Text(f"{signed(part['value']):>8}", style)]
-        cells.append(bar(part["value"], min(values), max(values), room, style))
-        rows.add_row(*cells, *([] if write else [_words(part.get("words", []), max(12, width - label - room - 20))]))
+        cells += [bar(part["value"], min(values), max(values), room, style)] * bool(room)
+        rows.add_row(*cells, *[_words(part.get("words", []), left - room - 2)] * words)
     if write and total is not None and record["choices"].get("additive", True):
-        rows.add_row(Text("  sum", TITLE), Text(f"{signed(total):>8}", TITLE), "")
+        rows.add_row(Text("  sum", TITLE), Text(f"{signed(total):>8}", TITLE))
     return rows
 
 
