@@ -152,8 +152,7 @@ def score(
         whole = every or level is opt.Level.write
         found: Result | TopResult = run.scores(*asked) if whole else run.scores(*asked, top=top)
         records = [_record(run, found, i, str(text), top) for i, text in enumerate(data)]
-    for path in charts:
-        _draw(run, found, path)
+    _draw(run, found, charts)
     written = [found.save(path) for path in (parquet, csv) if path]
     if json:
         records = [record | {"provenance": run.provenance.to_dict()} for record in records]
@@ -194,19 +193,27 @@ def _record(run: "Trace", found: "Result | TopResult", prompt: int, text: str, t
     """One prompt's scores as plain data, with words for what has a vector. Parameters: as of `score`; `prompt`, its number."""
     record = {"model": run.provenance.name, "prompt": text, **found.to_dict(prompt)}
     if record["choices"]["level"] != "write":
-        for row in record["parts"][:top]:
-            row["words"] = _words(run, row["component"], prompt, record["position"])
+        best = sorted(record["parts"], key=lambda row: -row["value"])[:top]
+        words = _words(run, [row["component"] for row in best], prompt, record["position"])
+        for row in best:
+            row["words"] = words.get(row["component"], [])
     return record | {"shown": top}
 
 
-def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[str]:
+def _words(run: "Trace", labels: list[str], prompt: int, position: int | None) -> dict[str, list[str]]:
+    """The words of all labels at once, without those of rows that are no vectors: interactions, roundings."""
     from mainstem.core import InputError
 
     try:
-        return [word for word, _ in run.words(label, 5, 0, prompt=prompt, position=position).first]
-    except InputError:  # a row that is no vector: an interaction, a rounding
-        return []
+        found = run.words(labels, 5, 0, prompt=prompt, position=position)
+    except InputError:
+        halves = (labels[: len(labels) // 2], labels[len(labels) // 2 :]) if len(labels) > 1 else ()
+        return {label: words for half in halves for label, words in _words(run, half, prompt, position).items()}
+    return {label: [word for word, _ in said] for label, said in zip(labels, found.raised, strict=True)}
 
 
-def _draw(run: "Trace", found: "Result | TopResult", path: Path) -> None:
-    found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None).save(path)
+def _draw(run: "Trace", found: "Result | TopResult", paths: list[Path]) -> None:
+    if paths:
+        chart = found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None)
+        for path in paths:
+            chart.save(path)
