@@ -7,7 +7,6 @@ import typer
 
 from . import _options as opt
 from ._complete import scores as score_names
-from ._files import output
 from ._help import explained
 from ._open import opened
 from ._show_caveats import told_caveats
@@ -83,8 +82,6 @@ All = Annotated[
     bool, typer.Option("--all", help="Score every part of the level, not only the best: they sum, and are all stored.")
 ]
 Listed = Annotated[bool, typer.Option("--list", help="List the scores and leave.")]
-Png = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".png"), help="Draw the scores as a PNG.")]
-Svg = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".svg"), help="Draw the scores as an SVG.")]
 
 
 def score(
@@ -112,8 +109,8 @@ def score(
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
     html: opt.Html = None,
-    svg: Svg = None,
-    png: Png = None,
+    svg: opt.ChartSvg = None,
+    png: opt.ChartPng = None,
     device: opt.Device = None,
     dtype: opt.DtypeOption = None,
     revision: opt.Revision = None,
