@@ -97,11 +97,6 @@ class Named:
     moment: Float[Tensor, "place component"] | None = None
     blur: Float[Tensor, "place component"] | None = None
 
-    def at(self, place: int, component: Tensor) -> "Named":
-        """Some of the components at one place. Parameters: `place`; `component`."""
-        one = slice(place, place + 1)
-        return Named(self.log[one, component], self.share[one, component], self.tail[one], self.spread[one])
-
 
 def named(reading: Normed, at: Survey, moved: Change) -> Named:
     """The sums over the likeliest tokens. Parameters: `reading`; `at`, tokens named; `moved`, in float64."""

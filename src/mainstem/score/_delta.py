@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ._survey import Survey
-from ._tiles import Unembedding
+from ._tiles import ROWS, Unembedding
 
 _BLOCK = 128  # numbers of the width that a product sums in one go: what it is off by grows with them
 _FAR = 20.0  # |delta| below which no p in float32 is lost that exp(delta) could make heavy
@@ -20,33 +20,40 @@ _U = torch.finfo(torch.float32).eps / 2  # a rounding in float32, as a share
 
 
 def shares(
-    unembedding: Unembedding, at: Survey
+    unembedding: Unembedding, normed: Float[Tensor, "row d_model"], logsumexp: Float[Tensor, "row"]
 ) -> Iterator[tuple[int, Float[Tensor, "token d_model"], Float[Tensor, "row token"]]]:
     """Tiles of the unembedding in float32, its factor in them, with where they begin and p of their tokens at every row.
 
-    Parameters: `unembedding`; `at`, the rows.
+    Parameters: `unembedding`; `normed`, n(x); `logsumexp`, over the vocabulary.
     """
     plain = unembedding.matrix.dtype == torch.float32 and unembedding.factor == 1
     for first, matrix, bias in unembedding.tiles():
-        logits = at.normed @ matrix.T if bias is None else torch.addmm(bias, at.normed, matrix.T)
+        logits = normed @ matrix.T if bias is None else torch.addmm(bias, normed, matrix.T)
         rows = unembedding.matrix[first : first + len(matrix)] if plain else matrix.float()
-        yield first, rows, logits.sub_(at.logsumexp[:, None]).exp_().float()
+        yield first, rows, logits.sub_(logsumexp[:, None]).exp_().float()
 
 
 def log_mean(
-    unembedding: Unembedding, at: Survey, place: Int[Tensor, "some"], moved: Float[Tensor, "some d_model"]
+    unembedding: Unembedding,
+    normed: Float[Tensor, "row d_model"],
+    logsumexp: Float[Tensor, "row"],
+    at: Int[Tensor, "some"],
+    moved: Float[Tensor, "some d_model"],
 ) -> Float[Tensor, "some"]:
     """log E_p[exp U d] of some changes d of what is read, as nearly as `roughly` says.
 
-    Parameters: `unembedding`; `at`, the survey of the places; `place`, of every change, along them; `moved`, the changes.
+    Parameters: `unembedding`; `normed` and `logsumexp`, as of `shares`; `at`, the row that each change is made at; `moved`, the
+    changes.
     """
-    blocks, total = moved.float().split(_BLOCK, 1), moved.new_zeros(len(moved))
-    for _, matrix, p in shares(unembedding, at):
+    total = torch.zeros(len(moved), dtype=torch.float64, device=moved.device)
+    for _, matrix, p in shares(unembedding, normed, logsumexp):
         tiles = matrix.split(_BLOCK, 1)
-        deltas = blocks[0] @ tiles[0].T
-        for block, tile in zip(blocks[1:], tiles[1:], strict=True):
-            deltas.addmm_(block, tile.T)
-        total += deltas.exp_().mul_(p[place]).sum(-1, dtype=torch.float64)
+        for some, here, part in zip(total.split(ROWS), at.split(ROWS), moved.split(ROWS), strict=True):
+            blocks = part.split(_BLOCK, 1)
+            deltas = blocks[0] @ tiles[0].T
+            for block, tile in zip(blocks[1:], tiles[1:], strict=True):
+                deltas.addmm_(block, tile.T)
+            some += deltas.exp_().mul_(p[here]).sum(-1, dtype=torch.float64)
     return total.log()
 
 
@@ -72,7 +79,7 @@ def second_moment(unembedding: Unembedding, at: Survey, spread: float) -> tuple[
     """
     width, step = at.normed.shape[1], unembedding.step()
     total = at.normed.new_zeros(width, width)
-    for first, matrix, p in shares(unembedding, at):
+    for first, matrix, p in shares(unembedding, at.normed, at.logsumexp):
         inside = at.tokens[0][(at.tokens[0] >= first) & (at.tokens[0] < first + len(matrix))]
         p[0, inside - first] = 0
         total += (matrix.T * p) @ matrix

@@ -8,17 +8,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ._bounds import Named, between, expected, named, room
-from ._certify import MANY, float32_is_float32, likeliest
+from ._certify import float32_is_float32, likeliest
 from ._change import Change, change
-from ._delta import likelier, log_mean, roughly, second_moment
+from ._delta import likelier, roughly, second_moment
+from ._later import Later
 from ._reading import Normed
 from ._scene import Piece, Scene
 from ._survey import Survey
-from ._tiles import ROWS
 
 _WORTH = 1.5  # so many times the width left open at a place, and its second moment costs less than working them out
-_FEW = 24  # components left open that are worked out in float64 rather than looked at again
-_MORE = 2048  # tokens taken exactly then, or a sixteenth of the vocabulary where that is less
+_FEW = 24  # components left open at a place that are worked out rather than looked at again
+_FIRST = 64  # tokens taken exactly at first, which settles most components
+_MORE = 2048  # and at last, or a sixteenth of the vocabulary where that is less
 
 
 def settled(scene: Scene, level: str, within: float) -> tuple[list[tuple[Piece, Float[Tensor, "place component"]]], int]:
@@ -29,7 +30,7 @@ def settled(scene: Scene, level: str, within: float) -> tuple[list[tuple[Piece, 
 
     Parameters: `scene`; `level`; `within`, nats.
     """
-    later, found, worked = _Later(scene), [], 0
+    later, found, worked = Later(scene), [], 0
     for piece in scene.pieces(level):
         values, count = _settled(scene, piece.double(), within, later)
         found.append((piece.bare(), values))
@@ -38,55 +39,23 @@ def settled(scene: Scene, level: str, within: float) -> tuple[list[tuple[Piece, 
     return [(piece, piece.step.sign * values) for piece, values in found], worked
 
 
-def _settled(scene: Scene, piece: Piece, within: float, later: "_Later") -> tuple[Tensor, int]:
+def _settled(scene: Scene, piece: Piece, within: float, later: Later) -> tuple[Tensor, int]:
     """Scores without their sign, those for later apart."""
     reading = scene.reading
     assert isinstance(reading, Normed)
     at = scene.surveyed(likeliest(reading))[piece.step.write.label].at(piece.vectors.where)
     moved = change(reading, piece)
-    known = named(reading, at, moved) if scene.goal.against is None else None
-    found = _Settling(scene, reading, piece, at, moved, known, within)
-    found.put(slice(None), between(reading, scene.goal, piece, at, moved, known))
-    quick = known is not None and float32_is_float32()
-    if quick:
-        found.closer()
+    found = _Settling(scene, reading, piece, at, moved, within)
+    found.put(slice(None), between(reading, scene.goal, piece, at.likeliest(_FIRST), moved))
+    quick = float32_is_float32()
+    if scene.goal.against is None:
+        for place in range(len(at.normed)):
+            found.closer(place, quick)
     worked = int(found.open.sum())
-    if quick and worked > _FEW:
-        found.nearly()
-    later.add(piece, found.open.nonzero(), found.values)
+    if scene.goal.against is None and quick and worked:
+        found.nearly(later)
+    later.exactly(piece, found.open.nonzero(), found.values)
     return found.values, worked
-
-
-class _Later:
-    """What is worked out in float64, of several pieces in one pass. Parameters: `scene`."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.held: list[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...], Tensor]] = []
-
-    def add(self, piece: Piece, left: Tensor, values: Tensor) -> None:
-        """Notes some scores of a piece. Parameters: `piece`; `left`, [some, 2], places and components; `values`, where they go."""
-        reading = self.scene.reading
-        assert isinstance(reading, Normed)
-        for pair in left.split(MANY):
-            index = tuple(pair.T)
-            t, where, rows = piece.asked(*index)
-            before = self.scene.without[piece.step.write.label][where]
-            self.held.append((reading.normed(t, where, rows), where, before, index, values))
-            if sum(len(each[1]) for each in self.held) >= MANY:
-                self.flush()
-
-    def flush(self) -> None:
-        """Works them out."""
-        reading = self.scene.reading
-        assert isinstance(reading, Normed)
-        if not self.held:
-            return
-        rows, where, before = (torch.cat(column) for column in zip(*(each[:3] for each in self.held), strict=True))
-        found = reading.unembedding.value(rows, where, self.scene.goal) - before
-        for (*_, index, values), value in zip(self.held, found.split([len(each[1]) for each in self.held]), strict=True):
-            values[index] = value
-        self.held.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +67,6 @@ class _Settling:
     piece: Piece
     at: Survey
     moved: Change
-    known: Named | None
     within: float
     values: Float[Tensor, "place component"] = field(init=False)
     open: Bool[Tensor, "place component"] = field(init=False)
@@ -112,44 +80,45 @@ class _Settling:
         self.values[index] = (sides[0] + sides[1]) / 2
         self.open[index] = ~(sides[1] - sides[0] <= 2 * self.within)
 
-    def closer(self) -> None:
-        """Closer bounds, place by place."""
-        width, vocab = self.at.normed.shape[1], self.reading.unembedding.matrix.shape[0]
-        for place, count in enumerate(self.open.sum(1).tolist()):
-            some = self.open[place].nonzero()[:, 0]
-            if count > _WORTH * width:
-                self._put(place, some, *self._bent(place, some))
-            elif count > _FEW and min(_MORE, vocab // 16) > self.at.tokens.shape[1]:
-                self._put(place, some, likelier(self.reading.unembedding, self._at(place), min(_MORE, vocab // 16)), None)
+    def closer(self, place: int, quick: bool) -> None:
+        """Closer bounds at a place: more tokens, then the second moment of the others where much is open, or yet more tokens.
 
-    def _at(self, place: int) -> Survey:
-        return self.at.at(slice(place, place + 1))
+        Parameters: `place`; `quick`, whether sums of float32 may be trusted.
+        """
+        at, unembedding = self.at.at(slice(place, place + 1)), self.reading.unembedding
+        width, more = at.normed.shape[1], min(_MORE, unembedding.matrix.shape[0] // 16)
+        if len(some := self._left(place)) > _FEW and at.tokens.shape[1] > _FIRST:
+            self._put(place, some, at)
+        if len(some := self._left(place)) > _WORTH * width and quick:
+            self._put(place, some, at, moment=True)
+        elif len(some) > _FEW and more > at.tokens.shape[1]:
+            self._put(place, some, likelier(unembedding, at, more))
 
-    def _put(self, place: int, some: Tensor, at: Survey, known: Named | None) -> None:
+    def _left(self, place: int) -> Tensor:
+        return self.open[place].nonzero()[:, 0]
+
+    def _put(self, place: int, some: Tensor, at: Survey, moment: bool = False) -> None:
         piece = self.piece.at(place, some)
-        low, high = between(self.reading, self.scene.goal, piece, at, change(self.reading, piece), known)
+        moved = change(self.reading, piece)
+        known = self._bent(at, moved) if moment else None
+        low, high = between(self.reading, self.scene.goal, piece, at, moved, known)
         self.put((place, some), (low[0], high[0]))
 
-    def _bent(self, place: int, some: Tensor) -> tuple[Survey, Named]:
-        """What is known of components at a place, with the second moment of the tokens that are not named."""
-        assert self.known is not None
-        at, unembedding, moved = self._at(place), self.reading.unembedding, change(self.reading, self.piece.at(place, some))
-        known, space = self.known.at(place, some), room(self.reading, at, moved)
+    def _bent(self, at: Survey, moved: Change) -> Named:
+        """What is known of changes at a place, with the second moment of the tokens that are not named."""
+        known, space, unembedding = named(self.reading, at, moved), room(self.reading, at, moved), self.reading.unembedding
         tail = float(known.tail + space.summed)
         moment, off = second_moment(unembedding, at, (unembedding.factor * unembedding.longest) ** 2 * tail)
-        rows = moved.rows(torch.zeros_like(some), torch.arange(len(some), device=some.device))
+        every = torch.arange(moved.shrink.shape[1], device=moved.shrink.device)
+        rows = moved.rows(torch.zeros_like(every), every)
         blur = off * moved.length.square() + 3 * tail * space.reach * space.tokens
-        return at, replace(known, moment=((rows @ moment) * rows).sum(-1)[None], blur=blur)
+        return replace(known, moment=((rows @ moment) * rows).sum(-1)[None], blur=blur)
 
-    def nearly(self) -> None:
-        """What is open is worked out in float32 where what that may put it off by is little enough."""
+    def nearly(self, later: Later) -> None:
+        """What is open is left to float32 where what that may put it off by is little enough."""
         where, space = self.piece.vectors.where, room(self.reading, self.at, self.moved)
-        left = (self.open & (self.within > roughly(self.reading.unembedding, self.moved.length))).nonzero()
-        if not len(left):
-            return
         wanted, miss = expected(self.reading, self.at, self.scene.goal.ids[where], self.scene.goal.mask[where], self.moved)
         off = miss + space.slack + space.tokens + roughly(self.reading.unembedding, self.moved.length)
-        for pair in left.split(ROWS):
-            index = tuple(pair.T)
-            value = wanted[index] - log_mean(self.reading.unembedding, self.at, pair[:, 0], self.moved.rows(*index))
-            self.put(index, (value - off[index], value + off[index]))
+        near = self.open & (off <= self.within)
+        later.nearly(self.at, self.moved, near.nonzero(), wanted, self.values)
+        self.open[near] = False

@@ -21,8 +21,8 @@ class Survey:
     """Of every row x that was asked about, read as n(x).
 
     Parameters: `normed`, n(x); `logsumexp`, over the vocabulary; `mean`, E_p of the unembedding's rows, without its factor, p
-    the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones, and their
-    log-probabilities `logprobs`; `square`, E_p of the rows' squared lengths, worked out where tokens are named; `dtype`, in which logits and what is summed over a tile were worked out.
+    the prediction at x; `peak`, the largest absolute logit that is finite; `tokens`, the likeliest ones in order, and
+    their log-probabilities `logprobs`; `square`, E_p of the rows' squared lengths, worked out where tokens are named; `dtype`, in which logits and what is summed over a tile were worked out.
     """
 
     normed: Float[Tensor, "row d_model"]
@@ -38,6 +38,10 @@ class Survey:
         """Some of the rows. Parameters: `rows`."""
         names = ("normed", "logsumexp", "mean", "peak", "tokens", "logprobs", "square")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def likeliest(self, k: int) -> "Survey":
+        """The same with fewer tokens named. Parameters: `k`, how many at most."""
+        return replace(self, tokens=self.tokens[:, :k], logprobs=self.logprobs[:, :k])
 
 
 @dataclass(frozen=True, eq=False)
