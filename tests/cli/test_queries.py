@@ -22,6 +22,17 @@ def record(said: Said) -> Any:
     return json.loads(said.out)
 
 
+def test_the_chart(typed: Typed, tmp_path: Path) -> None:
+    pytest.importorskip("altair")
+    paths = [tmp_path / f"chart.{ending}" for ending in ("html", "svg", "png")]
+    said = typed(*PARIS, *(word for path in paths for word in (f"--{path.suffix[1:]}", path)))
+    assert said.code == 0, said
+    html, svg, png = (path.read_bytes() for path in paths)
+    assert b"<html" in html and b'src="http' not in html and b"<svg" in svg[:500] and png.startswith(b"\x89PNG")
+    refusal(typed(*ONE, "--png", tmp_path / "one.png"), "without --of")
+    assert not (tmp_path / "one.png").exists()
+
+
 @pytest.mark.parametrize(("by", "more"), [("dla", ()), ("logprob_increase", ("--norm", "final", "--no-norm-bias"))])
 def test_values_are_shown_with_what_switched_them_on(typed: Typed, by: str, more: tuple[str, ...]) -> None:
     found = record(typed(*PARIS, "--by", by, *more, "--json"))

@@ -87,6 +87,12 @@ def test_charts(typed: Typed, tmp_path: Path, level: str) -> None:
     assert b"<html" in html and b'src="http' not in html and b"<svg" in svg[:500] and png.startswith(b"\x89PNG")
 
 
+def test_the_highest_of_all_have_words(typed: Typed) -> None:
+    said = typed(*PARIS, "--level", "head", "--all", "--top", "3", "--json")
+    parts = sorted(json.loads(said.out)["parts"], key=lambda part: -part["value"])
+    assert [len(part.get("words", [])) for part in parts[:4]] == [5, 5, 5, 0]
+
+
 def test_the_scores_are_listed_and_completed(typed: Typed) -> None:
     from mainstem.score import scores
 

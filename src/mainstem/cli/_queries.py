@@ -27,6 +27,7 @@ HELP = explained(
     mainstem queries "The capital of France is" --target " Paris"
     mainstem queries "The capital of France is" -t " Paris" --by logprob_increase --level head
     mainstem queries "The capital of France is" -t " Paris" --top 50 --parquet queries.parquet
+    mainstem queries "The capital of France is" -t " Paris" --html queries.html
     mainstem queries "The capital of France is" --of L4.mlp.N676
     mainstem queries "The capital of France is" --of "L3.attn.H5<-3.D14" --level neuron
     """,
@@ -72,6 +73,9 @@ def queries(
     json: opt.Json = False,
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
+    html: opt.Html = None,
+    svg: opt.ChartSvg = None,
+    png: opt.ChartPng = None,
     device: opt.Device = None,
     dtype: opt.DtypeOption = None,
     revision: opt.Revision = None,
@@ -82,11 +86,17 @@ def queries(
 
     Parameters: `context`, what was typed; `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`, `zero` and
     `padding`, as of `Model.trace`; `target`, `against`, `by`, `level`, `top`, `base`, `norm`, `norm_bias` and `position`, as of
-    `Trace.queries`; `of` and `key`, as of `Trace.activation`; `json`, as plain data; `parquet` and `csv`, files for the table.
+    `Trace.queries`; `of` and `key`, as of `Trace.activation`; `json`, as plain data; `parquet` and `csv`,
+    files for the table; `html`, `svg` and `png`, for the chart.
     """
     data = wanted(prompts, None)
+    charts = [path for path in (html, svg, png) if path]
     if (parquet or csv) and len(data) > 1:
         raise typer.BadParameter("a table is of one prompt: give one, or leave --parquet and --csv out")
+    if charts and (len(data) > 1 or of is not None):
+        raise typer.BadParameter(
+            "a chart is of what one prompt predicts: give one without --of, or leave --html, --svg and --png out"
+        )
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
     if of is not None and (given := _aimed(context)):
@@ -106,7 +116,11 @@ def queries(
             asked = (goal, top, level.value, by)
             found = [run.queries(*asked, i, position, base, norm, norm_bias) for i in range(len(data))]
         records = [_record(run, one, i, str(text)) for i, (one, text) in enumerate(zip(found, data, strict=True))]
-    written = [found[0].save(path) for path in (parquet, csv) if path]
+    chart = found[0].chart() if charts else None
+    written = [
+        *([chart.save(path) for path in charts] if chart else []),
+        *(found[0].save(path) for path in (parquet, csv) if path),
+    ]
     if json:
         records = [record | {"provenance": run.provenance.to_dict()} for record in records]
         print_json(records if len(records) > 1 else records[0])

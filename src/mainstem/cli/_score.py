@@ -7,7 +7,6 @@ import typer
 
 from . import _options as opt
 from ._complete import scores as score_names
-from ._files import output
 from ._help import explained
 from ._open import opened
 from ._show_caveats import told_caveats
@@ -83,8 +82,6 @@ All = Annotated[
     bool, typer.Option("--all", help="Score every part of the level, not only the best: they sum, and are all stored.")
 ]
 Listed = Annotated[bool, typer.Option("--list", help="List the scores and leave.")]
-Png = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".png"), help="Draw the scores as a PNG.")]
-Svg = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".svg"), help="Draw the scores as an SVG.")]
 
 
 def score(
@@ -112,8 +109,8 @@ def score(
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
     html: opt.Html = None,
-    svg: Svg = None,
-    png: Png = None,
+    svg: opt.ChartSvg = None,
+    png: opt.ChartPng = None,
     device: opt.Device = None,
     dtype: opt.DtypeOption = None,
     revision: opt.Revision = None,
@@ -152,8 +149,7 @@ def score(
         whole = every or level is opt.Level.write
         found: Result | TopResult = run.scores(*asked) if whole else run.scores(*asked, top=top)
         records = [_record(run, found, i, str(text), top) for i, text in enumerate(data)]
-    for path in charts:
-        _draw(run, found, path)
+    _draw(run, found, charts)
     written = [found.save(path) for path in (parquet, csv) if path]
     if json:
         records = [record | {"provenance": run.provenance.to_dict()} for record in records]
@@ -194,19 +190,27 @@ def _record(run: "Trace", found: "Result | TopResult", prompt: int, text: str, t
     """One prompt's scores as plain data, with words for what has a vector. Parameters: as of `score`; `prompt`, its number."""
     record = {"model": run.provenance.name, "prompt": text, **found.to_dict(prompt)}
     if record["choices"]["level"] != "write":
-        for row in record["parts"][:top]:
-            row["words"] = _words(run, row["component"], prompt, record["position"])
+        best = sorted(record["parts"], key=lambda row: -row["value"])[:top]
+        words = _words(run, [row["component"] for row in best], prompt, record["position"])
+        for row in best:
+            row["words"] = words.get(row["component"], [])
     return record | {"shown": top}
 
 
-def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[str]:
+def _words(run: "Trace", labels: list[str], prompt: int, position: int | None) -> dict[str, list[str]]:
+    """The words of all labels at once, without those of rows that are no vectors: interactions, roundings."""
     from mainstem.core import InputError
 
     try:
-        return [word for word, _ in run.words(label, 5, 0, prompt=prompt, position=position).first]
-    except InputError:  # a row that is no vector: an interaction, a rounding
-        return []
+        found = run.words(labels, 5, 0, prompt=prompt, position=position)
+    except InputError:
+        halves = (labels[: len(labels) // 2], labels[len(labels) // 2 :]) if len(labels) > 1 else ()
+        return {label: words for half in halves for label, words in _words(run, half, prompt, position).items()}
+    return {label: [word for word, _ in said] for label, said in zip(labels, found.raised, strict=True)}
 
 
-def _draw(run: "Trace", found: "Result | TopResult", path: Path) -> None:
-    found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None).save(path)
+def _draw(run: "Trace", found: "Result | TopResult", paths: list[Path]) -> None:
+    if paths:
+        chart = found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None)
+        for path in paths:
+            chart.save(path)

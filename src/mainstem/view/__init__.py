@@ -10,9 +10,10 @@ from ._maps import head_map, source_map
 from ._page import page, save_page
 from ._ranking import top_components
 from ._river import river
-from ._svg import Picture
+from ._svg import MINUS, Picture
 
 __all__ = [
+    "MINUS",
     "Chart",
     "Picture",
     "additivity",

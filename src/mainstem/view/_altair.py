@@ -100,7 +100,7 @@ def title(spec: dict[str, Any]) -> str:
     """The heading of a chart on one line. Parameters: `spec`, of Vega-Lite."""
     found = spec.get("title", "")
     words = found.get("text", "") if isinstance(found, dict) else found
-    return words if isinstance(words, str) else " ".join(words)
+    return (words if isinstance(words, str) else " ".join(words)).replace("\u00a0", " ")
 
 
 def said(svg: str) -> str:
