@@ -86,7 +86,8 @@ class Result:
 
     def __repr__(self) -> str:
         shape = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.tensor.shape, strict=True))
-        head = f"Result({shape}; {self._said}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e})"
+        within = f", each part within {self.choices['within']:g}" if self.choices.get("within") else ""
+        head = f"Result({shape}; {self._said}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e}{within})"
         if self.tensor.numel() != len(self):
             return head
         return "\n".join([head, *(f"  {label:<24} {value:+.4f}" for label, value in self.top(8))])

@@ -68,11 +68,11 @@ class Trace(Queried, Headed, Curved, Cautious):
         """
         return self.run.output()
 
-    def _spots(self, positions: int | str | None) -> tuple["Trace", Tensor | None]:
-        """The places that are meant, and a trace that has the output there: another one, if this was made for other places."""
+    def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple["Trace", Tensor | None]:
+        """The places that are meant, of one prompt or of all, and a trace that has the output there: another one, if this was made for other places."""
         cut, output = self.run.cut, self.logits
         shape = tuple(output.shape) if cut is None else (output.shape[0], cut.length, output.shape[-1])
-        places = spots(self._loaded, self._inputs, shape, positions)
+        places = spots(self._loaded, self._inputs, shape, positions, prompt)
         if cut is None or (places is not None and torch.equal(places, cut.places)):
             return self, places
         if self._full is None:

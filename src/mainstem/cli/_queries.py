@@ -97,6 +97,10 @@ def queries(
         raise typer.BadParameter(
             "a chart is of what one prompt predicts: give one without --of, or leave --html, --svg and --png out"
         )
+    if charts:
+        from mainstem.view import check_charts
+
+        check_charts()
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
     if of is not None and (given := _aimed(context)):

@@ -134,6 +134,10 @@ def score(
         raise typer.BadParameter("a chart is of one prompt: give one, or leave --html, --svg and --png out")
     if within is not None and not every and level is not opt.Level.write:
         raise typer.BadParameter("--within is a choice of --all: the best parts are worked out in full")
+    if charts:
+        from mainstem.view import check_charts
+
+        check_charts()
     if caveats and (charts or every or base or within is not None or zeroed):
         raise typer.BadParameter("--caveats goes with --by, --level, --top, --norm and --norm-bias, and has no chart")
     goal = _target(target, against, sequence)
@@ -188,13 +192,19 @@ def _target(target: list[str] | None, against: list[str] | None, sequence: bool)
 
 def _record(run: "Trace", found: "Result | TopResult", prompt: int, text: str, top: int) -> dict[str, Any]:
     """One prompt's scores as plain data, with words for what has a vector. Parameters: as of `score`; `prompt`, its number."""
+    from mainstem.api import Result
+
     record = {"model": run.provenance.name, "prompt": text, **found.to_dict(prompt)}
     if record["choices"]["level"] != "write":
-        best = sorted(record["parts"], key=lambda row: -row["value"])[:top]
-        words = _words(run, [row["component"] for row in best], prompt, record["position"])
-        for row in best:
-            row["words"] = words.get(row["component"], [])
-    return record | {"shown": top}
+        best = found.prompt(prompt).top(top) if isinstance(found, Result) else found.top(top, prompt)
+        at, mask = record["position"], found.mask
+        padded = 0 if mask is None else int(mask[prompt].int().argmax())
+        words = _words(run, [label for label, _ in best], prompt, None if at is None else at - padded)
+        for row in record["parts"]:
+            if row["component"] in words:
+                row["words"] = words[row["component"]]
+        record["best"] = [label for label, _ in best]
+    return record
 
 
 def _words(run: "Trace", labels: list[str], prompt: int, position: int | None) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
-from ._altair import Chart
+from ._altair import Chart, check_charts
 from ._charts import grid, lines
 from ._compatibility import compatibility
 from ._curves import additivity, lower_layer_curve
@@ -17,6 +17,7 @@ __all__ = [
     "Chart",
     "Picture",
     "additivity",
+    "check_charts",
     "compatibility",
     "diagram",
     "grid",

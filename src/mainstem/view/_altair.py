@@ -37,6 +37,12 @@ def vl_convert() -> Any:
     return vl_convert
 
 
+def check_charts() -> None:
+    """Raises `InputError` where what draws charts is not installed: before work is done that would be lost."""
+    altair()
+    vl_convert()
+
+
 @dataclass(frozen=True, eq=False)
 class Chart:
     """A chart that a notebook shows and `save` writes, with no network.
