@@ -72,7 +72,7 @@ def _certificate(record: dict[str, Any]) -> "Text":
     from rich.text import Text
 
     choices, after = record["choices"], record["next"]
-    said = "every part is shown" if after is None else f"every other part is at most {signed(after)}"
+    said = "every part is shown" if after is None else f"every other part is at most {signed(after, 0 if after.is_integer() else 3)}"
     worked = f": {choices['worked_out']:,} of {choices['of']:,} worked out in full" if choices.get("certified") else ""
     return Text.assemble(("certified" if choices.get("certified") else "sorted", GOOD), (f"  {said}{worked}", DIM))
 
