@@ -21,11 +21,11 @@ demo: $(RUNTIME)  ## take "The capital of France is" apart and write demo.html
 
 test: $(DEV)  ## run every test, the slow ones too
 	@echo "test: the whole suite on $(WORKERS) workers"
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 quick: $(DEV)  ## run the tests that take seconds
 	@echo "quick: the tests that are not marked slow, on $(WORKERS) workers"
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(DEV)  ## check style and formatting rules
 	@echo "lint: ruff over the whole tree, rules and format"
