@@ -37,8 +37,8 @@ def _rows(record: dict[str, Any], width: int) -> "RenderableType":
     parts, total = record["parts"], record.get("sum")
     write = record["choices"]["level"] == "write"
     if not write:
-        rows = {part["component"]: part for part in parts}
-        parts = [rows[label] for label in record["best"]]
+        named = {part["component"]: part for part in parts}
+        parts = [named[label] for label in record["best"]]
     values = [0.0, *(part["value"] for part in parts)]
     digits = 0 if all(float(value).is_integer() for value in values) else 3
     label = max(len(part["component"]) for part in parts)
@@ -72,7 +72,9 @@ def _certificate(record: dict[str, Any]) -> "Text":
     from rich.text import Text
 
     choices, after = record["choices"], record["next"]
-    said = "every part is shown" if after is None else f"every other part is at most {signed(after, 0 if after.is_integer() else 3)}"
+    said = (
+        "every part is shown" if after is None else f"every other part is at most {signed(after, 0 if after.is_integer() else 3)}"
+    )
     worked = f": {choices['worked_out']:,} of {choices['of']:,} worked out in full" if choices.get("certified") else ""
     return Text.assemble(("certified" if choices.get("certified") else "sorted", GOOD), (f"  {said}{worked}", DIM))
 

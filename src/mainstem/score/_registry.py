@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from math import inf
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +61,9 @@ class Score:
         if strange := set(choices.given()) - set(self.takes):
             known = ", ".join(self.takes) or "none of base, norm, norm_bias, within and zeroed"
             raise InputError(f"by={self.name!r} has no choice of {min(strange)}; it takes {known}.")
-        within, bias = choices.within, choices.norm_bias
-        if within is not None and (isinstance(within, bool) or not isinstance(within, Real) or not 0 <= within < inf):
+        within: Any = choices.within
+        bias: Any = choices.norm_bias
+        if within is not None and (isinstance(within, bool) or not isinstance(within, (int, float)) or not 0 <= within < inf):
             raise InputError(f"within is what a score may be off by, in nats: a number from 0, not {within!r}.")
         if bias is not None and not isinstance(bias, bool):
             raise InputError(f"norm_bias is whether the final norm's bias is added: True or False, not {bias!r}.")
