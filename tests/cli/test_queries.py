@@ -118,7 +118,7 @@ def test_it_fits_on_a_narrow_terminal(typed: Typed, monkeypatch: pytest.MonkeyPa
         (("queries", PROMPT, "--against", " Rome"), ('--target " Paris" --against " London"',)),
         (("queries", PROMPT, "--of", "L9.mlp.N0"), ("no write 'L9.mlp'",)),
         (("queries", PROMPT, "--of", "L1.mlp.N9999"), ("there is no neuron 9999: this write has 768",)),
-        (("queries", PROMPT, "--of", "L1.mlp.N9", "--key", "gate"), ("L1.mlp.N9 has the keys 'key': name one of them",)),
+        (("queries", PROMPT, "--of", "L1.mlp.N9", "--key", "gate"), ("L1.mlp.N9 has the keys 'key': leave key out",)),
         (("queries", PROMPT, "--of", "L1.attn"), ("has dims of heads, such as H0.D2",)),
         ((*PARIS, "--by", "fame"), ("no score 'fame'",)),
         ((*PARIS, "--norm", "final"), ("'dla' has no choice of norm",)),
