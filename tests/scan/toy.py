@@ -1,0 +1,123 @@
+"""A model of a few lines, two measures of a few lines, and texts: what a scan is tested with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mainstem.scan import Batch, Batching, Job, Merged, Summary, merge, scan, source, survey
+
+WORDS = "the river runs down to the sea and all its waters meet where no boat was ever seen".split()
+WIDTH = 5
+
+
+def texts(count: int, seed: int = 0) -> list[str]:
+    """Texts of 1 to 12 words, some of them equal."""
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 13, (count,), generator=draw).tolist()
+    return [" ".join(WORDS[i] for i in torch.randint(len(WORDS), (n,), generator=draw).tolist()) for n in lengths]
+
+
+def tokenize(text: str) -> list[list[int]]:
+    """Words as ids, at most eight to a window."""
+    ids = [WORDS.index(word) for word in text.split()]
+    return [ids[i : i + 8] for i in range(0, len(ids), 8)]
+
+
+def embed(ids: Tensor) -> Tensor:
+    """[batch, pos] to [batch, pos, 5], every token its own and none zero."""
+    return torch.sin(ids[..., None] * torch.arange(1.0, WIDTH + 1, dtype=torch.float64) + 0.5)
+
+
+def run(batch: Batch) -> Iterator[Any]:
+    """Two sites: words, and words after one more step. Pads are said to count: the scan must know better."""
+    assert batch.ids is not None
+    x = embed(batch.ids)
+    yield "entry", x, torch.ones_like(batch.mask)
+    yield "L0", x * x.sum(-1, keepdim=True), batch.mask
+
+
+def load() -> Any:
+    """What a batch is run by."""
+    return run
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Sums of powers, and the sum of all tokens' indices. Parameters: `power`."""
+
+    name: ClassVar[str] = "moment"
+    power: int = 2
+
+    def init(self, width: int, device: Any) -> dict[str, Tensor]:
+        """Nothing yet."""
+        return {
+            "sum": torch.zeros(width, dtype=torch.float64, device=device),
+            "tokens": torch.zeros((), dtype=torch.int64, device=device),
+            "ids": torch.zeros((), dtype=torch.int64, device=device),
+        }
+
+    def update(self, state: dict[str, Tensor], x: Tensor, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        """More tokens."""
+        fresh = {"sum": (x.double() ** self.power * mask[:, None]).sum(0), "tokens": mask.sum(), "ids": (ids * mask).sum()}
+        return self.merge(state, fresh)
+
+    def merge(self, one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Both."""
+        return {name: one[name] + other[name] for name in one}
+
+    def result(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The mean power, how many tokens, and the sum of their indices."""
+        return {"mean": state["sum"] / state["tokens"], "tokens": state["tokens"], "ids": state["ids"]}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """The mean product of two sites."""
+
+    name: ClassVar[str] = "dot"
+
+    def init(self, width_x: int, width_y: int, device: Any) -> dict[str, Tensor]:
+        """Nothing yet."""
+        return {"sum": torch.zeros((), dtype=torch.float64), "tokens": torch.zeros((), dtype=torch.int64)}
+
+    def update(self, state: dict[str, Tensor], x: Tensor, y: Tensor, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        """More tokens."""
+        return self.merge(state, {"sum": ((x * y).sum(-1) * mask).sum(), "tokens": mask.sum()})
+
+    merge = Moment.merge
+
+    def result(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The mean."""
+        return {"mean": state["sum"] / state["tokens"]}
+
+
+MEASURES = (Moment(), Moment(power=3))
+PAIRS = ((Dot(), (("entry", "L0"),)),)
+
+
+def job(batch_tokens: int = 40, pack: int | None = None, **more: Any) -> Job:
+    """The work: two measures and a pair over two sites."""
+    batching = Batching(batch_tokens, tokenize, pack)
+    given = {"batching": batching, "load": load, "measures": MEASURES, "pairs": PAIRS, "model": {"weights": "abc"}}
+    return Job(**(given | more))
+
+
+def scanned(out: Path, data: Any, work: Job | None = None, piece: int = 300, **more: Any) -> Summary:
+    """A scan of data in pieces of about ten texts."""
+    return scan(work or job(), survey(source(data), piece), out, **more)
+
+
+def result(*folders: Path) -> Merged:
+    """All pieces together."""
+    return merge(folders, (*MEASURES, Dot()))
+
+
+def same(one: Merged, other: Merged) -> bool:
+    """Whether all states are the same bits, and the counts too."""
+    assert one.states.keys() == other.states.keys() and one.states
+    pairs = [(one.states[k][name], other.states[k][name]) for k in one.states for name in one.states[k]]
+    return one.counts == other.counts and all(torch.equal(a, b) for a, b in pairs)
