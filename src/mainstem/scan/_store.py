@@ -23,6 +23,7 @@ from ._gather import State
 from ._survey import Survey
 from ._work import Done
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STALE = 3600.0  # seconds after which a half-written file is one of a killed run
 
 
@@ -124,7 +125,7 @@ class Store:
         try:
             act()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in _FULL:
                 raise
             kept = f"{len(self.done())} pieces are kept"
             raise InputError(
