@@ -1,5 +1,6 @@
 """A model of a few lines, two measures of a few lines, and texts: what a scan is tested with."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +122,10 @@ def same(one: Merged, other: Merged) -> bool:
     assert one.states.keys() == other.states.keys() and one.states
     pairs = [(one.states[k][name], other.states[k][name]) for k in one.states for name in one.states[k]]
     return one.counts == other.counts and all(torch.equal(a, b) for a, b in pairs)
+
+
+def until(path: Path, most: float = 60.0) -> None:
+    """Waits for a file. Parameters: `path`; `most`, seconds."""
+    end = time.monotonic() + most
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.01)

@@ -4,6 +4,7 @@ from ._batches import Batch, Batching, token_at
 from ._gather import Measure, Pair, State
 from ._local import local
 from ._merge import Merged, merge
+from ._ray import Ray
 from ._rows import Example
 from ._scan import Summary, scan
 from ._source import Source, source
@@ -20,6 +21,7 @@ __all__ = [
     "Merged",
     "Pair",
     "Piece",
+    "Ray",
     "Source",
     "State",
     "Summary",
