@@ -41,7 +41,7 @@ class Fused:
         """The states with more tokens. Parameters: `states`; `x`; `mask`, which tokens count; `ids`, the index of each."""
         light = [i for i, one in enumerate(self.measures) if not one.square]
         for (piece,), counts in pieces(mask, ids, x) if light else ():
-            fresh = {i: {**counts, **self.measures[i].of(piece)} for i in light}
+            fresh = {i: {"counts": counts, **self.measures[i].of(piece)} for i in light}
             states = tuple(
                 one.merge(s, fresh[i]) if i in fresh else s for i, (one, s) in enumerate(zip(self.measures, states, strict=True))
             )

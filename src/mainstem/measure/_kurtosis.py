@@ -20,8 +20,7 @@ def kurtosis_of_tokens(piece: Piece) -> State:
     varies = piece.second > rounding
     kurtosis = torch.where(varies, piece.fourth / piece.second.square(), 0.0)
     flat = (piece.counted & ~varies).sum()
-    width = torch.full_like(flat, piece.x.shape[1])
-    return moments(kurtosis, piece.weight * varies) | {"flat": flat, "width": width}
+    return moments(kurtosis, piece.weight * varies) | {"flat": flat, "width": piece.width}
 
 
 def joined_kurtosis(one: State, other: State) -> State:

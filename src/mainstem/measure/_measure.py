@@ -37,7 +37,7 @@ class _Counting(ABC):
 
     def merge(self, one: State, other: State) -> State:
         """The state of the tokens of both. Parameters: `one`; `other`."""
-        return {**{count: one[count] + other[count] for count in COUNTS}, **self.joined(one, other)}
+        return {"counts": one["counts"] + other["counts"], **self.joined(one, other)}
 
     @torch.no_grad()
     def result(self, state: State) -> dict[str, Tensor]:
@@ -45,7 +45,8 @@ class _Counting(ABC):
 
         Parameters: `state`.
         """
-        return {**{count: state[count].double() for count in COUNTS}, **self.numbers(state)}
+        counts = dict(zip(COUNTS, state["counts"].double(), strict=True))
+        return {**counts, **self.numbers(state)}
 
     @abstractmethod
     def joined(self, one: State, other: State) -> State:
@@ -80,7 +81,7 @@ class Measure(_Counting):
         Parameters: `state`; `x`, values of any precision; `mask`, which tokens count; `ids`, the index of each in the whole data.
         """
         for (piece,), counts in pieces(mask, ids, x, rows=self._rows(x.shape[1], x.device)):
-            state = self.merge(state, {**counts, **self.of(piece)})
+            state = self.merge(state, {"counts": counts, **self.of(piece)})
         return state
 
     @abstractmethod
@@ -121,7 +122,7 @@ class Pair(_Counting):
         """
         rows = self._rows(max(x.shape[1], y.shape[1]), x.device)
         for (one, other), counts in pieces(mask, ids, x, y, rows=rows):
-            state = self.merge(state, {**counts, **self.of(one, other)})
+            state = self.merge(state, {"counts": counts, **self.of(one, other)})
         return state
 
     @abstractmethod
@@ -134,4 +135,4 @@ class Pair(_Counting):
 
 
 def _no_counts(device: Device) -> State:
-    return {count: torch.zeros((), dtype=torch.int64, device=device) for count in COUNTS}
+    return {"counts": torch.zeros(len(COUNTS), dtype=torch.int64, device=device)}

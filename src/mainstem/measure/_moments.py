@@ -24,17 +24,13 @@ def no_moments(shape: tuple[int, ...], device: torch.device | str, order: int = 
 def moments(values: Tensor, weight: Tensor, order: int = 2) -> State:
     """Of rows. Parameters: `values`, [row, ...] in float64 and finite; `weight`, [row], 1 or 0; `order`, 2 or 4."""
     count = weight.sum()
-    mean = _sum(weight, values) / count.clamp_min(1)
+    mean = weight @ values / count.clamp_min(1)
     off = values - mean
+    if order == 2:
+        return {"count": count, "mean": mean, "m2": weight @ off.square_()}
     square = off.square()
-    found = {"count": count, "mean": mean, "m2": _sum(weight, square)}
-    if order == 4:
-        found |= {"m3": _sum(weight, off.mul_(square)), "m4": _sum(weight, square.square_())}
-    return found
-
-
-def _sum(weight: Tensor, values: Tensor) -> Tensor:
-    return weight @ values
+    m2, m3 = weight @ square, weight @ off.mul_(square)
+    return {"count": count, "mean": mean, "m2": m2, "m3": m3, "m4": weight @ square.square_()}
 
 
 def joined(one: State, other: State) -> State:

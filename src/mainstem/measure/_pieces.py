@@ -10,24 +10,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_CACHED = 2**17  # float64 numbers of a piece on a processor: 1 MiB
+_CACHED = 2**18  # float64 numbers of a piece on a processor: 2 MiB
 _LARGE = 2**24  # on an accelerator, where each call costs more than its numbers
 
 
 class Piece:
     """Some tokens of one site. Those that do not count are rows of zeros with weight 0.
 
-    Parameters: `values`; `counted`, which tokens count; `ids`, -1 where they have none.
+    Parameters: `values`, whose precision is kept as `dtype`; `counted`, which tokens count; `ids`, -1 where they have none.
     """
 
     def __init__(
         self, values: Float[Tensor, "token width"], counted: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None
     ) -> None:
+        self.dtype = values.dtype
         self.counted = counted
         self.weight = counted.double()
         self.ids = counted.new_full(counted.shape, -1, dtype=torch.int64) if ids is None else ids.long()
-        finite = torch.nan_to_num(values.double(), nan=0.0, posinf=0.0, neginf=0.0)
-        self.x = finite.mul_(self.weight[:, None])
+        self.x = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).double().mul_(self.weight[:, None])
+
+    @cached_property
+    def width(self) -> Tensor:
+        """A scalar: a state that needs the width holds it."""
+        return torch.tensor(self.x.shape[1], device=self.x.device)
 
     @cached_property
     def mean(self) -> Tensor:
@@ -61,8 +66,8 @@ class Piece:
 
 def pieces(
     mask: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None, *sites: Float[Tensor, "token _"], rows: int | None = None
-) -> Iterator[tuple[tuple[Piece, ...], dict[str, Tensor]]]:
-    """Pieces of sites, and how many tokens were counted, were left out for a NaN, and for an Inf with no NaN.
+) -> Iterator[tuple[tuple[Piece, ...], Tensor]]:
+    """Pieces of sites, and how many tokens were counted, were left out for a NaN, and for an Inf with no NaN, as `COUNTS` has them.
 
     A token counts where the mask says so and it is finite at every site. Parameters: `mask`; `ids`; `sites`, values of each;
     `rows`, tokens of a piece, None for as many as stay in a cache.
@@ -76,8 +81,8 @@ def pieces(
         yield tuple(Piece(one, counted, None if ids is None else ids[at]) for one in some), counts
 
 
-def _counted(mask: Tensor, sites: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    largest = torch.stack([site.abs().amax(1).double() for site in sites]).amax(0)  # both pass a NaN on
-    nan, inf = mask & largest.isnan(), mask & largest.isinf()
-    counted = mask & largest.isfinite()
-    return counted, {"tokens": counted.sum(), "nan": nan.sum(), "inf": inf.sum()}
+def _counted(mask: Tensor, sites: list[Tensor]) -> tuple[Tensor, Tensor]:
+    ends = torch.stack([end.double() for site in sites for end in (site.amax(1), site.amin(1))])  # a NaN is passed on by both
+    largest = ends.abs().amax(0)
+    kinds = torch.stack([largest.isfinite(), largest.isnan(), largest.isinf()]) & mask
+    return kinds[0], kinds.sum(1)

@@ -3,7 +3,12 @@
 from torch import Tensor
 
 State = dict[str, Tensor]
-COUNTS = ("tokens", "nan", "inf")
+COUNTS = ("tokens", "nan", "inf")  # what the entries of "counts" are
+
+
+def tokens_of(state: State) -> Tensor:
+    """How many tokens were counted, in float64. Parameters: `state`."""
+    return state["counts"][0].double()
 
 
 def inside(state: State, prefix: str) -> State:
