@@ -1,10 +1,16 @@
 """A list of texts through a toy model: numbers against a loop by hand, and runs that stop and go on."""
 
+import shutil
+
+import polars
+import pyarrow
 import pytest
 import torch
 
 from mainstem.core import InputError, listening
-from mainstem.scan import Batching, local
+from mainstem.measure import measure_named
+from mainstem.scan import Batching, local, merge, scan, source, survey
+from mainstem.scan._work import Tick
 from scan import toy
 
 
@@ -115,10 +121,100 @@ def test_progress_says_examples_tokens_a_second_and_time_left(tmp_path):
 def test_texts_need_a_tokenizer_and_budgets_are_numbers(tmp_path):
     with pytest.raises(InputError, match="texts need a tokenizer"):
         toy.scanned(tmp_path, ["the sea"], toy.job(batching=Batching(8)))
-    for wrong in (0, True, 1.5):
+    for wrong in (0, -1, True):
         with pytest.raises(InputError, match="batch_tokens is a whole number"):
             Batching(wrong)
     with pytest.raises(InputError, match="does not fit batch_tokens=4"):
         Batching(4, pack=8)
     with pytest.raises(InputError, match="not \\(2, 2\\)"):
         toy.scanned(tmp_path, ["the sea"], shard=(2, 2))
+
+
+def with_rows(batch):
+    """Points, and a row for every example of a batch, between them."""
+    points = toy.run(batch)
+    yield next(points)
+    yield pyarrow.table({"example": list(batch.examples), "content": [e.content for e in batch.examples.values()]})
+    yield from points
+
+
+def test_rows_are_stored_once_beside_the_states_and_read_in_the_order_of_the_data(tmp_path):
+    data, work = toy.texts(100), toy.job(load=lambda: with_rows, batch_tokens=200)
+    with pytest.raises(KeyboardInterrupt):
+        toy.scanned(tmp_path / "run", data, work, engine=stopping(3))
+    left = tmp_path / "run" / "rows" / "0-of-1" / "00000003.parquet"
+    left.write_bytes(b"of a run that was killed between rows and states")
+    toy.scanned(tmp_path / "run", data, work)
+    found = toy.result(tmp_path / "run")
+    frame = found.scan_rows().collect()
+    examples = polars.read_parquet(tmp_path / "run" / "examples.parquet")
+    assert sorted(set(frame["example"])) == list(range(100)) == list(range(len(examples)))
+    ids = {e: content for e, content in frame.rows()}
+    known = examples.select(polars.col("content").bin.encode("hex") + "." + polars.col("ordinal").cast(polars.String)).to_series()
+    assert [ids[i] for i in range(100)] == known.to_list()
+    toy.scanned(tmp_path / "plain", data)
+    with pytest.raises(InputError, match="stored no rows"):
+        toy.result(tmp_path / "plain").scan_rows()
+
+
+def test_the_frame_is_tidy_and_the_numbers_carry_their_counts(tmp_path):
+    toy.scanned(tmp_path, toy.texts(50))
+    found = toy.result(tmp_path)
+    frame = found.frame()
+    assert frame.columns == ["measure", "site", "number", "index", "value"]
+    for (name, site), numbers in found.numbers().items():
+        for number, value in numbers.items():
+            some = frame.filter(measure=name, site=site, number=number)
+            assert some["value"].to_list() == value.double().reshape(-1).tolist()
+            assert some["index"].to_list() == list(range(value.numel()))
+
+
+def test_measures_of_the_registry_are_found_again_by_what_is_stored(tmp_path):
+    measures = [measure_named("kurtosis"), measure_named("outliers")]
+    work = toy.job(measures=measures, pairs=())
+    scan(work, survey(source(toy.texts(50)), 300), tmp_path)
+    one, other = merge(tmp_path), merge(tmp_path, measures)
+    assert set(one.measures) == {"kurtosis", "outliers"}
+    assert one.frame().equals(other.frame())
+    with pytest.raises(InputError, match="measured something else"):
+        merge(tmp_path, measures[:1])
+
+
+def test_a_disk_that_will_not_hold_the_run_is_named_after_the_first_piece(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 20_000))
+        with pytest.raises(InputError, match=r"18 pieces are left, which take some 0\.\d MiB, .* has 0\.0: .*larger pieces"):
+            toy.scanned(tmp_path / "run", toy.texts(200))
+    assert len(list(tmp_path.rglob("pieces/*/*"))) == 1
+    toy.scanned(tmp_path / "run", toy.texts(200))
+    assert toy.result(tmp_path / "run").counts["examples"] == 200
+
+
+def test_pairs_and_measures_that_cannot_be_told_apart_are_refused(tmp_path):
+    with pytest.raises(InputError, match="moment is asked for twice"):
+        toy.scanned(tmp_path / "a", ["the sea"], toy.job(measures=[toy.Moment(), toy.Moment()]))
+    with pytest.raises(InputError, match="dot relates entry and L7, and the run does not show both"):
+        toy.scanned(tmp_path / "b", ["the sea"], toy.job(pairs=[(toy.Dot(), [("entry", "L7")])]))
+
+    def narrow(batch):
+        yield "entry", torch.zeros(*batch.mask[:, :1].shape, 3), batch.mask[:, :1]
+
+    with pytest.raises(InputError, match="entry has 1 x 1 places, the batch 1 x 2"):
+        toy.scanned(tmp_path / "c", ["the sea"], toy.job(load=lambda: narrow, pairs=()))
+
+
+def test_memory_is_flat_over_a_long_run(tmp_path):
+    import psutil
+
+    rss, me = [], psutil.Process()
+
+    def engine(*given):
+        for event in local(*given):
+            if not isinstance(event, Tick):
+                rss.append(me.memory_info().rss)
+            yield event
+
+    toy.scanned(tmp_path, toy.texts(100) * 300, toy.job(batch_tokens=4000), piece=10_000, engine=engine)
+    assert len(rss) > 50
+    quarter = len(rss) // 4
+    assert max(rss[-quarter:]) - max(rss[quarter : 2 * quarter]) < 2 * 2**20

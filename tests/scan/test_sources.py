@@ -276,3 +276,12 @@ def test_the_estimate_of_tokens_is_of_texts_taken_evenly(tmp_path):
     found = survey(source(data))
     assert len(found.sample) == 64
     assert abs(found.tokens(toy.tokenize) / known - 1) < 0.1
+
+
+def test_datasets_of_hugging_face_plain_and_streamed(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed: pip install datasets")
+    known = survey(source(TEXTS), 300)
+    for form in (datasets.Dataset.from_dict({"text": TEXTS}), datasets.Dataset.from_dict({"text": TEXTS}).to_iterable_dataset()):
+        found = survey(source(form), 300)
+        assert found.about == known.about
+        assert [e.value for e in examples(found)] == TEXTS

@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mainstem.measure import Measure, Pair, State
 from mainstem.scan import Batch, Batching, Job, Merged, Summary, merge, scan, source, survey
 
 WORDS = "the river runs down to the sea and all its waters meet where no boat was ever seen".split()
@@ -47,53 +48,46 @@ def load() -> Any:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Sums of powers, and the sum of all tokens' indices. Parameters: `power`."""
+class Moment(Measure):
+    """The mean of a power of each feature, and the sum of all tokens' indices. Parameters: `power`."""
 
-    name: ClassVar[str] = "moment"
+    name = "moment"
+    about = "A moment."
     power: int = 2
 
-    def init(self, width: int, device: Any) -> dict[str, Tensor]:
-        """Nothing yet."""
-        return {
-            "sum": torch.zeros(width, dtype=torch.float64, device=device),
-            "tokens": torch.zeros((), dtype=torch.int64, device=device),
-            "ids": torch.zeros((), dtype=torch.int64, device=device),
-        }
+    def empty(self, width: int, device: Any) -> State:
+        zero = torch.zeros(width + 1, dtype=torch.float64, device=device)
+        return {"sum": zero[1:], "n": zero[0], "ids": torch.zeros((), dtype=torch.int64, device=device)}
 
-    def update(self, state: dict[str, Tensor], x: Tensor, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
-        """More tokens."""
-        fresh = {"sum": (x.double() ** self.power * mask[:, None]).sum(0), "tokens": mask.sum(), "ids": (ids * mask).sum()}
-        return self.merge(state, fresh)
+    def of(self, piece: Any) -> State:
+        return {"sum": (piece.x**self.power).sum(0), "n": piece.weight.sum(), "ids": (piece.ids * piece.counted).sum()}
 
-    def merge(self, one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Both."""
-        return {name: one[name] + other[name] for name in one}
+    def joined(self, one: State, other: State) -> State:
+        return {name: one[name] + other[name] for name in ("sum", "n", "ids")}
 
-    def result(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The mean power, how many tokens, and the sum of their indices."""
-        return {"mean": state["sum"] / state["tokens"], "tokens": state["tokens"], "ids": state["ids"]}
+    def numbers(self, state: State) -> dict[str, Tensor]:
+        return {"mean": state["sum"] / state["n"], "ids": state["ids"]}
 
 
 @dataclass(frozen=True)
-class Dot:
+class Dot(Pair):
     """The mean product of two sites."""
 
-    name: ClassVar[str] = "dot"
+    name = "dot"
+    about = "A product."
+    sites = ("all",)
 
-    def init(self, width_x: int, width_y: int, device: Any) -> dict[str, Tensor]:
-        """Nothing yet."""
-        return {"sum": torch.zeros((), dtype=torch.float64), "tokens": torch.zeros((), dtype=torch.int64)}
+    def empty(self, width_x: int, width_y: int, device: Any) -> State:
+        return dict(zip(("sum", "n"), torch.zeros(2, dtype=torch.float64, device=device), strict=True))
 
-    def update(self, state: dict[str, Tensor], x: Tensor, y: Tensor, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
-        """More tokens."""
-        return self.merge(state, {"sum": ((x * y).sum(-1) * mask).sum(), "tokens": mask.sum()})
+    def of(self, one: Any, other: Any) -> State:
+        return {"sum": (one.x * other.x).sum(), "n": one.weight.sum()}
 
-    merge = Moment.merge
+    def joined(self, one: State, other: State) -> State:
+        return {name: one[name] + other[name] for name in ("sum", "n")}
 
-    def result(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The mean."""
-        return {"mean": state["sum"] / state["tokens"]}
+    def numbers(self, state: State) -> dict[str, Tensor]:
+        return {"mean": state["sum"] / state["n"]}
 
 
 MEASURES = (Moment(), Moment(power=3))

@@ -1,7 +1,7 @@
 """Loops over data: examples through measures and scores, in one process or on many machines, into a folder that keeps what is done."""
 
 from ._batches import Batch, Batching, token_at
-from ._gather import Measure, Pair, State
+from ._gather import Related
 from ._local import local
 from ._merge import Merged, merge
 from ._ray import Ray
@@ -17,13 +17,11 @@ __all__ = [
     "Batching",
     "Example",
     "Job",
-    "Measure",
     "Merged",
-    "Pair",
     "Piece",
     "Ray",
+    "Related",
     "Source",
-    "State",
     "Summary",
     "Survey",
     "local",

@@ -124,7 +124,7 @@ def _padded(windows: list[_Window], how: Batching) -> Iterator[Batch]:
             left[w.example.number] -= 1
         held = {w.example.number: w.example for w in taken}
         rows = [[(w.ids[i], (w.example.number << POSITION) + w.start + i) for i in range(len(w.ids))] for w in taken]
-        yield _of(rows, longest, how.pad, held, sum(not left[n] for n in held))
+        yield _of(rows, how.pad, held, sum(not left[n] for n in held))
 
 
 def _packed(windows: list[_Window], how: Batching, length: int) -> Iterator[Batch]:
@@ -138,13 +138,14 @@ def _packed(windows: list[_Window], how: Batching, length: int) -> Iterator[Batc
             inside[w.example.number] = w.example
             finished += w.last and i == len(w.ids) - 1
             if len(held) == most:
-                yield _of([held[k : k + length] for k in range(0, most, length)], length, how.pad, inside, finished)
+                yield _of([held[k : k + length] for k in range(0, most, length)], how.pad, inside, finished)
                 held, inside, finished = [], {}, 0
     if held:
-        yield _of([held[k : k + length] for k in range(0, len(held), length)], length, how.pad, inside, finished)
+        yield _of([held[k : k + length] for k in range(0, len(held), length)], how.pad, inside, finished)
 
 
-def _of(rows: list[list[tuple[int, int]]], width: int, pad: int, held: dict[int, Example], finished: int) -> Batch:
+def _of(rows: list[list[tuple[int, int]]], pad: int, held: dict[int, Example], finished: int) -> Batch:
+    width = max(map(len, rows))
     ids, index = torch.full((len(rows), width), pad), torch.full((len(rows), width), -1)
     for i, row in enumerate(rows):
         ids[i, : len(row)], index[i, : len(row)] = torch.tensor(row).T

@@ -2,76 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mainstem.core import InputError, to_plain
+from mainstem.measure import Fused, Measure, Pair, State
 
 from ._batches import Batch
 
-State = dict[str, Tensor]
 Point = tuple[str, Float[Tensor, "batch pos width"], Bool[Tensor, "batch pos"]]
-
-
-@runtime_checkable
-class Measure(Protocol):
-    """Numbers about one site, as four functions over a state of tensors."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    def init(self, width: int, device: torch.device) -> State:
-        """The state of no tokens."""
-
-    def update(self, state: State, x: Tensor, mask: Tensor, ids: Tensor) -> State:
-        """The state after some tokens."""
-
-    def merge(self, one: State, other: State) -> State:
-        """The state of the tokens of both."""
-
-    def result(self, state: State) -> dict[str, Tensor]:
-        """The numbers."""
-
-
-@runtime_checkable
-class Pair(Protocol):
-    """Numbers about two sites at the same tokens."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    def init(self, width_x: int, width_y: int, device: torch.device) -> State:
-        """The state of no tokens."""
-
-    def update(self, state: State, x: Tensor, y: Tensor, mask: Tensor, ids: Tensor) -> State:
-        """The state after some tokens."""
-
-    def merge(self, one: State, other: State) -> State:
-        """The state of the tokens of both."""
-
-    def result(self, state: State) -> dict[str, Tensor]:
-        """The numbers."""
-
-
 Related = tuple[Pair, Sequence[tuple[str, str]]]
-
-
-def choices_of(measure: Any) -> dict[str, Any]:
-    """A measure as plain data: its name and its choices. Parameters: `measure`, a dataclass."""
-    return {"name": measure.name, **to_plain(measure)}
-
-
-def called(measure: Any) -> str:
-    """A measure's name, with the choices that are not its usual ones. Parameters: `measure`, a dataclass."""
-    plain = to_plain(measure)
-    usual = {f.name: f.default for f in fields(measure) if f.default is not MISSING}
-    said = [f"{k}={v!r}" for k, v in plain.items() if k != "name" and (k not in usual or to_plain(usual[k]) != v)]
-    return f"{measure.name}({', '.join(said)})" if said else str(measure.name)
+States = dict[tuple[str, str], State]
 
 
 class Gather:
@@ -81,10 +26,13 @@ class Gather:
     """
 
     def __init__(self, measures: Sequence[Measure], pairs: Sequence[Related] = ()) -> None:
-        self.measures = {called(m): m for m in measures}
+        self.names, self.fused = [called(m) for m in measures], Fused(tuple(measures))
         self.pairs = {called(pair): (pair, sites) for pair, sites in pairs}
+        if twice := [name for name in [*self.names, *self.pairs] if [*self.names, *self.pairs].count(name) > 1]:
+            raise InputError(f"{twice[0]} is asked for twice.")
         self.paired = {a for _, sites in pairs for both in sites for a in both}
-        self.states: dict[tuple[str, str], State] = {}
+        self.single: dict[str, tuple[State, ...]] = {}
+        self.double: States = {}
 
     def add(self, batch: Batch, points: Iterable[Point]) -> None:
         """Takes in what a run showed of a batch.
@@ -95,7 +43,9 @@ class Gather:
         waiting = [(name, a, b) for name, (_, sites) in self.pairs.items() for a, b in sites]
         for site, values, mask in points:
             seen = _flat(batch, site, values, mask)
-            self._single(site, seen)
+            if self.names:
+                states = self.single.get(site) or self.fused.init(seen.x.shape[1], seen.x.device)
+                self.single[site] = self.fused.update(states, *seen)
             if site in self.paired:
                 held[site] = seen
                 for name, a, b in (w for w in waiting if w[1] in held and w[2] in held):
@@ -106,23 +56,25 @@ class Gather:
             name, a, b = waiting[0]
             raise InputError(f"{name} relates {a} and {b}, and the run does not show both.")
 
-    def _single(self, site: str, seen: "_Seen") -> None:
-        for name, measure in self.measures.items():
-            state = self.states.get((name, site)) or measure.init(seen.x.shape[1], seen.x.device)
-            self.states[name, site] = measure.update(state, seen.x, seen.mask, seen.index)
+    def states(self) -> States:
+        """What was gathered, by measure and site, in main memory."""
+        single = {
+            (name, site): state for site, states in self.single.items() for name, state in zip(self.names, states, strict=True)
+        }
+        return {key: {k: v.detach().cpu() for k, v in state.items()} for key, state in (single | self.double).items()}
 
     def _both(self, name: str, a: str, b: str, one: "_Seen", other: "_Seen") -> None:
         if len(one.x) != len(other.x):
             raise InputError(f"{name} relates {a} and {b}, of {len(one.x)} and {len(other.x)} tokens: leave that pair out.")
         pair, key = self.pairs[name][0], (name, f"{a} -> {b}")
-        state = self.states.get(key) or pair.init(one.x.shape[1], other.x.shape[1], one.x.device)
-        self.states[key] = pair.update(state, one.x, other.x, one.mask & other.mask, one.index)
+        state = self.double.get(key) or pair.init(one.x.shape[1], other.x.shape[1], one.x.device)
+        self.double[key] = pair.update(state, one.x, other.x, one.mask & other.mask, one.ids)
 
 
 class _Seen(NamedTuple):
     x: Tensor
     mask: Tensor
-    index: Tensor
+    ids: Tensor
 
 
 def _flat(batch: Batch, site: str, values: Tensor, mask: Tensor) -> _Seen:
@@ -140,11 +92,29 @@ def _flat(batch: Batch, site: str, values: Tensor, mask: Tensor) -> _Seen:
     return _Seen(values.flatten(0, 1), counts.flatten(), index.flatten())
 
 
-def merged(
-    measures: Iterable[Any], one: dict[tuple[str, str], State], other: dict[tuple[str, str], State]
-) -> Iterator[tuple[tuple[str, str], State]]:
+def choices_of(measure: Measure | Pair) -> dict[str, Any]:
+    """A measure as plain data: its name and its choices, tensors by their hash. Parameters: `measure`."""
+    return {"name": measure.name, "choices": {name: _plain(value) for name, value in measure.choices.items()}}
+
+
+def called(measure: Measure | Pair) -> str:
+    """A measure's name, with those of its choices that are not the usual ones. Parameters: `measure`."""
+    usual = {f.name: _plain(f.default) for f in fields(measure) if f.default is not MISSING}
+    said = [f"{k}={v!r}" for k, v in choices_of(measure)["choices"].items() if k not in usual or usual[k] != v]
+    return f"{measure.name}({', '.join(said)})" if said else measure.name
+
+
+def merged(measures: Iterable[Measure | Pair], one: States, other: States) -> Iterator[tuple[tuple[str, str], State]]:
     """The states of the tokens of both. Parameters: `measures`, single ones and pairs; `one`; `other`."""
     by_name = {called(m): m for m in measures}
     for key in [*one, *(k for k in other if k not in one)]:
         both = key in one and key in other
         yield key, by_name[key[0]].merge(one[key], other[key]) if both else one.get(key) or other[key]
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return to_plain(value)
+    values = value.detach().cpu().contiguous()
+    known = sha256(values.view(torch.uint8).numpy().tobytes() if values.dim() else repr(values.item()).encode()).hexdigest()[:16]
+    return f"tensor {list(values.shape)} {str(values.dtype).removeprefix('torch.')} {known}"

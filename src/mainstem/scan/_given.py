@@ -1,6 +1,6 @@
 """Rows that are handed over: lists of texts, and anything that gives dictionaries, as `datasets` does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,9 +20,10 @@ class Given:
 
     def raw(self, start: int) -> Iterator[Any]:
         """Rows from number `start` on."""
-        if isinstance(self.data, Sequence) or (hasattr(self.data, "__len__") and hasattr(self.data, "__getitem__")):
-            return (self.data[i] for i in range(start, len(self.data)))
-        return islice(iter(self.data), start, None)
+        data: Any = self.data
+        if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+            return (data[i] for i in range(start, len(data)))
+        return islice(iter(data), start, None)
 
     def row(self, number: int, raw: Any) -> Row:
         """A row. Parameters: `number`; `raw`."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, from_plain
+from mainstem.measure import Measure, Pair, measure_named
 
-from ._gather import State, called, merged
+from ._gather import States, called, choices_of, merged
 from ._store import differences, load_piece
 
 
@@ -24,8 +25,8 @@ class Merged:
     the order of the data.
     """
 
-    measures: dict[str, Any]
-    states: dict[tuple[str, str], State]
+    measures: dict[str, Measure | Pair]
+    states: States
     identity: dict[str, Any]
     counts: dict[str, int]
     faults: tuple[tuple[str, str], ...]
@@ -65,18 +66,19 @@ class Merged:
         return polars.scan_parquet(list(self.rows))
 
 
-def merge(folders: str | Path | Sequence[str | Path], measures: Sequence[Any]) -> Merged:
+def merge(folders: str | Path | Sequence[str | Path], measures: Sequence[Measure | Pair] | None = None) -> Merged:
     """The result of a run whose pieces lie in one folder or in several, folded in the order of the data, one piece in hand at a time.
 
     The same pieces give the same bits, whichever engine and however many shards made them. A piece that lies in several folders
     counts once.
 
-    Parameters: `folders`; `measures`, single ones and pairs, as the run was given them. Raises `InputError` for folders of
+    Parameters: `folders`; `measures`, single ones and pairs, as the run was given them, None for those of the registry that it
+    names. Raises `InputError` for folders of
     different runs, for missing pieces, and for broken files.
     """
     places = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(f) for f in folders]
     about = _about(places)
-    _asked(about["identity"], measures)
+    measures = _asked(about["identity"]["choices"], measures)
     files = {int(p.stem): p for place in reversed(places) for p in sorted(place.glob("pieces/*/*.parquet"))}
     if missing := sorted(set(range(about["pieces"])) - set(files)):
         raise InputError(
@@ -99,14 +101,18 @@ def _about(places: Sequence[Path]) -> dict[str, Any]:
     return found
 
 
-def _asked(identity: dict[str, Any], measures: Sequence[Any]) -> None:
-    wanted = {m["name"] for m in identity["choices"]["measures"] + identity["choices"]["pairs"]}
-    if wanted != {m.name for m in measures}:
-        raise InputError(f"the run measured {', '.join(sorted(wanted)) or 'nothing'}: give these measures.")
+def _asked(choices: dict[str, Any], given: Sequence[Measure | Pair] | None) -> Sequence[Measure | Pair]:
+    """The measures of a run: as given, if they are those, or made anew from what is stored of them."""
+    wanted = [{"name": m["name"], "choices": m["choices"]} for m in choices["measures"] + choices["pairs"]]
+    if given is None:
+        return [from_plain(type(measure_named(m["name"])), m["choices"]) for m in wanted]
+    if said := differences(sorted(wanted, key=str), sorted(json.loads(json.dumps([choices_of(m) for m in given])), key=str)):
+        raise InputError(f"the run measured something else: {'; '.join(said)}.")
+    return given
 
 
-def _folded(files: Sequence[Path], identity: dict[str, Any], measures: Sequence[Any]) -> Merged:
-    states: dict[tuple[str, str], State] = {}
+def _folded(files: Sequence[Path], identity: dict[str, Any], measures: Sequence[Measure | Pair]) -> Merged:
+    states: States = {}
     counts = {"pieces": len(files), "examples": 0, "tokens": 0, "unreadable": identity["data"]["unreadable"]}
     faults: list[tuple[str, str]] = []
     seen: list[dict[str, str]] = []

@@ -42,7 +42,8 @@ def scan(
     Parameters: `job`; `survey`, of the data; `out`, the run's folder; `engine`, what works through pieces: `local`, or `Ray(...)`;
     `resume`, False to refuse a folder with a run; `shard`, (i, n) for the i-th of n parts of the pieces, from 0; `unreadable`,
     "stop" or "skip" examples that no batch can be made of. Raises `InputError` where the folder holds a run of another model,
-    other data or other choices, and where the disk is full.
+    other data or other choices, and where the disk is full, or too small by
+    what the first piece took.
     """
     pieces = part(survey.pieces, shard)
     identity = {"model": job.model, "data": survey.about, "choices": job.plain() | {"piece": survey.piece}}
@@ -52,7 +53,7 @@ def scan(
     left = [p for p in pieces if p.number not in done]
     pace = Pace(sum(p.examples for p in pieces), sum(p.examples for p in pieces if p.number in done))
     events = engine(job, Reader(survey), left, unreadable)
-    for _ in tracked(_kept(events, store, pace), pace.said, pace.of):
+    for _ in tracked(_kept(events, store, pace, len(left)), pace.said, pace.of):
         pass
     return Summary(Path(out), len(pieces), len(pieces) - len(left), pace.examples, pace.tokens)
 
@@ -65,12 +66,17 @@ def part(pieces: Sequence[Piece], shard: tuple[int, int]) -> Sequence[Piece]:
     return pieces[i * len(pieces) // n : (i + 1) * len(pieces) // n]
 
 
-def _kept(events: Iterator[Tick | Done], store: Store, pace: Pace) -> Iterator[None]:
+def _kept(events: Iterator[Tick | Done], store: Store, pace: Pace, left: int) -> Iterator[None]:
     """Stores what is done; an item for each example that is through."""
     yield from (None for _ in range(pace.before))
+    checked = False
     for event in events:
         if isinstance(event, Done):
             store.keep(event)
+            left -= 1
+            if not checked:
+                store.room(left)
+                checked = True
         else:
             pace.add(event)
             yield from (None for _ in range(event.examples))

@@ -9,9 +9,9 @@ rows/0-of-1/00000007.parquet     the rows of piece 7, where there are any
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 
 from mainstem.core import InputError, to_plain, versions, whole_file
 
-from ._gather import State
+from ._gather import States
 from ._survey import Survey
 from ._work import Done
 
@@ -36,6 +36,10 @@ def written(place: Path, write: Callable[[Path], None]) -> None:
     _to_disk(place.parent)
 
 
+def _text(place: Path, said: str) -> None:
+    place.write_text(said, encoding="utf-8")
+
+
 def _to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -49,7 +53,6 @@ class Store:
 
     def __init__(self, folder: Path, identity: dict[str, Any], shard: tuple[int, int] = (0, 1)) -> None:
         self.folder, self.identity, self.shard = folder, identity, f"{shard[0]}-of-{shard[1]}"
-        self.key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def done(self) -> dict[int, Path]:
         """The files of pieces that are done, by number, whichever shard did them."""
@@ -75,12 +78,27 @@ class Store:
         """Stores what a piece came to: its rows, then its states, which make it done. Parameters: `done`."""
         self._guarded(lambda: self._keep(done))
 
+    def room(self, left: int) -> None:
+        """Whether the disk will hold what is left, if its pieces are as large as the last.
+
+        Parameters: `left`, how many. Raises `InputError` where it will not.
+        """
+        last = max(self.done().values(), key=lambda path: path.stat().st_mtime)
+        rows = self.folder / "rows" / last.parent.name / last.name
+        needs = left * (last.stat().st_size + (rows.stat().st_size if rows.exists() else 0))
+        free = shutil.disk_usage(self.folder).free
+        if needs > free:
+            raise InputError(
+                f"{left} pieces are left, which take some {needs / 2**20:,.1f} MiB, and the disk of {self.folder} has "
+                f"{free / 2**20:,.1f}: free some space, or ask for larger pieces, of which there are fewer, in another folder."
+            )
+
     def _open(self, survey: Survey, place: Path) -> None:
         import pyarrow.parquet
 
         written(self.folder / "examples.parquet", lambda half: pyarrow.parquet.write_table(survey.rows, half))
         said = json.dumps({"identity": self.identity, "pieces": len(survey.pieces), "versions": versions()}, indent=1)
-        written(place, lambda half: half.write_text(said, encoding="utf-8") and None)
+        written(place, lambda half: _text(half, said))
 
     def _keep(self, done: Done) -> None:
         import pyarrow
@@ -88,7 +106,7 @@ class Store:
         from safetensors.torch import save
 
         name = f"{done.piece.number:08d}.parquet"
-        about = {"key": self.key, "identity": self.identity, "versions": done.versions, "counts": done.counts}
+        about: dict[str, Any] = {"identity": self.identity, "versions": done.versions, "counts": done.counts}
         about |= {"piece": to_plain(done.piece), "faults": done.faults, "seconds": done.seconds}
         said = {b"mainstem": json.dumps(about).encode()}
         if done.rows:
@@ -133,7 +151,7 @@ class Store:
             ) from error
 
 
-def load_piece(path: Path) -> tuple[dict[tuple[str, str], State], dict[str, Any]]:
+def load_piece(path: Path) -> tuple[States, dict[str, Any]]:
     """The states of a piece and what is said of it. Parameters: `path`. Raises `InputError` for a file that is broken."""
     import pyarrow
     import pyarrow.parquet

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -58,9 +59,11 @@ class Survey:
 
     def tokens(self, tokenize: Callable[[str], Sequence[Sequence[int]]]) -> int:
         """About how many tokens there are: those of 64 texts, by their bytes. Parameters: `tokenize`."""
-        texts = [text for text in self.sample if isinstance(text, str)]
-        size = sum(len(text.encode()) for text in texts)
-        found = sum(len(window) for text in texts for window in tokenize(text))
+        size = found = 0
+        for text in (text for text in self.sample if isinstance(text, str)):
+            with suppress(InputError, ValueError):  # one that cannot be tokenised is named when its turn comes
+                found += sum(len(window) for window in tokenize(text))
+                size += len(text.encode())
         return round(found * self.about["size"] / size) if size else 0
 
 
@@ -141,7 +144,7 @@ class _Look:
 
         self._cut()
         self._flush()
-        frame = polars.concat([polars.from_arrow(chunk) for chunk in self.chunks])  # type: ignore[type-var]
+        frame: Any = polars.concat([polars.DataFrame(polars.from_arrow(chunk)) for chunk in self.chunks])
         frame = frame.with_columns(polars.int_range(polars.len()).over("content").alias("ordinal"))
         readable, size = sum(p.examples for p in self.pieces), sum(p.size for p in self.pieces)
         about = {

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from mainstem.core import versions
+from mainstem.measure import Measure
 
 from ._batches import Batch, Batching, batches
-from ._gather import Gather, Measure, Point, Related, State, choices_of
+from ._gather import Gather, Point, Related, States, choices_of
 from ._rows import Example
 from ._survey import Piece, refuse
 
@@ -59,7 +60,7 @@ class Done:
     """What a piece came to. Parameters: `piece`; `states`, by measure and site; `rows`, Arrow tables; `counts`; `faults`; `versions`."""
 
     piece: Piece
-    states: dict[tuple[str, str], State]
+    states: States
     rows: tuple[Any, ...]
     counts: dict[str, int]
     faults: tuple[tuple[str, str], ...]
@@ -91,8 +92,7 @@ def work(job: Job, run: Run, piece: Piece, examples: Sequence[Example], unreadab
     if faults:
         yield Tick(len(faults), 0)
     counts = {"examples": finished, "tokens": tokens, "unreadable": len(faults)}
-    states = {key: {k: v.detach().cpu() for k, v in state.items()} for key, state in gather.states.items()}
-    yield Done(piece, states, tuple(rows), counts, tuple(faults), versions(), time.monotonic() - begun)
+    yield Done(piece, gather.states(), tuple(rows), counts, tuple(faults), versions(), time.monotonic() - begun)
 
 
 def _points(shown: Iterable[Any], rows: list[Any]) -> Iterator[Point]:
