@@ -1,5 +1,6 @@
 """From the examples of a piece to batches that fit a budget of tokens: padded, or packed into rows of one length."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mainstem.core import InputError
 
@@ -65,9 +67,8 @@ class Batch:
 
 class _Window(NamedTuple):
     example: Example
-    ids: Sequence[int]
-    start: int
-    last: bool
+    ids: Tensor
+    places: Tensor
 
 
 def token_at(index: int) -> tuple[int, int]:
@@ -85,7 +86,8 @@ def batches(examples: Sequence[Example], how: Batching, fault: Callable[[Example
         yield from _images(ordered, how, fault)
         return
     windows = [w for e in ordered for w in _windows(e, how, fault)]
-    yield from _padded(windows, how) if how.pack is None else _packed(windows, how, how.pack)
+    if windows:
+        yield from _padded(windows, how) if how.pack is None else _packed(windows, how, how.pack)
 
 
 def _windows(example: Example, how: Batching, fault: Callable[[Example, str], None]) -> list[_Window]:
@@ -96,60 +98,46 @@ def _windows(example: Example, how: Batching, fault: Callable[[Example, str], No
     except (InputError, UnicodeError, ValueError) as error:
         fault(example, f"cannot be tokenised: {error}")
         return []
-    found, start = [], 0
-    for ids in (w for w in cut if len(w)):
-        found.append(_Window(example, ids, start, False))
+    found, start = [], example.number << POSITION
+    for ids in (torch.tensor(w) for w in cut if len(w)):
+        found.append(_Window(example, ids, torch.arange(start, start + len(ids))))
         start += len(ids)
-    most = max((len(w.ids) for w in found), default=0)
-    why = "no tokens" if not found else f"{start} tokens, at most {1 << POSITION}" if start > 1 << POSITION else ""
+    total, most = start - (example.number << POSITION), max((len(w.ids) for w in found), default=0)
+    why = "" if found else "no tokens"
+    if total > 1 << POSITION:
+        why = f"{total} tokens, more than {1 << POSITION}"
     if how.pack is None and most > how.batch_tokens:
         why = f"a window of {most} tokens, more than batch_tokens={how.batch_tokens}"
     if why:
         fault(example, why)
         return []
-    return [*found[:-1], found[-1]._replace(last=True)]
+    return found
 
 
 def _padded(windows: list[_Window], how: Batching) -> Iterator[Batch]:
-    left = {w.example.number: 0 for w in windows}
-    for w in windows:
-        left[w.example.number] += 1
+    left = Counter(w.example.number for w in windows)
     windows = sorted(windows, key=lambda w: -len(w.ids))
     at = 0
     while at < len(windows):
-        longest = len(windows[at].ids)
-        taken = windows[at : at + how.batch_tokens // longest]
+        taken = windows[at : at + how.batch_tokens // len(windows[at].ids)]
         at += len(taken)
-        for w in taken:
-            left[w.example.number] -= 1
         held = {w.example.number: w.example for w in taken}
-        rows = [[(w.ids[i], (w.example.number << POSITION) + w.start + i) for i in range(len(w.ids))] for w in taken]
-        yield _of(rows, how.pad, held, sum(not left[n] for n in held))
+        left.subtract(w.example.number for w in taken)
+        ids = pad_sequence([w.ids for w in taken], batch_first=True, padding_value=how.pad)
+        index = pad_sequence([w.places for w in taken], batch_first=True, padding_value=-1)
+        yield Batch(ids, index >= 0, index, (), held, sum(not left[n] for n in held))
 
 
 def _packed(windows: list[_Window], how: Batching, length: int) -> Iterator[Batch]:
     most = how.batch_tokens // length * length
-    held: list[tuple[int, int]] = []
-    inside: dict[int, Example] = {}
-    finished = 0
-    for w in windows:
-        for i, one in enumerate(w.ids):
-            held.append((one, (w.example.number << POSITION) + w.start + i))
-            inside[w.example.number] = w.example
-            finished += w.last and i == len(w.ids) - 1
-            if len(held) == most:
-                yield _of([held[k : k + length] for k in range(0, most, length)], how.pad, inside, finished)
-                held, inside, finished = [], {}, 0
-    if held:
-        yield _of([held[k : k + length] for k in range(0, len(held), length)], how.pad, inside, finished)
-
-
-def _of(rows: list[list[tuple[int, int]]], pad: int, held: dict[int, Example], finished: int) -> Batch:
-    width = max(map(len, rows))
-    ids, index = torch.full((len(rows), width), pad), torch.full((len(rows), width), -1)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)], index[i, : len(row)] = torch.tensor(row).T
-    return Batch(ids, index >= 0, index, (), held, finished)
+    by_number = {w.example.number: w.example for w in windows}
+    ends = torch.stack([w.places[-1] for w in {w.example.number: w for w in windows}.values()])
+    flat = zip(*(torch.cat(parts).split(most) for parts in ([w.ids for w in windows], [w.places for w in windows])), strict=True)
+    for ids, index in flat:
+        numbers = (index >> POSITION).unique_consecutive().tolist()
+        rows = [pad_sequence(x.split(length), batch_first=True, padding_value=pad) for x, pad in ((ids, how.pad), (index, -1))]
+        finished = int(torch.isin(index, ends).sum())
+        yield Batch(rows[0], rows[1] >= 0, rows[1], (), {n: by_number[n] for n in numbers}, finished)
 
 
 def _images(examples: list[Example], how: Batching, fault: Callable[[Example, str], None]) -> Iterator[Batch]:
