@@ -21,6 +21,23 @@ def test_the_items_are_the_same_and_every_one_is_told_of():
     assert heard == [("reading", done, 3) for done in range(4)]
 
 
+def test_what_is_said_may_change_and_the_end_may_be_unknown(monkeypatch):
+    heard, done = [], []
+    with listening(lambda *said: heard.append(said)):
+        for n in tracked(range(2), lambda: f"at {len(done)}", 0):
+            done.append(n)
+    assert heard == [("at 0", 0, 0), ("at 1", 1, 0), ("at 2", 2, 0)]
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(_progress, "PATIENCE", 0.0)
+    done.clear()
+    for n in tracked(range(2), lambda: f"at {len(done)}", 0):
+        done.append(n)
+        time.sleep(0.3)
+    assert "at 0" in sys.stderr.getvalue()
+    assert " of 0" not in sys.stderr.getvalue()
+
+
 def test_loops_inside_another_are_silent_and_the_next_one_is_not():
     heard = []
     with listening(lambda *said: heard.append(said)):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-Hears = Callable[[str, int, int], None]  # what is done, how many of it are, out of how many
+Hears = Callable[[str, int, int], None]  # what is done, how many of it are, out of how many (0 where nobody knows)
 PATIENCE = 1.0  # seconds before a bar is shown: what ends sooner shows none
 
 
@@ -34,24 +34,26 @@ def listening(hears: Hears) -> Iterator[None]:
         _STATE.hears = before
 
 
-def tracked(items: Iterable[T], what: str, of: int) -> Iterator[T]:
+def tracked(items: Iterable[T], what: str | Callable[[], str], of: int) -> Iterator[T]:
     """The same items, and whoever listens hears how many are done; of loops inside each other the outermost is told of.
 
     With nobody listening a bar is shown on stderr after a second, on a terminal and in a notebook only.
 
-    Parameters: `items`; `what`, in a few words; `of`, how many items there are.
+    Parameters: `items`; `what`, in a few words, or what says them anew after each item; `of`, how many items there are, 0 where
+    that is not known.
     """
     if _STATE.busy:
         yield from items
         return
     _STATE.busy = True
-    shown = None if _STATE.hears or not _seen() else _Bar(what, of)
+    said = what if callable(what) else lambda: what
+    shown = None if _STATE.hears or not _seen() else _Bar(said(), of)
     hears = _STATE.hears or (shown.hears if shown else _deaf)
     try:
-        hears(what, 0, of)
+        hears(said(), 0, of)
         for done, item in enumerate(items, 1):
             yield item
-            hears(what, done, of)
+            hears(said(), done, of)
     finally:
         _STATE.busy = False
         if shown:
@@ -86,7 +88,7 @@ class _Bar:
         with self.lock:
             self.at = what, done, of
             if self.shown is not None:
-                self.shown.update(self.shown.task_ids[0], description=what, completed=done, total=of)
+                self.shown.update(self.shown.task_ids[0], description=what, completed=done, total=of or None)
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -99,7 +101,8 @@ class _Bar:
     def _show(self) -> None:
         with self.lock:
             if not self.closed:
-                self.shown = progress_bar(*self.at)
+                what, done, of = self.at
+                self.shown = progress_bar(what, done, of or None)
                 self.shown.start()
 
 

@@ -1,0 +1,33 @@
+"""Loops over data: examples through measures and scores, in one process or on many machines, into a folder that keeps what is done."""
+
+from ._batches import Batch, Batching, token_at
+from ._gather import Related
+from ._local import local
+from ._merge import Merged, merge
+from ._ray import Ray
+from ._rows import Example
+from ._scan import Summary, scan
+from ._source import Source, source
+from ._survey import PIECE, Piece, Survey, survey
+from ._work import Job
+
+__all__ = [
+    "PIECE",
+    "Batch",
+    "Batching",
+    "Example",
+    "Job",
+    "Merged",
+    "Piece",
+    "Ray",
+    "Related",
+    "Source",
+    "Summary",
+    "Survey",
+    "local",
+    "merge",
+    "scan",
+    "source",
+    "survey",
+    "token_at",
+]

@@ -1,0 +1,79 @@
+"""A scan that is killed again and again: run as a script with a folder, a number of kills, a seed, and whether files are kept in place.
+
+The libraries are loaded once; each attempt is a process of its own, forked from here, and killed by SIGKILL at a random moment.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import polars  # noqa: F401 - here, so that no attempt spends its time on it
+import pyarrow.parquet  # noqa: F401
+import safetensors.torch  # noqa: F401
+
+from mainstem.scan import _store, source, survey
+from scan import toy
+
+TEXTS = toy.texts(2000, seed=5)
+STEP = 0.003  # seconds that a batch takes at least: what a model would take
+
+
+def slowed() -> toy.Job:
+    """The toy's work, at the pace of a small model."""
+
+    def run(batch):
+        time.sleep(STEP)
+        yield from toy.run(batch)
+
+    return toy.job(load=lambda: run)
+
+
+def attempt(out: Path) -> None:
+    """One run, or what a kill leaves of it."""
+    toy.scan(slowed(), survey(source(TEXTS), 150), out)
+
+
+def in_place(place: Path, write) -> None:
+    """A store with a fault: what is written grows in its place, and has stood there in half for a moment."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    half = place.with_name(".whole")
+    write(half)
+    data = half.read_bytes()
+    with place.open("wb") as file:
+        file.write(data[:-1])
+        file.flush()
+        time.sleep(STEP * 5)
+        file.write(data[-1:])
+
+
+def killed(out: Path, moment: float) -> bool:
+    """Whether a run was still at work when it was killed. Parameters: `out`; `moment`, seconds after its start."""
+    child = os.fork()
+    if child == 0:
+        attempt(out)
+        os._exit(0)
+    time.sleep(moment)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def main(out: Path, kills: int, seed: int, faulty: bool) -> None:
+    """As many kills as asked for, each in the middle of a run; a run that came to its end in spite of them is begun anew."""
+    if faulty:
+        _store.written = in_place
+    draw, count, run, fruitful = random.Random(seed), 0, 0, 0
+    while count < kills:
+        before = len(list(out.glob("*/pieces/*/*.parquet")))
+        if killed(out / f"{run}", draw.uniform(0, 0.3)):
+            count += 1
+            fruitful += len(list(out.glob("*/pieces/*/*.parquet"))) > before
+        else:
+            run += 1
+    print(count, run, fruitful)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "in-place")
