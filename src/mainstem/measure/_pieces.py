@@ -26,7 +26,7 @@ class Piece:
         self.dtype = values.dtype
         self.counted = counted
         self.weight = counted.double()
-        self.ids = counted.new_full(counted.shape, -1, dtype=torch.int64) if ids is None else ids.long()
+        self.ids = counted.new_full(counted.shape, -1, dtype=torch.int64) if ids is None else ids.long().contiguous()
         self.x = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).double().mul_(self.weight[:, None])
 
     @cached_property
@@ -65,15 +65,15 @@ class Piece:
 
 
 def pieces(
-    mask: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None, *sites: Float[Tensor, "token _"], rows: int | None = None
+    mask: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None, *sites: Float[Tensor, "token _"], square: bool = False
 ) -> Iterator[tuple[tuple[Piece, ...], Tensor]]:
     """Pieces of sites, and how many tokens were counted, were left out for a NaN, and for an Inf with no NaN, as `COUNTS` has them.
 
     A token counts where the mask says so and it is finite at every site. Parameters: `mask`; `ids`; `sites`, values of each;
-    `rows`, tokens of a piece, None for as many as stay in a cache.
+    `square`, pieces at least as tall as wide, since what is made of each is a matrix of width x width.
     """
     widest = max(1, *(site.shape[1] for site in sites))
-    rows = rows or max(1, (_CACHED if mask.device.type == "cpu" else _LARGE) // widest)
+    rows = max(widest if square else 1, (_CACHED if mask.device.type == "cpu" else _LARGE) // widest)
     for start in range(0, len(mask), rows):
         at = slice(start, start + rows)
         some = [site[at].detach() for site in sites]

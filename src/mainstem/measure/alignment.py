@@ -32,7 +32,7 @@ class Alignment(Measure):
     seed: int = 0
 
     name = "alignment"
-    about = "Kurtosis over tokens along basis directions against random ones: is the basis privileged?"
+    about = "Kurtosis over tokens along basis directions against random ones, the test of a privileged basis."
 
     def __post_init__(self) -> None:
         if self.directions < 1:
