@@ -34,13 +34,31 @@ def test_the_rule_of_llm_int8():
 def test_massive_activations_are_found_with_their_places():
     x = gaussian(300, 64) * 0.1
     x[0, 9], x[0, 30], x[150, 9], x[299, 1] = 500.0, -300.0, 200.0, 90.0
-    x[20] = 150.0  # above 100, but so is all the token
     found = measured("massive", x, ids=torch.arange(300) + 1000, k=5)
-    assert (int(found["massive"]), int(found["massive_tokens"])) == (3, 2)
+    assert (int(found["massive"]), int(found["massive_tokens"]), float(found["cut"])) == (3, 2, 100)
     assert found["massive_dimensions"].nonzero().flatten().tolist() == [9, 30]
-    assert found["value"].tolist() == [500, -300, 200, 150, 150] and found["id"].tolist() == [1000, 1000, 1150, 1020, 1020]
-    assert found["dimension"].tolist() == [9, 30, 9, 0, 1] and float(found["times_median"][3]) == 1
-    assert float(found["times_median"][0]) == pytest.approx(500 / float(x[0].abs().median()), rel=1e-14)
+    assert found["value"][:4].tolist() == [500, -300, 200, 90] and found["id"][:4].tolist() == [1000, 1000, 1150, 1299]
+    assert found["dimension"][:4].tolist() == [9, 30, 9, 1] and abs(float(found["value"][4])) < 1
+    median = float(x.abs().quantile(0.5))
+    assert float(found["median"]) == pytest.approx(median, rel=2**-7)
+    assert float(found["times_median"][0]) == pytest.approx(500 / median, rel=2**-6)
+
+
+def test_the_ratio_counts_where_all_values_are_large():
+    x = gaussian(200, 32) * 10
+    x[3, 4], x[5, 6] = 2e4, 5e3  # about 3000 and 740 medians
+    found = measured("massive", x)
+    assert (int(found["massive"]), int(found["massive_tokens"])) == (1, 1) and float(found["cut"]) > 5e3
+    assert found["massive_dimensions"].nonzero().flatten().tolist() == [4]
+    assert int(measured("massive", x, ratio=500.0)["massive"]) == 2
+
+
+def test_a_token_that_is_large_all_over_still_has_its_massive_value():
+    x = gaussian(100, 32)
+    x[0] = x[0] * 50
+    x[0, 7] = 2e4  # 600 times the median of its own token
+    found = measured("massive", x)
+    assert int(found["massive"]) == 1 and float(found["times_median"][0]) > 1e4
 
 
 @pytest.mark.parametrize("k", [1, 4, 50])

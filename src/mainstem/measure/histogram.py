@@ -7,11 +7,10 @@ from torch import Tensor
 
 from mainstem.core import InputError
 
+from ._bins import bin_count, bin_edges, bin_of, counted_bins, ranked
 from ._measure import Device, Measure
 from ._pieces import Piece
 from ._state import State
-
-_MANTISSA, _INFINITY = 23, 0x7F800000  # of float32
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,15 @@ class Histogram(Measure):
         if not (1 <= self.bits <= 10 and all(0 <= share <= 1 for share in self.at)):
             raise InputError(f"bits are 1 to 10 and at holds shares from 0 to 1, not {self.choices!r}.")
 
-    @property
-    def _half(self) -> int:
-        return _INFINITY >> (_MANTISSA - self.bits)
-
     def empty(self, width: int, device: Device) -> State:
         infinite = torch.full((), torch.inf, dtype=torch.float64, device=device)
-        count = torch.zeros(2 * self._half, dtype=torch.int64, device=device)
+        count = torch.zeros(2 * bin_count(self.bits), dtype=torch.int64, device=device)
         return {"count": count, "least": infinite, "most": -infinite}
 
     def of(self, piece: Piece) -> State:
-        size = (piece.magnitude.float().view(torch.int32) >> (_MANTISSA - self.bits)).clamp_max(self._half - 1)
-        bins = torch.where(piece.x < 0, self._half - 1 - size, self._half + size).flatten().long()
-        one = piece.counted.long()[:, None].expand_as(size).flatten()
-        count = bins.new_zeros(2 * self._half).scatter_add(0, bins, one)
+        size, half = bin_of(piece.magnitude, self.bits), bin_count(self.bits)
+        bins = torch.where(piece.x < 0, half - 1 - size, half + size)
+        count = counted_bins(bins, piece.counted, 2 * half)
         held = piece.counted[:, None]
         least, most = torch.where(held, piece.x, torch.inf).amin(), torch.where(held, piece.x, -torch.inf).amax()
         return {"count": count, "least": least, "most": most}
@@ -70,27 +64,17 @@ class Histogram(Measure):
         return {**found, "at": at, "quantile": quantile, "least": least, "most": most}
 
     def _edges(self, device: torch.device) -> Tensor:
-        steps = torch.arange(self._half + 1, dtype=torch.int32, device=device) << (_MANTISSA - self.bits)
-        edges = steps.view(torch.float32).double()
-        edges[-1] = 2.0**128
+        edges = bin_edges(self.bits, device)
         return torch.cat([-edges.flip(0)[:-1], edges])
 
 
 def _quantiles(count: Tensor, edges: Tensor, at: Tensor, least: Tensor, most: Tensor) -> Tensor:
     """Between the values of the ranks around (n - 1) at, as numpy's "linear"; the first and the last rank are known exactly."""
-    upto = count.cumsum(0)
-    last = upto[-1] - 1
+    last = count.sum() - 1
     rank = at * last
-    around = [(each, _ranked(each, count, upto, edges).clamp(least, most)) for each in (rank.floor(), rank.ceil())]
+    around = [(each, ranked(each, count, edges).clamp(least, most)) for each in (rank.floor(), rank.ceil())]
     low, high = (torch.where(each <= 0, least, torch.where(each >= last, most, value)) for each, value in around)
     return low + (rank - rank.floor()) * (high - low)
-
-
-def _ranked(rank: Tensor, count: Tensor, upto: Tensor, edges: Tensor) -> Tensor:
-    """The value of a rank from 0, as if those of a bin stood in equal steps inside it."""
-    found = torch.searchsorted(upto, rank, right=True).clamp_max(len(count) - 1)
-    inside = (rank - (upto[found] - count[found]) + 0.5) / count[found]
-    return edges[found] + inside * (edges[found + 1] - edges[found])
 
 
 MEASURE = Histogram
