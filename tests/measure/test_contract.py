@@ -186,7 +186,8 @@ def test_a_measure_that_is_not_there_is_named_with_those_that_are():
         measure_named("curtosis")
 
 
-def test_measures_run_fused_as_they_run_alone():
+def test_measures_run_fused_as_they_run_alone(monkeypatch):
+    monkeypatch.setattr(_pieces, "_CACHED", WIDTH * 7)  # several pieces for each update
     each = tuple(measure_named(name) for name in measures())
     fused = Fused(tuple(one for one in each if isinstance(one, Measure)))
     (x,), ids = sites("kurtosis"), torch.arange(TOKENS) * 7 % 1000

@@ -40,7 +40,7 @@ def test_growth_of_every_block_keeps_to_its_bound():
     for b, label in enumerate(before):
         writes = torch.cat([write("default", f"L{b}.attn"), write("default", f"L{b}.mlp")], 1)
         found = measured("growth", point("default", label), writes)
-        assert float(found["slack"]) >= -1e-6 and 0 < float(found["used"]) <= 1
+        assert float(found["slack"]) >= -1e-6 and abs(float(found["used"])) <= 1  # a block may shrink the stream
 
 
 def test_variance_shares_of_the_writes_of_the_stream_sum_to_one():
