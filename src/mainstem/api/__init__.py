@@ -2,6 +2,8 @@
 
 from ._heads import HeadResult
 from ._lens import LensResult
+from ._measure import measure, merge, scan
+from ._measurements import Measurements
 from ._model import Model, load
 from ._queries import QueriesResult
 from ._result import Result
@@ -17,6 +19,7 @@ __all__ = [
     "Contrast",
     "HeadResult",
     "LensResult",
+    "Measurements",
     "Model",
     "QueriesResult",
     "Result",
@@ -28,7 +31,10 @@ __all__ = [
     "any_of",
     "contrast",
     "load",
+    "measure",
+    "merge",
     "save_words",
+    "scan",
     "sequence",
     "verify_zoo",
 ]

@@ -1,10 +1,11 @@
 """Loops over data: examples through measures and scores, in one process or on many machines, into a folder that keeps what is done."""
 
-from ._batches import Batch, Batching, token_at
-from ._gather import Related
+from ._batches import Batch, Batching, batches, token_at
+from ._gather import Gather, Related, called, choices_of
 from ._local import local
 from ._merge import Merged, merge
 from ._ray import Ray
+from ._reader import Reader
 from ._rows import Example
 from ._scan import Summary, scan
 from ._source import Source, source
@@ -16,14 +17,19 @@ __all__ = [
     "Batch",
     "Batching",
     "Example",
+    "Gather",
     "Job",
     "Merged",
     "Piece",
     "Ray",
+    "Reader",
     "Related",
     "Source",
     "Summary",
     "Survey",
+    "batches",
+    "called",
+    "choices_of",
     "local",
     "merge",
     "scan",

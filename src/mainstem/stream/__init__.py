@@ -9,6 +9,7 @@ from ._key_vectors import KeyVectors, key_vectors
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
+from ._passing import BASES, Shown, passing, shown
 from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
@@ -20,6 +21,7 @@ from ._vectors import Vectors, vectors, whole
 from ._without import Without
 
 __all__ = [
+    "BASES",
     "LEVELS",
     "Aimed",
     "Coordinate",
@@ -32,6 +34,7 @@ __all__ = [
     "Places",
     "Ranks",
     "Row",
+    "Shown",
     "Spots",
     "Sweep",
     "Vectors",
@@ -52,6 +55,7 @@ __all__ = [
     "keys_of",
     "needed",
     "opened",
+    "passing",
     "patches",
     "pre_point",
     "pull",
@@ -60,6 +64,7 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "shown",
     "spot",
     "spots",
     "subscores",

@@ -1,0 +1,148 @@
+"""What a scan runs: batches of data through a model, each value of interest shown as soon as it is made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mainstem.core import InputError, MapError
+from mainstem.find import Stream, StreamMap
+from mainstem.measure import Pair
+from mainstem.models import Inputs, Loaded, prepare
+from mainstem.scan import Batch, Batching, Related
+from mainstem.stream import Shown, passing, shown
+
+from ._model import Model
+from ._readable import readable
+
+LENGTH = 1024  # tokens of a window where the model says nothing
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Makes what runs batches, once in every process.
+
+    Parameters: `loaded`, the model; `bases` and `points`, what is looked at, as of `measure`; `stream`, of several; `beside`, points
+    whose next writes are shown side by side.
+    """
+
+    loaded: Loaded
+    bases: tuple[str, ...] = ("points",)
+    points: tuple[str, ...] | None = None
+    stream: str | None = None
+    beside: bool = False
+
+    def __call__(self) -> Callable[[Batch], list[tuple[str, Tensor, Tensor]]]:
+        return Look(Model(self.loaded), self)
+
+
+class Look:
+    """One model, run batch by batch. Parameters: `model`; `how`."""
+
+    def __init__(self, model: Model, how: Looks) -> None:
+        self.model, self.how = model, how
+
+    def __call__(self, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
+        """What a batch shows: label, [batch, pos, width], which places count. Parameters: `batch`."""
+        ready = prepare(self.model.loaded, _data(batch))
+        try:
+            return self._through(self.model._map_for(ready), ready, batch)
+        except MapError:
+            return self._through(self.model.map_with(*ready.args, **ready.kwargs), ready, batch)
+
+    def _through(self, found: StreamMap, ready: Inputs, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
+        stream, held = chosen(found, self.how.stream), dict[str, Tensor]()
+        what = wanted(stream, self.how.bases, self.how.points)
+        kept = {one.label: one.site.key in found.volatile for one in what}
+
+        def show(label: str, value: Tensor) -> None:
+            held[label] = value.clone() if kept[label] else value
+
+        prompts = batch.mask.shape[0]
+        with torch.no_grad(), readable(self.model.loaded, ready):
+            passing(self.model.module, ready.args, ready.kwargs, what, show, prompts)
+        return [(label, value, _counts(batch, value)) for label, value in self._shown(stream, held)]
+
+    def _shown(self, stream: Stream, held: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
+        if not self.how.beside:
+            return list(held.items())
+        sides = [(f"writes at {p.name}", [held[w.label] for w in p.writes]) for p in stream.points if p.writes]
+        return [*held.items(), *((label, torch.cat(some, -1)) for label, some in sides if len({v.shape for v in some}) == 1)]
+
+
+def chosen(found: StreamMap, name: str | None) -> Stream:
+    """One stream of a map. Parameters: `found`; `name`, None for the main one. Raises `InputError` with those that there are."""
+    if name is None:
+        return found.main
+    for stream in found.streams:
+        if stream.name == name:
+            return stream
+    raise InputError(f"there is no stream {name!r}; there are {', '.join(repr(s.name) for s in found.streams)}.")
+
+
+def wanted(stream: Stream, bases: Sequence[str], points: Sequence[str] | None) -> tuple[Shown, ...]:
+    """What is looked at. Parameters: `stream`; `bases`; `points`, labels or patterns such as "L*.attn", None for all of the bases.
+
+    Raises `InputError` for a pattern that nothing fits.
+    """
+    every = shown(stream, bases)
+    if points is None:
+        return every
+    for pattern in points:
+        if not any(fnmatchcase(one.label, pattern) for one in every):
+            raise InputError(f"nothing here is called {pattern!r}; there are {', '.join(one.label for one in every[:12])} ...")
+    return tuple(one for one in every if any(fnmatchcase(one.label, pattern) for pattern in points))
+
+
+def related(pair: Pair, stream: Stream, labels: Sequence[str]) -> Related:
+    """A measure of two sites with the sites that it is for. Parameters: `pair`; `stream`; `labels`, of what is looked at."""
+    points = [p.name for p in stream.points if p.name in labels]
+    writes = [(w.label, p.name) for p in stream.points for w in p.writes if w.label in labels and p.name in labels]
+    before = zip(stream.points, stream.points[1:], strict=False)
+    sites = {
+        "next": list(zip(points, points[1:], strict=False)),
+        "last": [(p, points[-1]) for p in points[:-1]],
+        "into": writes,
+        "writes": [(p.name, f"writes at {q.name}") for p, q in before if p.name in labels and q.writes],
+        "all": [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]],
+    }
+    found = next((sites[kind] for kind in pair.sites if sites[kind]), None)
+    if found is None:
+        raise InputError(f"{pair.name} relates {' or '.join(pair.sites)}, and there are none here: look at points and writes.")
+    return pair, found
+
+
+def batching(loaded: Loaded, batch_tokens: int, length: int | None, pack: bool) -> Batching:
+    """How examples become batches. Parameters: as of `measure`."""
+    codec = loaded.codec
+    if codec is None:
+        return Batching(batch_tokens)
+    most = min(length or LENGTH, codec.limit or length or LENGTH, batch_tokens)
+    return Batching(batch_tokens, Windows(loaded, most), most if pack else None, codec.pad)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Texts to windows of tokens, each as a prompt of the model's. Parameters: `loaded`; `length`, the most tokens of one."""
+
+    loaded: Loaded
+    length: int
+
+    def __call__(self, text: str) -> Sequence[Sequence[int]]:
+        assert self.loaded.codec is not None
+        return self.loaded.codec.chunks(text, self.length)
+
+
+def _data(batch: Batch) -> Any:
+    if batch.ids is None:
+        return list(batch.images)
+    return [ids[real].tolist() for ids, real in zip(batch.ids, batch.mask, strict=True)]
+
+
+def _counts(batch: Batch, value: Tensor) -> Tensor:
+    places = value.shape[:2]
+    mask = batch.mask.to(value.device)
+    return mask if mask.shape == places else torch.ones(places, dtype=torch.bool, device=value.device)

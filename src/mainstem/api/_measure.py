@@ -1,0 +1,142 @@
+"""Data through a model and measures: in memory, or into a folder that is gone on with, on one machine or on many."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mainstem.core import InputError
+from mainstem.measure import Measure, Pair, measure_named
+from mainstem.models import provenance
+from mainstem.scan import Gather, Job, Ray, Reader, Related, batches, local, source, survey
+from mainstem.scan import merge as merged
+from mainstem.scan import scan as scanned
+
+from ._looked import Looks, batching, chosen, related, wanted
+from ._measurements import Measurements
+from ._model import Model
+
+USUAL = ("kurtosis", "outliers", "rms", "variance")
+TOKENS, PIECE = 4096, 2**20
+Asked = Sequence[str | Measure | Pair]
+
+
+def job(
+    model: Model,
+    measures: Asked = USUAL,
+    at: str | Sequence[str] = "points",
+    points: Sequence[str] | None = None,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
+    stream: str | None = None,
+    batch_tokens: int = TOKENS,
+    length: int | None = None,
+    pack: bool = False,
+) -> Job:
+    """What is done with data, as of `measure`."""
+    made = [_made(one, choices or {}) for one in ([measures] if isinstance(measures, str) else measures)]
+    if not made:
+        raise InputError(f"there is nothing to measure: name some, such as {', '.join(USUAL)}.")
+    singles = [m for m in made if isinstance(m, Measure)]
+    pairs = [m for m in made if isinstance(m, Pair)]
+    bases = (at,) if isinstance(at, str) else tuple(at)
+    beside = any("writes" in pair.sites for pair in pairs)
+    bases = bases if not _needs_writes(pairs) or "writes" in bases else (*bases, "writes")
+    looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside)
+    sites: list[Related] = []
+    found = chosen(model.map, stream)
+    labels = [one.label for one in wanted(found, bases, looks.points)]
+    sites = [related(pair, found, labels) for pair in pairs]
+    about = {"at": list(bases), "points": None if points is None else list(points), "stream": found.name, "length": length}
+    return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about)
+
+
+def measure(
+    model: Model,
+    data: Any,
+    names: Asked = USUAL,
+    at: str | Sequence[str] = "points",
+    points: Sequence[str] | None = None,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
+    column: str | None = None,
+    stream: str | None = None,
+    batch_tokens: int = TOKENS,
+    length: int | None = None,
+    pack: bool = False,
+) -> Measurements:
+    """Measures a stream over data, in memory: no logits are worked out, padding never counts, and shards can be merged.
+
+    Parameters: `model`; `data`, a list of texts or images, a file or folder (text, JSON lines, Parquet, images) or a `datasets`
+    object; `names`, measures of `mainstem.measure.measures()` and `pairs()`, or such objects; `at`, what is measured, "points",
+    "writes", "values" (of heads), "pre" and "post" (an MLP's neurons before and after the activation), or several; `points`,
+    labels or patterns such as "L*.resid_post", None for all; `choices`, of measures by name, such as {"outliers": {"sided":
+    "one"}}; `column`, of rows; `stream`, which of several by name; `batch_tokens`, the most of a batch, pads included (of images,
+    images); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
+    one behind the other into rows of that length.
+
+    Returns the measurements. Raises `InputError` for data that cannot be read, and for names and choices that there are not.
+    """
+    work = job(model, names, at, points, choices, stream, batch_tokens, length, pack)
+    look, run = survey(source(data, column)), work.load()
+    gather, reader = Gather(work.measures, work.pairs), Reader(look)
+    faults: list[Any] = []
+    for piece in look.pieces:
+        for batch in batches(reader.examples(piece), work.batching, lambda example, why: faults.append((example.place, why))):
+            gather.add(batch, run(batch))
+    if faults:
+        raise InputError(f"{len(faults)} examples cannot be read; the first, {faults[0][0]}: {faults[0][1]}.")
+    identity = {"model": work.model, "data": look.about, "choices": work.plain()}
+    return Measurements([*work.measures, *(pair for pair, _ in work.pairs)], gather.states(), identity, provenance(model.loaded))
+
+
+def scan(
+    model: Model,
+    data: Any,
+    measures: Asked = USUAL,
+    out: str | Path = "run",
+    engine: str | Any = "local",
+    batch_tokens: int = TOKENS,
+    resume: bool = True,
+    shard: tuple[int, int] | None = None,
+    unreadable: str = "stop",
+    column: str | None = None,
+    piece: int = PIECE,
+    **choices: Any,
+) -> Measurements | None:
+    """Measures a stream over a corpus, into a folder that keeps what is done: a run that was killed goes on where it stopped.
+
+    Parameters: `model`, `data` and `column` as of `measure`; `measures`, its `names`; `out`, the run's folder; `engine`, "local", "ray"
+    or a `mainstem.scan.Ray(...)`; `batch_tokens`, the most tokens of a batch; `resume`, False to refuse a folder with a run; `shard`, (i, n) for the i-th of n
+    parts, from 0, to be put together by `merge`; `unreadable`, "stop" at rows that cannot be read, or "skip" them; `piece`, bytes of text that
+    are worked through and stored as one; `choices`, `at`, `points`, `choices`, `stream`, `length` and `pack` as of `measure`.
+
+    Returns the measurements of the whole, None for a shard. Raises `InputError` where the folder holds another run, saying what
+    changed, where rows cannot be read, and where the disk is full.
+    """
+    work = job(model, measures, batch_tokens=batch_tokens, **choices)
+    engines = {"local": local, "ray": Ray()}
+    if isinstance(engine, str) and engine not in engines:
+        raise InputError(f"no engine {engine!r}; there are {', '.join(engines)}, and mainstem.scan.Ray(...) with choices.")
+    how = engines[engine] if isinstance(engine, str) else engine
+    scanned(work, survey(source(data, column), piece, unreadable), out, how, resume, shard or (0, 1), unreadable)
+    return merge(out) if shard is None else None
+
+
+def merge(folders: str | Path | Sequence[str | Path]) -> Measurements:
+    """The measurements of a run whose pieces lie in one folder or, of shards, in several.
+
+    Parameters: `folders`. Raises `InputError` for folders of different runs, and for pieces that are missing or broken.
+    """
+    found = merged(folders)
+    return Measurements(list(found.measures.values()), found.states, found.identity, None, found.counts, found.faults)
+
+
+def _made(asked: str | Measure | Pair, choices: Mapping[str, Mapping[str, Any]]) -> Measure | Pair:
+    return measure_named(asked, **choices.get(asked, {})) if isinstance(asked, str) else asked
+
+
+def _needs_writes(pairs: Sequence[Pair]) -> bool:
+    return any(pair.sites[0] in ("into", "writes") for pair in pairs)
+
+
+def _model(model: Model) -> dict[str, Any]:
+    found = provenance(model.loaded)
+    return {"name": found.name, "weights": found.weights, "dtype": found.dtype, "module": found.module}

@@ -1,0 +1,227 @@
+"""Measurements as users hold them: numbers by measure and site, merged, compared, drawn and stored with what they depend on."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mainstem.core import InputError, Provenance, from_plain
+from mainstem.measure import Measure, Pair, State, measure_named
+from mainstem.scan import called, choices_of
+
+from ._store import parquet, plain, store
+
+FORM = "measurements 1"
+_LAYER = re.compile(r"\bL(\d+)\.")
+States = Mapping[tuple[str, str], State]
+_INDEX = {"measure": "String", "site": "String", "layer": "Int64", "number": "String", "index": "Int64", "value": "Float64"}
+
+
+class Measurements:
+    """What data came to at every site of a stream: states of measures, of which numbers are made when they are asked for.
+
+    Parameters: `measures`; `states`, by measure and site; `identity`, what they depend on: model, data and choices; `provenance`, of the
+    model, None where only `identity` tells; `counts`, of examples and tokens of a scan; `faults`, rows that were passed over, and why.
+    """
+
+    def __init__(
+        self,
+        measures: Sequence[Measure | Pair],
+        states: States,
+        identity: dict[str, Any],
+        provenance: Provenance | None = None,
+        counts: dict[str, int] | None = None,
+        faults: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.measures = {called(one): one for one in measures}
+        self.states, self.identity, self.provenance = dict(states), identity, provenance
+        self.counts, self.faults = counts or {}, tuple(faults)
+        self._numbers: dict[tuple[str, str], dict[str, Tensor]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the measures, with those of their choices that are not the usual ones."""
+        return tuple(self.measures)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Labels of what was measured, in the order of the stream; two with an arrow where a measure relates them."""
+        return tuple(dict.fromkeys(site for _, site in self.states))
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What was asked for, and of what: the model's name and weights, and the data's sha256."""
+        return self.identity
+
+    def numbers(self, measure: str, site: str) -> dict[str, Tensor]:
+        """The numbers of one measure at one site, by name. Parameters: `measure`; `site`. Raises `InputError` with what there is."""
+        if measure not in self.measures:
+            raise InputError(f"no measure {measure!r} here; there are {', '.join(self.measures)}.")
+        if (measure, site) not in self.states:
+            there = [s for m, s in self.states if m == measure]
+            raise InputError(f"{measure} was not measured at {site!r}; there are {', '.join(there[:12])}.")
+        if (measure, site) not in self._numbers:
+            self._numbers[measure, site] = self.measures[measure].result(self.states[measure, site])
+        return self._numbers[measure, site]
+
+    def __getitem__(self, measure: str) -> dict[str, dict[str, Tensor]]:
+        """The numbers of one measure, by site. Parameters: `measure`."""
+        found = {site: self.numbers(measure, site) for name, site in self.states if name == measure}
+        return found or {"": self.numbers(measure, "")}
+
+    def frame(self, measure: str | None = None) -> Any:
+        """A tidy polars frame: model, measure, site, layer, number, index (0 where it is one number), value.
+
+        Parameters: `measure`, one of them, None for all.
+        """
+        import polars
+
+        rows: dict[str, list[Any]] = {name: [] for name in _INDEX}
+        for name, site in self.states:
+            if measure in (None, name):
+                for number, value in self.numbers(name, site).items():
+                    flat = value.double().reshape(-1).tolist()
+                    each = {"measure": name, "site": site, "layer": _layer(site), "number": number}
+                    for column, same in each.items():
+                        rows[column] += [same] * len(flat)
+                    rows["index"] += range(len(flat))
+                    rows["value"] += flat
+        made = polars.DataFrame(rows, schema={name: getattr(polars, kind) for name, kind in _INDEX.items()})
+        return made.select(polars.lit(self.identity["model"].get("name")).alias("model"), *_INDEX)
+
+    def merge(self, other: "Measurements") -> "Measurements":
+        """What the data of both come to. Parameters: `other`, of the same model and choices. Raises `InputError` where they are not.
+
+        The same example in both counts twice; shards of one run are put together by `mainstem.merge`.
+        """
+        for part in ("model", "choices"):
+            if self.identity[part] != other.identity[part]:
+                raise InputError(f"these measurements are not of one {part}: {self.identity[part]} and {other.identity[part]}.")
+        states = dict(self.states)
+        for key, state in other.states.items():
+            states[key] = self.measures[key[0]].merge(states[key], state) if key in states else state
+        data = {"parts": [*_parts(self.identity["data"]), *_parts(other.identity["data"])]}
+        counts = {k: self.counts.get(k, 0) + other.counts.get(k, 0) for k in {**self.counts, **other.counts}}
+        faults = (*self.faults, *other.faults)
+        return Measurements(list(self.measures.values()), states, self.identity | {"data": data}, self.provenance, counts, faults)
+
+    def compare(self, other: "Measurements") -> Any:
+        """Both side by side, as a polars frame: measure, site, layer, number, index, value, other, difference.
+
+        Two models, or two sets of data; only what both have. Parameters: `other`. Raises `InputError` where they have nothing in common.
+        """
+        import polars
+
+        keys = [name for name in _INDEX if name != "value"]
+        mine, theirs = self.frame().drop("model"), other.frame().drop("model").rename({"value": "other"})
+        found = mine.join(theirs, on=keys, how="inner", nulls_equal=True, maintain_order="left")
+        if found.is_empty():
+            raise InputError("these measurements have no measure and site in common.")
+        return found.with_columns((polars.col("other") - polars.col("value")).alias("difference"))
+
+    def save(self, path: str | Path) -> Path:
+        """Stores the states (`.safetensors`, for `load` and `merge`) or the frame (`.parquet`, `.csv`), with what they depend on.
+
+        Parameters: `path`.
+        """
+        forms = {
+            ".safetensors": self._write,
+            ".parquet": lambda half: parquet(self.frame(), self.identity, self.provenance, half),
+            ".csv": lambda half: self.frame().write_csv(half),
+        }
+        return store(path, forms)
+
+    def _write(self, path: Path) -> None:
+        from safetensors.torch import save_file
+
+        keys = list(self.states)
+        tensors = {f"{i}/{k}": v.contiguous().clone() for i, key in enumerate(keys) for k, v in self.states[key].items()}
+        about = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
+        about |= {"identity": self.identity, "provenance": plain(self.provenance), "counts": self.counts, "faults": self.faults}
+        save_file(tensors, path, {"measurements": json.dumps(about)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Measurements":
+        """What `save` stored as `.safetensors`. Parameters: `path`. Raises `InputError` for a file that is missing or no such file."""
+        about, tensors = _read(Path(path))
+        keys: list[tuple[str, str]] = [(measure, site) for measure, site in about["keys"]]
+        states: dict[tuple[str, str], State] = {key: {} for key in keys}
+        for name, value in tensors.items():
+            number, _, part = name.partition("/")
+            states[keys[int(number)]][part] = value
+        made = [from_plain(type(measure_named(m["name"])), m["choices"]) for m in about["measures"]]
+        known = about["provenance"] and Provenance.from_dict(about["provenance"])
+        return cls(made, states, about["identity"], known, about["counts"], [(place, why) for place, why in about["faults"]])
+
+    def chart(
+        self, measure: str | None = None, number: str | None = None, others: Mapping[str, "Measurements"] | None = None
+    ) -> Any:
+        """A number at every site, in the order of the stream; needs the extra `view`.
+
+        Parameters: `measure`, the first by default; `number`, of that measure, its own name by default; `others`, further measurements
+        by what they are called, drawn in colours of their own.
+        """
+        from mainstem.view import by_point
+
+        measure = measure or self.names[0]
+        named = {self.identity["model"].get("name", "model"): self, **(others or {})}
+        first = next(iter(self[measure].values()))
+        number = number or (measure if measure in first else next(k for k in first if k not in ("tokens", "nan", "inf")))
+        return by_point({name: one.series(measure, number) for name, one in named.items()}, measure, number)
+
+    def series(self, measure: str, number: str) -> list[dict[str, Any]]:
+        """One number at every site, as records: site, layer, value, error. Parameters: `measure`; `number`."""
+        found = []
+        for site, numbers in self[measure].items():
+            if number not in numbers:
+                raise InputError(f"{measure} has no {number!r}; there are {', '.join(numbers)}.")
+            if numbers[number].numel() != 1:
+                raise InputError(f"{number} of {measure} is {numbers[number].numel()} numbers at {site}: take them from frame().")
+            error = numbers.get("standard_error") if number == measure else None
+            found.append({
+                "site": site, "layer": _layer(site), "value": float(numbers[number]),
+                "error": None if error is None or error.numel() != 1 else float(error),
+            })  # fmt: skip
+        return found
+
+    def __repr__(self) -> str:
+        data = self.identity["data"]
+        said = f"{len(_parts(data))} data sets" if "parts" in data else f"{data['examples']:,} examples"
+        head = f"{self.identity['model'].get('name')}: {said}, {len(self.sites)} sites"
+        return "\n".join([head, *(f"  {name:<24} {', '.join(self._short(name))}" for name in self.names)])
+
+    def _short(self, name: str) -> list[str]:
+        found = self[name]
+        first = next(iter(found.values()))
+        single = [k for k, v in first.items() if v.numel() == 1 and k not in ("tokens", "nan", "inf")]
+        return [f"{k} {float(first[k]):.4g} ... {float(next(reversed(found.values()))[k]):.4g}" for k in single[:3]]
+
+
+def _parts(data: dict[str, Any]) -> list[dict[str, Any]]:
+    return data.get("parts", [data])
+
+
+def _layer(site: str) -> int | None:
+    """The layer of a label, of the first of two."""
+    found = _LAYER.search(site)
+    return int(found[1]) if found else None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"there is no file {path}.")
+    try:
+        with safe_open(path, "pt") as held:
+            about = json.loads((held.metadata() or {}).get("measurements", "{}"))
+            tensors: dict[str, torch.Tensor] = {name: held.get_tensor(name) for name in held.keys()}
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is no file of measurements, or a broken one: {error}.") from error
+    if about.get("form") != FORM:
+        raise InputError(f"{path} is no file of measurements that this version reads.")
+    return about, tensors
