@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Contrast,
         HeadResult,
         LensResult,
+        Measurements,
         Model,
         QueriesResult,
         Result,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
         any_of,
         contrast,
         load,
+        measure,
+        merge,
+        scan,
         sequence,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -101,9 +102,9 @@ def related(pair: Pair, stream: Stream, labels: Sequence[str]) -> Related:
     """A measure of two sites with the sites that it is for. Parameters: `pair`; `stream`; `labels`, of what is looked at."""
     points = [p.name for p in stream.points if p.name in labels]
     writes = [(w.label, p.name) for p in stream.points for w in p.writes if w.label in labels and p.name in labels]
-    before = zip(stream.points, stream.points[1:], strict=False)
+    before = pairwise(stream.points)
     sites = {
-        "next": list(zip(points, points[1:], strict=False)),
+        "next": list(pairwise(points)),
         "last": [(p, points[-1]) for p in points[:-1]],
         "into": writes,
         "writes": [(p.name, f"writes at {q.name}") for p, q in before if p.name in labels and q.writes],
