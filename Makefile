@@ -21,11 +21,11 @@ demo: $(RUNTIME)  ## take "The capital of France is" apart and write demo.html
 
 test: $(DEV)  ## run every test, the slow ones too
 	@echo "test: the whole suite on $(WORKERS) workers"
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 quick: $(DEV)  ## run the tests that take seconds
 	@echo "quick: the tests that are not marked slow, on $(WORKERS) workers"
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(DEV)  ## check style and formatting rules
 	@echo "lint: ruff over the whole tree, rules and format"
@@ -42,8 +42,10 @@ docs: $(DEV)  ## build the documentation into site/, strictly
 	@OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
-	@echo "bench: benchmarks/spine.py, then benchmarks/peers in the environments of the peers"
+	@echo "bench: benchmarks/spine.py, scores.py and zeroing.py, then benchmarks/peers in the environments of the peers"
 	@$(BIN)/python -m benchmarks.spine
+	@$(BIN)/python -m benchmarks.scores
+	@$(BIN)/python -m benchmarks.zeroing
 	@$(BIN)/python -m benchmarks.peers
 
 versions:  ## check the oldest, year-old and newest torch and transformers, an environment each (gigabytes)
@@ -81,8 +83,8 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "install: mainstem and what it runs on, as pinned in constraints.txt"
-	@$(PIP) -e .
+	@echo "install: mainstem, what it runs on and what draws charts, as pinned in constraints.txt"
+	@$(PIP) -e '.[view]'
 	@touch $@
 
 $(DEV): $(RUNTIME)

@@ -10,6 +10,7 @@ import mainstem as ms
 from mainstem.view._ranking import _GAP as WORDS
 from mainstem.view._tables import marked
 from view._tables import drawn, rows_with
+from zoo import ZOO
 
 pytest.importorskip("altair")
 PROMPT = "The capital of France is"
@@ -33,7 +34,7 @@ def scores(level: str = "head", by: str = "dla") -> ms.Result:
 def head(chart) -> tuple[str, str]:
     """Title and subtitle."""
     title = chart.to_dict()["title"]
-    return " ".join(title["text"]), " ".join(title["subtitle"]).replace("\u00a0", " ")
+    return tuple(" ".join(title[part]).replace("\u00a0", " ") for part in ("text", "subtitle"))
 
 
 @pytest.mark.parametrize("by", ["dla", "logprob_increase"])
@@ -75,6 +76,33 @@ def test_words_are_those_at_the_scored_place(padding):
         first = seen.words(row["label"], 5, prompt=1, position=1).first
         assert row["words"] == WORDS.join(marked(word, 14) for word, _ in first)
         assert first != seen.words(row["label"], 5, prompt=1).first
+
+
+def test_words_are_asked_for_once():
+    asked = []
+
+    def words(labels, *ends, **place):
+        asked.append(labels)
+        return trace().words(labels, *ends, **place)
+
+    rows = rows_with(scores("neuron").chart(k=6, words=words), "words")
+    assert asked == [[row["label"] for row in rows]] and len(rows) == 6
+
+
+def test_a_token_stands_in_one_line_with_its_quotes():
+    rivals = ms.contrast(ms.any_of(" Paris", " London", " Berlin", " Rome"), ms.any_of(" Vienna", " the", " one"))
+    lines = trace().scores(rivals).chart().to_dict()["title"]["text"]
+    assert len(lines) > 1 and all(line.count("'") % 2 == 0 for line in lines)
+
+
+def test_numbers_of_tokens_do_not_run_together():
+    found = ms.load(ZOO["gpt2"]()[0]).trace([[3, 14, 15]]).scores(5)
+    assert head(found.chart())[1].startswith("3 14 15 ")
+
+
+def test_a_negative_sum_has_a_true_minus():
+    found = trace().scores(ms.contrast(" London", " Paris"))
+    assert float(found.whole) < 0 and head(found.chart())[1].endswith(f"sum \u2212{-float(found.whole):.4f}")
 
 
 def test_the_axis_names_the_unit():

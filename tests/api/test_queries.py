@@ -109,7 +109,9 @@ def test_the_chart_shows_the_histogram(found):
     for role, layer, kind, count in rows.filter(pl.col("count") != 0).select("role", "layer", "kind", "count").iter_rows():
         place = "entry" if layer is None else layer
         assert f'{roles[role]}, layer {place}, {NAMES.get(kind, kind)}: {count}"' in drawn
-    assert " Paris" in drawn and rows.filter(pl.col("role") == "query")["count"].sum() == 40
+    title = found.chart(40).to_dict()["title"]
+    assert title["text"][-1].endswith("'\u00a0Paris'") and "40\u00a0queries\u00a0counted" in title["subtitle"][-1]
+    assert rows.filter(pl.col("role") == "query")["count"].sum() == 40
 
 
 def test_top_is_of_the_level(trace):

@@ -82,9 +82,9 @@ def test_one_target_a_place_in_lists():
     with pytest.raises(ms.InputError, match=r"targets in lists of different lengths: give a target for each of \(2, 5\)"):
         trace().scores([[1, 2, 3, 4, 5], [1, 2]], positions="all")
     for wrong in ([[1, 2], [3, 4]], [[1, 2, 3, 4, 5]], [1, 2, 3]):
-        with pytest.raises(ms.InputError, match=r"give one id, or a target for each of \(2, 5\)"):
+        with pytest.raises(ms.InputError, match="targets for 2 prompts by 5 positions: give one for all"):
             trace().scores(wrong, positions="all")
-    with pytest.raises(ms.InputError, match=r"give one id, or a target for each of \(2,\)"):
+    with pytest.raises(ms.InputError, match="2 by 5 targets for 2 prompts: give one for all"):
         trace().scores(each.tolist())
 
 
@@ -96,7 +96,7 @@ def test_one_text_a_prompt():
         assert torch.equal(found.tensor, trace().scores(both, "head").tensor)
         assert found.target == ("logit of ' Paris'", "logit of ' Tokyo'")
     assert torch.equal(trace().lens([" Paris", " Tokyo"], positions=-1).values.rank, trace().lens(both, positions=-1).values.rank)
-    with pytest.raises(ms.InputError, match=r"target ids of shape \(1,\): give one id, or a target for each of \(2,\)"):
+    with pytest.raises(ms.InputError, match="1 targets for 2 prompts: give one for all, or one for each"):
         trace().scores([" Paris"])
     with pytest.raises(ms.InputError, match=r"the target 'no token' is \d tokens"):
         trace().scores([" Paris", "no token"])
@@ -211,7 +211,7 @@ def test_targets_that_do_not_exist(target, said):
 
 @pytest.mark.parametrize("target", [torch.tensor([1, 2, 3]), torch.zeros(2, 9, 9).long()])
 def test_targets_of_another_shape(target):
-    with pytest.raises(ms.InputError, match=r"a target for each of \(2,\)"):
+    with pytest.raises(ms.InputError, match="targets for 2 prompts: give one for all, or one for each"):
         trace().scores(target)
 
 

@@ -48,6 +48,9 @@ def test_scores_are_those_of_the_components():
     for label, value in best().top():
         assert value == pytest.approx(float(rows[label]), abs=1e-9)
     assert len(best()) == len(best().top()) == 6
+    assert best().top(2) == best().top()[:2]
+    with pytest.raises(ms.InputError, match="takes 1 or more, not 0"):
+        best().top(0)
 
 
 def test_its_choices_say_how_it_was_made():
@@ -91,14 +94,14 @@ def test_every_place_has_its_own(padding):
     found = everywhere(padding)
     for prompt in range(2):
         real = real_places(padding, prompt)
-        assert found.top(prompt) == found.top(prompt, real[-1]), "the last place is the last token's"
+        assert found.top(prompt=prompt) == found.top(prompt=prompt, position=real[-1]), "the last place is the last token's"
         for position in real:
-            values = [value for _, value in found.top(prompt, position)]
+            values = [value for _, value in found.top(prompt=prompt, position=position)]
             assert values == sorted(values, reverse=True) and found.next(prompt, position) <= values[-1]
             assert found.to_dict(prompt, position)["position"] == position
         assert found.to_dict(prompt)["position"] == real[-1]
-    assert found.top(1) == found.top(1, -1)
-    assert found.top(1, 0) != found.top(1, 1)
+    assert found.top(prompt=1) == found.top(prompt=1, position=-1)
+    assert found.top(prompt=1, position=0) != found.top(prompt=1, position=1)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_every_place_has_its_own(padding):
 )
 def test_places_that_are_not_there(prompt, position, said):
     with pytest.raises(ms.InputError, match=said):
-        everywhere().top(prompt, position)
+        everywhere().top(prompt=prompt, position=position)
     with pytest.raises(ms.InputError, match=said):
         everywhere().next(prompt, position)
 
@@ -195,7 +198,7 @@ def test_weights_that_became_no_numbers():
 def test_images_have_their_best():
     found = ms.load(ZOO["resnet"]()[0]).trace(pixels()).scores(1, "neuron", "logprob_increase", top=4)
     assert found.tops.shape == (2,)
-    assert found.top(1)[0][1] >= found.top(1)[-1][1] >= found.next(1)
+    assert found.top(prompt=1)[0][1] >= found.top(prompt=1)[-1][1] >= found.next(1)
     assert found.choices["worked_out"] == found.choices["of"]
 
 
@@ -206,7 +209,7 @@ def test_two_targets_and_a_contrast():
     assert found.to_dict(1)["choices"]["target"] == "logprob increase of ' girl'"
     odds = held.scores(ms.contrast(" Paris", " girl"), by="logprob_increase", level="head", norm="final", top=40)
     rows = held.scores(ms.contrast(" Paris", " girl"), by="logprob_increase", level="head", norm="final", within=0.0)
-    for label, value in odds.top(1):
+    for label, value in odds.top(prompt=1):
         assert value == pytest.approx(float(rows[label][1]), abs=1e-9)
 
 
@@ -219,4 +222,4 @@ def test_a_model_whose_entry_and_logits_are_multiplied(norm):
     rows = held.scores(7, "neuron", "logprob_increase", norm=norm, within=0.0)
     for prompt in range(2):
         wanted = torch.cat([g.flat()[:, prompt] for g in rows.parts.groups if g.axes]).topk(5).values.tolist()
-        assert [value for _, value in found.top(prompt)] == pytest.approx(wanted, abs=1e-9)
+        assert [value for _, value in found.top(prompt=prompt)] == pytest.approx(wanted, abs=1e-9)

@@ -46,6 +46,8 @@ def test_a_tidy_row_a_word(name, labels):
         alone = traced(name).words(label, 3, 2)
         assert [word for word, _ in alone.first] == [word for word, _ in found[label]["first"]]
         assert alone.first == alone[label]["first"] and alone.last == alone[label]["last"]
+        for end, mine in (("first", alone.first), ("last", alone.last)):
+            assert [value for _, value in mine] == pytest.approx([value for _, value in found[label][end]], rel=1e-4, abs=1e-6)
     assert frame["model"].n_unique() == 1 and set(frame["of"]) == {"write"}
     if labels[0] == "L1.mlp.N3":
         assert frame.select("write", "layer", "head", "neuron").row(0) == ("L1.mlp", 1, None, 3)

@@ -15,7 +15,7 @@ from cli._folders import truncate
 from cli._typed import PROMPT, Said, Typed, refusal
 from mainstem import api
 
-COMMAND = [sys.executable, "-m", "mainstem.cli"]
+COMMAND = [sys.executable, "-m", "mainstem"]
 SOURCE = Path(api.__file__).parents[2]
 
 

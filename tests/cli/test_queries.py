@@ -22,6 +22,17 @@ def record(said: Said) -> Any:
     return json.loads(said.out)
 
 
+def test_the_chart(typed: Typed, tmp_path: Path) -> None:
+    pytest.importorskip("altair")
+    paths = [tmp_path / f"chart.{ending}" for ending in ("html", "svg", "png")]
+    said = typed(*PARIS, *(word for path in paths for word in (f"--{path.suffix[1:]}", path)))
+    assert said.code == 0, said
+    html, svg, png = (path.read_bytes() for path in paths)
+    assert b"<html" in html and b'src="http' not in html and b"<svg" in svg[:500] and png.startswith(b"\x89PNG")
+    refusal(typed(*ONE, "--png", tmp_path / "one.png"), "without --of")
+    assert not (tmp_path / "one.png").exists()
+
+
 @pytest.mark.parametrize(("by", "more"), [("dla", ()), ("logprob_increase", ("--norm", "final", "--no-norm-bias"))])
 def test_values_are_shown_with_what_switched_them_on(typed: Typed, by: str, more: tuple[str, ...]) -> None:
     found = record(typed(*PARIS, "--by", by, *more, "--json"))
@@ -107,7 +118,7 @@ def test_it_fits_on_a_narrow_terminal(typed: Typed, monkeypatch: pytest.MonkeyPa
         (("queries", PROMPT, "--against", " Rome"), ('--target " Paris" --against " London"',)),
         (("queries", PROMPT, "--of", "L9.mlp.N0"), ("no write 'L9.mlp'",)),
         (("queries", PROMPT, "--of", "L1.mlp.N9999"), ("there is no neuron 9999: this write has 768",)),
-        (("queries", PROMPT, "--of", "L1.mlp.N9", "--key", "gate"), ("L1.mlp.N9 has the keys 'key': name one of them",)),
+        (("queries", PROMPT, "--of", "L1.mlp.N9", "--key", "gate"), ("L1.mlp.N9 has the keys 'key': leave key out",)),
         (("queries", PROMPT, "--of", "L1.attn"), ("has dims of heads, such as H0.D2",)),
         ((*PARIS, "--by", "fame"), ("no score 'fame'",)),
         ((*PARIS, "--norm", "final"), ("'dla' has no choice of norm",)),

@@ -72,6 +72,29 @@ def test_a_sequence_is_scored_behind_the_prompt(typed: Typed) -> None:
     assert abs(sum(part["value"] for part in found["parts"]) - found["sum"]) <= 2 * found["bound"]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("every", [(), ("--all",)])
+def test_the_best_of_every_prompt_have_words(typed: Typed, side: str, every: tuple[str, ...]) -> None:
+    asked = ("score", "Hot", "Once upon a time there was", "--level", "head", "--top", "2", "--padding", side, *every)
+    for found, prompt in zip(record(typed(*asked, "--json")), ("Hot", "Once upon a time there was"), strict=True):
+        rows = {part["component"]: part for part in found["parts"]}
+        alone = record(typed("score", prompt, "--level", "head", "--top", "2", *every, "--json"))
+        assert len(found["best"]) == 2 and all(".H" in label for label in found["best"])
+        assert [rows[label]["words"] for label in found["best"]] == [
+            {part["component"]: part for part in alone["parts"]}[label]["words"] for label in alone["best"]
+        ]
+        assert all(len(rows[label]["words"]) == 5 for label in found["best"])
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_labels_and_numbers_are_whole_on_narrow_terminals(typed: Typed, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for options in ((), ("--level", "neuron", "--top", "3"), ("--caveats", "--top", "3")):
+        said = typed(*PARIS, *options).out
+        rows = [line for line in said.splitlines() if line.startswith("  L")]
+        assert rows and all(re.match(r"  L\d\.\w+(\.N\d+)? +[+-]\d+\.\d\d", line) for line in rows), said
+
+
 def test_prompts_and_images(typed: Typed, seeing: Path, picture: Path) -> None:
     assert len(record(typed("score", PROMPT, "The capital of Germany is", "--json"))) == 2
     assert "sum" in typed("score", "--image", picture, "-m", seeing, "--by", "logprob_increase").out

@@ -34,7 +34,8 @@ def lens(typed: Typed, prompts: Path, tmp_path: Path) -> Path:
 def test_a_lens_is_stored_and_its_worth_shown(typed: Typed, prompts: Path, tmp_path: Path) -> None:
     path = tmp_path / "lens.safetensors"
     said = typed("tune", prompts, "--lines", "--out", path, *FEW, "--held", "0.3")
-    assert (said.code, said.err) == (0, f"wrote {path}\n")
+    note = "note: 36 tokens to learn from for a stream of width 48: the lens knows little else; give more.\n"
+    assert (said.code, said.err) == (0, f"{note}wrote {path}\n")
     stored = ms.TunedLens.load(path, ms.load("tiny"))
     assert stored.choices["steps"] == 2
     rows = [line.split() for line in said.out.splitlines() if line.startswith(("  entry", "  L"))]

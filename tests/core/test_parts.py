@@ -1,6 +1,7 @@
 """Parts of a whole: labels, sums over every axis, selection, ranking, and the refusal of parts that do not sum."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,14 +95,19 @@ def test_selection():
 
 
 def test_the_top():
-    found = parts((1,))
-    values = found.tensor.flatten()
-    for largest in (True, False):
-        order = values.argsort(descending=largest)
-        rows = found.top(5, largest)
-        assert [label for label, _ in rows] == [found.label(int(i)) for i in order[:5]]
-        assert [value for _, value in rows] == pytest.approx(values[order[:5]].tolist())
-    assert len(found.top(10**6)) == len(found)
+    """Of what is taken apart; of all where nothing is."""
+    whole = parts((1,))
+    opened = replace(whole, groups=tuple(g for g in whole.groups if g.axes))
+    closed = replace(whole, groups=tuple(g for g in whole.groups if not g.axes))
+    assert 0 < len(closed.groups) < len(whole.groups)
+    for asked, held in ((whole, opened), (opened, opened), (closed, closed)):
+        values = held.tensor.flatten()
+        for largest in (True, False):
+            order = values.argsort(descending=largest)
+            rows = asked.top(5, largest)
+            assert [label for label, _ in rows] == [held.label(int(i)) for i in order[:5]]
+            assert [value for _, value in rows] == pytest.approx(values[order[:5]].tolist())
+        assert len(asked.top(10**6)) == len(held)
     with pytest.raises(InputError, match=r"top\(\) ranks one prompt and position; here are \('batch',\) of \(2,\)"):
         parts().top()
 

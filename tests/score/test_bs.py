@@ -122,6 +122,18 @@ def test_values_of_writes_sum_to_those_of_the_point(name):
     torch.testing.assert_close(torch.stack(one).sum(0), whole, **TIGHT)
 
 
+@pytest.mark.parametrize("name", TEXT + OTHERS)
+def test_vectors_of_several_points_go_together_as_each_alone(name, monkeypatch):
+    run = main(name)
+    place = place_of(run)
+    starts = [(5 * i + 3) % len(run.stream.points) for i in range(9)]
+    rows = [torch.randn(width(run, t, place), dtype=torch.float64) for t in starts]
+    alone = torch.cat([unembed(run, row[None], t, place) for row, t in zip(rows, starts, strict=True)])
+    torch.testing.assert_close(unembed(run, rows, starts, place), alone, **TIGHT)
+    monkeypatch.setattr("mainstem.stream._unembed._TILE", 1)
+    torch.testing.assert_close(unembed(run, rows, starts, place), alone, **TIGHT)
+
+
 def test_many_rows_are_taken_a_few_at_a_time(monkeypatch):
     run = main("bert")
     rows = torch.randn(9, 32, dtype=torch.float64)

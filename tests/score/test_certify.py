@@ -333,13 +333,13 @@ def test_prompts_together_are_what_each_is_alone(side):
     everywhere = model.trace(PROMPTS, padding=side, positions="all").scores(5, **choices)
     for i, (prompt, target) in enumerate(zip(PROMPTS, targets, strict=True)):
         alone = model.trace(prompt).scores(target, **choices)
-        close_to(together.top(i), alone.top())
+        close_to(together.top(prompt=i), alone.top())
         assert together.next(i) >= alone.top()[-1][1] - 1.0
         every = model.trace(prompt, positions="all").scores(5, **choices)
         length = every.tops.shape[1]
         first = everywhere.tops.shape[1] - length if side == "left" else 0
         for position in range(length):
-            close_to(everywhere.top(i, first + position), every.top(0, position))
+            close_to(everywhere.top(prompt=i, position=first + position), every.top(position=position))
 
 
 def close_to(found: list[tuple[str, float]], wanted: list[tuple[str, float]]) -> None:

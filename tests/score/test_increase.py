@@ -300,7 +300,7 @@ def rule_out(module: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("within", [0.0, 1e-3])
 def test_tokens_that_are_ruled_out(within, monkeypatch):
-    monkeypatch.setattr(_increase, "TOKENS", 30)
+    monkeypatch.setattr(_certify, "TOKENS", 30)
     run = passes("gptj", change=rule_out)[0]
     slow = Naive(run, READ["gptj"](run.module.requires_grad_(False)), goal_of(run))
     for level in ("write", "neuron"):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import huggingface_hub
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 import mainstem as ms
-from conftest import SHARED
 from mainstem.score import Goal
 from mainstem.score._scene import Piece, Scene, scene
 from mainstem.stream import Vectors, factors, find_write, heads, needed
@@ -29,7 +29,7 @@ MOST = 10  # layers of a kind that are named as the highest
 
 
 def published() -> dict[str, Any]:
-    path = SHARED / "reference" / "yu_2312_12141.json"
+    path = Path(__file__).resolve().parents[3] / "shared" / "reference" / "yu_2312_12141.json"
     if not path.is_file():
         pytest.skip(f"no published numbers at {path}")
     return json.loads(path.read_text(encoding="utf-8"))

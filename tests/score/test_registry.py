@@ -171,7 +171,31 @@ def test_all_positions_score_as_each_alone(name, by):
     run, level = main(name), LEVELS_OF[name][-1]
     everywhere = rows(run, same(run, [1], None, every=True), by, level)
     assert everywhere.rest == ("batch", "pos") and everywhere.whole.shape == run.output().shape[:2]
-    torch.testing.assert_close(everywhere.tensor[:, :, -1], made(name, by, level).tensor, **TIGHT)
     third = same(run, [1], None)
     third.places[:, 1] = 2
-    torch.testing.assert_close(everywhere.tensor[:, :, 2], rows(run, third, by, level).tensor, **TIGHT)
+    for position, alone in ((-1, made(name, by, level)), (2, rows(run, third, by, level))):
+        one, other = ({g.label: g.values for g in some.groups} for some in (everywhere.select("pos", position), alone))
+        for label in one.keys() | other.keys():  # a constant row that is zero where it is asked for is left out
+            assert label in one.keys() & other.keys() or label.endswith(("transport", "bias", "interaction"))
+            held = one.get(label, other.get(label))
+            found, wanted = (some.get(label, torch.zeros_like(held)) for some in (one, other))
+            torch.testing.assert_close(found, wanted, **TIGHT)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"within": -1.0}, "a number from 0, not -1.0"),
+        ({"within": float("nan")}, "a number from 0, not nan"),
+        ({"within": float("inf")}, "a number from 0, not inf"),
+        ({"within": "x"}, "a number from 0, not 'x'"),
+        ({"within": True}, "a number from 0, not True"),
+        ({"norm_bias": 3}, "True or False, not 3"),
+        ({"norm_bias": "yes"}, "True or False, not 'yes'"),
+        ({"level": "layer"}, "no level 'layer'"),
+    ],
+)
+@pytest.mark.parametrize("by", [name for name, score in scores().items() if {"within", "norm_bias"} <= set(score.takes)])
+def test_choices_that_are_none_are_refused(by, choices, said):
+    with pytest.raises(InputError, match=said):
+        score_named(by).checked(Choices(**choices))

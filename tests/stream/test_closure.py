@@ -86,11 +86,11 @@ def test_without_a_row_of_constants_nothing_closes(name):
 
 
 def test_a_missing_row_is_refused(monkeypatch):
-    from mainstem.score import _dla
+    from mainstem.score import _apart
 
     run = main("gpt2")
-    everything = _dla.rows
-    monkeypatch.setattr(_dla, "rows", lambda *of: [r for r in everything(*of) if r.label != "L1.mlp"])
+    everything = _apart.rows
+    monkeypatch.setattr(_apart, "rows", lambda *of: [r for r in everything(*of) if r.label != "L1.mlp"])
     with pytest.raises(NotClosedError, match="parts miss the whole"):
         direct(run, torch.randn_like(run.output()))
 

@@ -70,13 +70,13 @@ def test_the_run_is_the_models_own(dtype):
 
 def test_a_missing_write_cannot_hide_in_the_bound(monkeypatch):
     """A bound of bfloat16 itself would be so wide that most writes could be left out."""
-    from mainstem.score import _dla
+    from mainstem.score import _apart
 
     run = low("gpt2")
-    everything = _dla.rows
+    everything = _apart.rows
     for dropped in ("L0.attn", "L1.mlp"):
         with monkeypatch.context() as patch:
-            patch.setattr(_dla, "rows", lambda *of, dropped=dropped: [r for r in everything(*of) if r.label != dropped])
+            patch.setattr(_apart, "rows", lambda *of, dropped=dropped: [r for r in everything(*of) if r.label != dropped])
             with pytest.raises(NotClosedError):
                 direct(run, torch.randn_like(run.output()))
 

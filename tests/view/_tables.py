@@ -1,7 +1,7 @@
 """Tables of scores for the charts, made from closed forms, with text that tries to be markup; every chart made of one."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -90,9 +90,9 @@ def counted(layers: int = 7) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def words(label: str) -> list[str]:
-    """Words of a component that are markup, white space, and half a character."""
-    return [*HOSTILE, "\ud800", label]
+def words(labels: Sequence[str]) -> list[list[str]]:
+    """Words of components that are markup, white space, and half a character."""
+    return [[*HOSTILE, "\ud800", label] for label in labels]
 
 
 said: dict[str, Any] = {"title": TITLE, "about": ABOUT}

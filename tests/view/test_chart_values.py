@@ -9,7 +9,7 @@ import pytest
 
 from mainstem import view
 from mainstem.core import InputError
-from mainstem.view._svg import KINDS
+from mainstem.view._svg import KINDS, MINUS
 from mainstem.view._tables import every, heading, marked
 from mainstem.view._theme import colours, config, diverging, figures, kinds
 from view import _tables as make
@@ -177,9 +177,9 @@ def test_equal_scores_stay_in_their_order_and_zero_has_no_sign():
 def test_words_are_asked_of_what_is_shown_and_has_some():
     asked = []
 
-    def words(label: str) -> list[str]:
-        asked.append(label)
-        return [" word", f"of {label}"]
+    def words(labels: list[str]) -> list[list[str]]:
+        asked.extend(labels)
+        return [[" word", f"of {label}"] for label in labels]
 
     frame = make.written(2)
     shown = make.rows_with(view.top_components(frame, 9, words), "words")
@@ -189,6 +189,8 @@ def test_words_are_asked_of_what_is_shown_and_has_some():
     said = {row["label"]: row["words"] for row in shown}
     assert all(f"of·{label}"[:13] in said[label] and "·word" in said[label] for label in asked)
     assert {said[row["label"]] for row in ranked if row["kind"] == "constant"} == {""}
+    with pytest.raises(InputError, match=f"here 1 lists for {len(asked)} labels"):
+        view.top_components(frame, 9, lambda labels: [["word"]])
 
 
 def test_a_source_map_holds_the_strongest_heads_by_token():
@@ -334,6 +336,7 @@ def test_tokens_are_marked_and_cut():
     assert marked("\x00\x1b\ud800\ufffd") == "\\x00\\x1b□□"
     assert marked("x" * 50, 10) == "x" * 9 + "…"
     assert marked("漢字🙂é") == "漢字🙂é"
+    assert marked(" שלום") == "·שלום\u200e" and marked("\u202eab") == "\\u202eab"
 
 
 def test_names_on_an_axis_are_as_many_as_fit():
@@ -347,10 +350,50 @@ def test_names_on_an_axis_are_as_many_as_fit():
 
 def test_a_heading_is_lines_that_fit():
     found = heading("w " * 200, f"{'x' * 300}\n{'y ' * 10}", 480)
-    assert [len(line) <= 56 for line in found["text"]] == [True, True]
+    assert [len(line) <= 56 for line in found["text"]] == [True] * 4
     assert found["text"][-1].endswith("…")
     assert all(len(line) <= 84 for line in found["subtitle"]) and found["subtitle"][-1].startswith("y")
     assert heading("a\tb\x07", "", 480) == {"text": ["a\\tb\\x07"]}
+
+
+def test_a_quoted_token_is_not_broken():
+    found = heading("any of " + ", ".join(f"' a b {i}'" for i in range(12)), "", 480)["text"]
+    assert len(found) > 1 and all(line.count("'") % 2 == 0 for line in found)
+    assert heading("what isn't one doesn't", "", 480) == {"text": ["what isn't one doesn't"]}
+
+
+def test_curves_say_what_they_are_of():
+    about = {"model": "m", "target": "' Paris'", "position": 4, "token": " is", "prompt": 0}
+    bent = make.bent().with_columns(**{name: pl.lit(value) for name, value in about.items()}, along=pl.lit("L5.mlp"))
+    title = view.lower_layer_curve(bent).to_dict()["title"]
+    assert title["text"] == ["The lower-layer problem: '\u00a0Paris'"]
+    assert " ".join(title["subtitle"]).replace("\u00a0", " ") == "m · after token 4, ' is' · along L5.mlp"
+    alone = view.lower_layer_curve(bent.with_columns(along=pl.lit("the token alone"))).to_dict()["title"]
+    assert "along" not in alone["subtitle"][0]
+    summed = make.summed().with_columns(target=pl.lit("' Paris'"), level=pl.lit("head"))
+    title = view.additivity(summed).to_dict()["title"]
+    assert title == {"text": ["Do single scores add up? '\u00a0Paris'"], "subtitle": ["level\u00a0head"]}
+    assert view.additivity(summed, about="mine").to_dict()["title"]["subtitle"] == ["mine"]
+
+
+@pytest.mark.parametrize("power", [-4, 0, 5])
+def test_cells_of_any_size_have_numbers_that_fit(power):
+    frame = make.written(4).with_columns(pl.col("value") * 10.0**power)
+    spec = view.head_map(frame).to_dict()
+    shown = [row["shown"] for row in make.rows_with(view.head_map(frame), "shown", "head")]
+    title = spec["layer"][0]["encoding"]["color"]["legend"]["title"]
+    assert max(map(len, shown)) <= 6
+    told = int(title[1].rpartition("1e")[2].replace(MINUS, "-")) if isinstance(title, list) else 0
+    for row in make.rows_with(view.head_map(frame), "shown", "head"):
+        assert float(row["shown"].replace(MINUS, "-")) * 10.0**told == pytest.approx(row["value"], abs=0.006 * 10.0**told)
+    assert isinstance(title, list) == bool(power)
+
+
+def test_small_cells_below_zero_have_a_minus():
+    rows = make.rows_with(view.head_map(make.written(30, 9)), "shown", "head")
+    most = max(abs(row["value"]) for row in rows)
+    assert {row["shown"] for row in rows} == {"", MINUS}
+    assert all((row["shown"] == MINUS) == (row["value"] < -0.1 * most) for row in rows)
 
 
 def test_figures_are_few_and_alike():

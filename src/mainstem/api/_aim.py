@@ -135,11 +135,18 @@ def _tokens(sight: Sight, given: Token) -> Tensor:
         return torch.full(shape, index_of(sight.loaded, given, sight.output), device=sight.output.device)
     ids = given if isinstance(given, Tensor) else _listed(sight, given)
     if ids.shape not in ((), shape):
-        raise InputError(f"target ids of shape {tuple(ids.shape)}: give one id, or a target for each of {shape}.")
+        raise InputError(_miscounted(tuple(ids.shape), shape))
     ids = ids.to(sight.output.device).long().expand(shape)
     if bool(((ids < 0) | (ids >= size)).any()):
         raise InputError(f"target ids go from 0 to {size - 1}.")
     return ids
+
+
+def _miscounted(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What is wrong with targets of a shape that is not that of the places."""
+    names = ("prompts", "positions")[: len(shape)]
+    wanted = " by ".join(f"{n} {name}" for n, name in zip(shape, names, strict=False))
+    return f"{' by '.join(map(str, given))} targets for {wanted}: give one for all, or one for each."
 
 
 def _listed(sight: Sight, given: object) -> Tensor:

@@ -1,13 +1,13 @@
 """Which chart scores are drawn as, and what stands above it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from mainstem.core import InputError
 from mainstem.score import score_named
-from mainstem.view import Chart, head_map, score_by_layer, source_map, top_components
+from mainstem.view import MINUS, Chart, head_map, score_by_layer, source_map, top_components
 
 _TITLES = {
     "layers": "Score by layer",
@@ -21,7 +21,7 @@ _SCORES = {
     "logprob_increase": "log-probability increase",
     "prob_increase": "probability increase",
 }
-_UNSAID = ("model", "target", "worked_out", "of")
+_UNSAID = ("model", "target", "worked_out", "of", "prompt", "position")
 _WORDS = 5
 Words = Callable[..., Any]
 
@@ -54,8 +54,8 @@ def chart(
     """Scores of one prompt at one position as a chart.
 
     Parameters: `scored`, what they are of; `frame`, their rows; `foot`, what stands behind the choices; `kind`, a name in
-    `_TITLES`, None for what fits; `k`, components or heads at most; `words`, gives the first words of a label at a position,
-    as `Trace.words`; `title`, another than the kind's.
+    `_TITLES`, None for what fits; `k`, components or heads at most; `words`, gives the first words of labels at a
+    position, as `Trace.words`; `title`, another than the kind's.
     """
     kind = _fitting(frame) if kind is None else kind
     if kind not in _TITLES:
@@ -73,7 +73,7 @@ def chart(
         case "sources":
             return source_map(frame, k, **said)
     rows = _neurons(frame) if kind == "neurons" else frame
-    return top_components(rows, k, words and _first(words, scored, frame), **said)
+    return top_components(rows, k, words and _first(words, scored, rows), **said)
 
 
 def _fitting(frame: Any) -> str:
@@ -89,12 +89,12 @@ def _neurons(frame: Any) -> Any:
     return found
 
 
-def _first(words: Words, scored: Scored, frame: Any) -> Callable[[str], Sequence[str]]:
-    """The first words of a label, at the scored place where there is one: `Trace.words` counts it from the first real token."""
+def _first(words: Words, scored: Scored, frame: Any) -> Callable[[Sequence[str]], list[list[str]]]:
+    """The first words of labels, at the scored place where there is one: `Trace.words` counts it from the first real token."""
     prompt, position = frame.select("prompt", "position").row(0) if len(frame) else (None, None)
     padded = 0 if scored.mask is None or prompt is None else int(scored.mask[prompt].argmax())
     place = {} if position is None else {"position": position - padded}
-    return lambda label: [word for word, _ in words(label, _WORDS, 0, **place).first]
+    return lambda labels: [[word for word, _ in said] for said in words(labels, _WORDS, 0, **place).raised]
 
 
 def _measure(scored: Scored) -> str:
@@ -105,10 +105,17 @@ def _measure(scored: Scored) -> str:
 
 
 def _about(scored: Scored, frame: Any, foot: str) -> str:
-    """The prompt up to the scored place, and below it the model, the choices and the foot."""
-    said = [_choice(name.replace("_", " "), v) for name, v in scored.choices.items() if name not in _UNSAID]
-    parts = [part.replace(" ", "\u00a0") for part in (scored.model, *said, foot) if part]
-    return "\n".join(filter(None, [_prompt(scored, frame), "\u00a0· ".join(parts)]))
+    return subtitle(_prompt(scored, frame), scored.model, scored.choices, foot)
+
+
+def subtitle(prompt: str, model: str, choices: Mapping[str, Any], foot: str) -> str:
+    """The prompt up to the scored place, and below it the model, the choices and the foot.
+
+    Parameters: `prompt`; `model`; `choices`; `foot`.
+    """
+    said = [_choice(name.replace("_", " "), v) for name, v in choices.items() if name not in _UNSAID]
+    parts = [part.replace(" ", "\u00a0") for part in (model, *said, foot.replace("-", MINUS)) if part]
+    return "\n".join(filter(None, [prompt, "\u00a0· ".join(parts)]))
 
 
 def _choice(name: str, value: Any) -> str:
@@ -117,7 +124,7 @@ def _choice(name: str, value: Any) -> str:
     return "" if value is None or (name, value) == ("edits", 0) else f"{name} {value}"
 
 
-def _prompt(scored: Scored, frame: Any, most: int = 140) -> str:
+def _prompt(scored: Scored, frame: Any) -> str:
     if not scored.tokens or frame.is_empty():
         return ""
     prompt, position = frame.select("prompt", "position").row(0)
@@ -126,5 +133,13 @@ def _prompt(scored: Scored, frame: Any, most: int = 140) -> str:
     pieces = scored.tokens[prompt or 0]
     real = [True] * len(pieces) if scored.mask is None else scored.mask[prompt or 0].tolist()
     end = len(pieces) if position is None else position + 1
-    text = "".join(piece for piece, keep in zip(pieces[:end], real, strict=False) if keep).replace("\n", "¶")
+    return joined([piece for piece, keep in zip(pieces[:end], real, strict=False) if keep])
+
+
+def joined(pieces: Sequence[str], most: int = 140) -> str:
+    """Tokens as one line of text, and numbers of tokens, where a model has no words, apart from each other.
+
+    Parameters: `pieces`; `most`, characters; of what is longer the end is kept.
+    """
+    text = (" " if all(map(str.isdecimal, pieces)) else "").join(pieces).replace("\n", "¶")
     return text if len(text) <= most else f"…{text[1 - most :]}"

@@ -1,5 +1,6 @@
 """How a tuned lens is fitted: data to runs, runs to a start, to steps, and to what it is worth on data kept aside."""
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from mainstem.stream import Pass
 from ._progress import tracked
 from ._rows import endless, grouped, joined, rows, size
 
+_LOG = logging.getLogger("mainstem")
 STARTS = ("regression", "zero")
 _LEAST, _TIMES = 4096, 8  # tokens that a regression is made of: so many, and so many for each feature
 
@@ -111,7 +113,18 @@ class Fit:
         choices = asdict(self.plan) | {"tokens": sum(map(size, self.rows)), "edits": len(self.run.patches)}
         del choices["progress"]
         curves = torch.stack(curve) if curve else nothing
+        self._doubt(choices["tokens"], held)
         return Fitted(descent.lens, names, self.unembedding, _ended(curves), held, choices, self._provenance())
+
+    def _doubt(self, tokens: int, held: Tensor | None) -> None:
+        """Says so where a lens has learnt too little to be trusted, or the wrong thing."""
+        if tokens < (width := self.run.stream.width):
+            _LOG.warning(
+                "%d tokens to learn from for a stream of width %d: the lens knows little else; give more.", tokens, width
+            )
+        if held is not None and (worse := int((held[1] > held[0]).sum())) > held.shape[1] / 2:
+            of = held.shape[1] - 1  # the last point is the model's own
+            _LOG.warning("on what was kept aside it is worse than the logit lens at %d of %d points: lower the rate.", worse, of)
 
     def _trace(self, some: list[Any], **more: Any) -> Any:
         return self.model.trace(joined(some), stream=self.plan.stream, **more)

@@ -11,8 +11,8 @@ from torch import Tensor
 from mainstem.core import InputError
 from mainstem.find import Write
 from mainstem.models import Inputs, Loaded
-from mainstem.score import ends, likeliest, stacked, vectors, words
-from mainstem.stream import Head, Pass, find_write, head_of, spot, through_head
+from mainstem.score import ends, likeliest, vectors, words
+from mainstem.stream import Head, Pass, find_write, head_of, spot, through_head, unembed
 
 from ._fitted import fitted
 from ._result import Result
@@ -245,6 +245,6 @@ class Headed(Worded):
             for start, vector in vectors(run, labels, of)
         ]
         t = next(t for t, p in enumerate(run.stream.points) if at.write in p.writes)
-        found = ends(stacked(run, rows, [t] * len(rows), query), first, last)
+        found = ends(unembed(run, rows, t, query), first, last)
         raised, lowered = self._said(found.first, found.first_logits), self._said(found.last, found.last_logits)
         return self._result(labels, of, raised, lowered, query, f"{at.write.label}.H{head}<-{source[1]}")

@@ -7,12 +7,14 @@ from mainstem.core import InputError
 from mainstem.models import Inputs, Loaded
 
 
-def spots(loaded: Loaded, inputs: Inputs, shape: tuple[int, ...], positions: int | str | None) -> Tensor | None:
+def spots(
+    loaded: Loaded, inputs: Inputs, shape: tuple[int, ...], positions: int | str | None, prompt: int | None = None
+) -> Tensor | None:
     """The place of every prompt that is meant, None for all of them, or where the output has none.
 
     Parameters: `loaded`; `inputs`; `shape`, of the output with all its positions; `positions`, a place counted from either
-    end of the real tokens, "all", or None for the mask token or else the last real token. Raises `InputError` for a place
-    outside of a prompt.
+    end of the real tokens, "all", or None for the mask token or else the last real token; `prompt`, the only one that the place
+    has to be in, None for all: shorter ones take their last token. Raises `InputError` for a place outside of a prompt.
     """
     if len(shape) != 3 and isinstance(positions, int):
         raise InputError("this model's output has no positions to choose from: leave the position out.")
@@ -25,11 +27,11 @@ def spots(loaded: Loaded, inputs: Inputs, shape: tuple[int, ...], positions: int
         raise InputError(f"positions is a number, None or 'all', not {positions!r}.")
     first = torch.zeros_like(lengths) if inputs.mask is None else inputs.mask.argmax(1)
     found = first + positions + (lengths if positions < 0 else 0)
-    if bool(((found < first) | (found >= first + lengths)).any()):
-        raise InputError(
-            f"there is no position {positions}: the shortest prompt has {int(lengths.min())} tokens, counted from 0 (or back from -1)."
-        )
-    return found
+    inside = (found >= first) & (found < first + lengths)
+    if not bool(inside.all() if prompt is None else inside[prompt : prompt + 1].all()):
+        which, most = ("the shortest prompt", lengths.min()) if prompt is None else (f"prompt {prompt}", lengths[prompt])
+        raise InputError(f"there is no position {positions}: {which} has {int(most)} tokens, counted from 0 (or back from -1).")
+    return torch.where(inside, found, first + lengths - 1)
 
 
 def _default_places(loaded: Loaded, inputs: Inputs, lengths: Tensor) -> Tensor:

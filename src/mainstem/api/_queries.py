@@ -148,7 +148,13 @@ class QueriesResult:
         """
         from mainstem.view import query_histogram
 
-        return query_histogram(self.histogram(k), title=f"Values and queries by layer: {self.target}", about=self.model)
+        from ._chart import joined, subtitle
+
+        position = self.choices["position"]
+        read = joined(self.tokens[: None if position is None else position + 1])
+        foot = f"{len(self.values)} values, {len(self.top(k))} queries counted"
+        about = subtitle(read, self.model, self.choices, foot)
+        return query_histogram(self.histogram(k), title=f"Values and queries by layer: {self.target}", about=about)
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """As plain JSON types: values with their keys and the k strongest parts of each, the strongest queries, the bins.

@@ -86,15 +86,16 @@ class Result:
 
     def __repr__(self) -> str:
         shape = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.tensor.shape, strict=True))
-        head = f"Result({shape}; {self._said}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e})"
+        within = f", each part within {self.choices['within']:g}" if self.choices.get("within") else ""
+        head = f"Result({shape}; {self._said}; sum {_short(self.whole)}, error {self.error:.1e}, bound {self.bound:.1e}{within})"
         if self.tensor.numel() != len(self):
             return head
         return "\n".join([head, *(f"  {label:<24} {value:+.4f}" for label, value in self.top(8))])
 
     def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
-        """The k highest components of a single prompt's scores, as (label, value).
+        """The k highest components of a single prompt's scores, as (label, value): heads at level "head", and so on.
 
-        Parameters: `k`; `largest`, the highest if true, else the lowest. Raises `InputError` for several prompts or positions.
+        What the level does not take apart, such as an MLP beside heads, is in the table but not ranked. Parameters: `k`; `largest`, the highest if true, else the lowest. Raises `InputError` for several prompts or positions.
         """
         self._alone("top() ranks")
         only = self.parts.select("batch", 0) if self.whole.shape[:1] == (1,) else self.parts

@@ -71,10 +71,15 @@ class TopResult:
             return self._cell(prompt, position) % self.tops.shape[1]
         return None if self.positions is None else self.positions[prompt]
 
-    def top(self, prompt: int = 0, position: int | None = None) -> list[tuple[str, float]]:
-        """Label and score of the components at one place, best first. Parameters: `prompt`; `position`, the last token's by default."""
+    def top(self, k: int | None = None, prompt: int = 0, position: int | None = None) -> list[tuple[str, float]]:
+        """Label and score of the components at one place, best first.
+
+        Parameters: `k`, how many at most, all by default; `prompt`; `position`, the last token's by default.
+        """
+        if k is not None and k < 1:
+            raise InputError(f"top() takes 1 or more, not {k}.")
         cell = self._cell(prompt, position)
-        return list(zip(self.tops.labels[cell], self.tops.values[cell].tolist(), strict=True))
+        return list(zip(self.tops.labels[cell], self.tops.values[cell].tolist(), strict=True))[:k]
 
     def next(self, prompt: int = 0, position: int | None = None) -> float:
         """What no other component of that place exceeds: the certificate. Parameters: `prompt`; `position`."""
@@ -109,7 +114,7 @@ class TopResult:
         return {
             "choices": {**self.choices, "target": target},
             "position": self._position(prompt, position),
-            "parts": [{"component": label, "value": value} for label, value in self.top(prompt, position)],
+            "parts": [{"component": label, "value": value} for label, value in self.top(None, prompt, position)],
             "next": after if after > -inf else None,
         }
 

@@ -68,11 +68,11 @@ class Trace(Queried, Headed, Curved, Cautious):
         """
         return self.run.output()
 
-    def _spots(self, positions: int | str | None) -> tuple["Trace", Tensor | None]:
-        """The places that are meant, and a trace that has the output there: another one, if this was made for other places."""
+    def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple["Trace", Tensor | None]:
+        """The places that are meant, of one prompt or of all, and a trace that has the output there: another one, if this was made for other places."""
         cut, output = self.run.cut, self.logits
         shape = tuple(output.shape) if cut is None else (output.shape[0], cut.length, output.shape[-1])
-        places = spots(self._loaded, self._inputs, shape, positions)
+        places = spots(self._loaded, self._inputs, shape, positions, prompt)
         if cut is None or (places is not None and torch.equal(places, cut.places)):
             return self, places
         if self._full is None:
@@ -236,6 +236,8 @@ class Trace(Queried, Headed, Curved, Cautious):
             raise InputError("the lens follows one token; score a contrast, alternatives or a sequence with scores().")
         ids = aim(Sight(self._loaded, self._inputs, output, places), target).ids[:, 0]
         ids = ids.reshape(output.shape[:-1]) if places is None else ids[:, None]
+        if tuned is not None and not isinstance(tuned, TunedLens):
+            raise InputError(f"tuned is a lens, not {tuned!r}: ms.TunedLens.load(path, model), or TunedLens.fit(model, data).")
         if tuned is not None:
             tuned.check(trace.run)
         said = lens(trace.run, ids, norm, places, tuned.translators if tuned else None)

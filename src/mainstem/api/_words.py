@@ -141,7 +141,7 @@ class Worded:
         @property
         def tokens(self) -> tuple[tuple[str, ...], ...]: ...
 
-        def _spots(self, positions: int | str | None) -> tuple[Any, Tensor | None]: ...
+        def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple[Any, Tensor | None]: ...
 
         def word(self, index: int) -> str: ...
 
@@ -197,9 +197,9 @@ class Worded:
     def _place(self, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...]]:
         """A run that has the output at a place, and the place: that of the trace where none is said and it has one."""
         own = self._positions if isinstance(self._positions, int) else None
-        trace, places = self._spots(own if position is None else position)
-        if not 0 <= prompt < trace.run.prompts:
-            raise InputError(f"there is no prompt {prompt}: there are {trace.run.prompts}, counted from 0.")
+        if not 0 <= prompt < self.run.prompts:
+            raise InputError(f"there is no prompt {prompt}: there are {self.run.prompts}, counted from 0.")
+        trace, places = self._spots(own if position is None else position, prompt)
         return trace.run, (prompt,) if places is None else (prompt, int(places[prompt]))
 
     @fitted

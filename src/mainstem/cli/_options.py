@@ -125,6 +125,12 @@ Html = Annotated[
     Path | None,
     typer.Option(metavar="FILE", callback=output(".html"), help="Write the result as one page that needs no network."),
 ]
+ChartPng = Annotated[
+    Path | None, typer.Option("--png", metavar="FILE", callback=output(".png"), help="Draw a chart of one prompt as a PNG.")
+]
+ChartSvg = Annotated[
+    Path | None, typer.Option("--svg", metavar="FILE", callback=output(".svg"), help="Draw a chart of one prompt as an SVG.")
+]
 Svg = Annotated[
     Path | None, typer.Option(metavar="FILE", callback=output(".svg"), help="Draw the stream with its writes as an SVG.")
 ]

@@ -15,6 +15,7 @@ from ._trace import wanted
 if TYPE_CHECKING:
     from mainstem.api import Trace
 
+_AIM = ("target", "against", "top", "by", "base", "norm", "norm_bias")
 HELP = explained(
     "Shows which earlier writes switched on the neurons and attention values that count for a prediction.",
     """A neuron is on because what it reads of the stream agrees with its key, and the stream is a sum of what was written
@@ -26,6 +27,7 @@ HELP = explained(
     mainstem queries "The capital of France is" --target " Paris"
     mainstem queries "The capital of France is" -t " Paris" --by logprob_increase --level head
     mainstem queries "The capital of France is" -t " Paris" --top 50 --parquet queries.parquet
+    mainstem queries "The capital of France is" -t " Paris" --html queries.html
     mainstem queries "The capital of France is" --of L4.mlp.N676
     mainstem queries "The capital of France is" --of "L3.attn.H5<-3.D14" --level neuron
     """,
@@ -52,6 +54,7 @@ NormBias = Annotated[bool | None, typer.Option("--norm-bias/--no-norm-bias", hel
 
 
 def queries(
+    context: typer.Context,
     prompts: opt.Prompts = None,
     model: opt.ModelOption = "default",
     target: opt.Target = None,
@@ -70,6 +73,9 @@ def queries(
     json: opt.Json = False,
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
+    html: opt.Html = None,
+    svg: opt.ChartSvg = None,
+    png: opt.ChartPng = None,
     device: opt.Device = None,
     dtype: opt.DtypeOption = None,
     revision: opt.Revision = None,
@@ -78,17 +84,27 @@ def queries(
 ) -> None:
     """Prints `Trace.queries()`, or `Trace.activation()` with `of`.
 
-    Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`, `zero` and
+    Parameters: `context`, what was typed; `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `prompts`, `zero` and
     `padding`, as of `Model.trace`; `target`, `against`, `by`, `level`, `top`, `base`, `norm`, `norm_bias` and `position`, as of
-    `Trace.queries`; `of` and `key`, as of `Trace.activation`; `json`, as plain data; `parquet` and `csv`, files for the table.
+    `Trace.queries`; `of` and `key`, as of `Trace.activation`; `json`, as plain data; `parquet` and `csv`,
+    files for the table; `html`, `svg` and `png`, for the chart.
     """
     data = wanted(prompts, None)
+    charts = [path for path in (html, svg, png) if path]
     if (parquet or csv) and len(data) > 1:
         raise typer.BadParameter("a table is of one prompt: give one, or leave --parquet and --csv out")
+    if charts and (len(data) > 1 or of is not None):
+        raise typer.BadParameter(
+            "a chart is of what one prompt predicts: give one without --of, or leave --html, --svg and --png out"
+        )
+    if charts:
+        from mainstem.view import check_charts
+
+        check_charts()
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
-    if of is not None and target is not None:
-        raise typer.BadParameter("--of looks at one neuron, whatever is predicted: leave --target out")
+    if of is not None and (given := _aimed(context)):
+        raise typer.BadParameter(f"--of looks at one neuron, whatever is predicted: leave {' and '.join(given)} out")
     if key is not None and of is None:
         raise typer.BadParameter("--key is of the neuron that --of names: --of L4.mlp.N676 --key gate")
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
@@ -104,7 +120,11 @@ def queries(
             asked = (goal, top, level.value, by)
             found = [run.queries(*asked, i, position, base, norm, norm_bias) for i in range(len(data))]
         records = [_record(run, one, i, str(text)) for i, (one, text) in enumerate(zip(found, data, strict=True))]
-    written = [found[0].save(path) for path in (parquet, csv) if path]
+    chart = found[0].chart() if charts else None
+    written = [
+        *([chart.save(path) for path in charts] if chart else []),
+        *(found[0].save(path) for path in (parquet, csv) if path),
+    ]
     if json:
         records = [record | {"provenance": run.provenance.to_dict()} for record in records]
         print_json(records if len(records) > 1 else records[0])
@@ -113,6 +133,12 @@ def queries(
         show(part for i, record in enumerate(records) for part in (*([""] if i else []), *draw(record)))
     for path in written:
         told(path)
+
+
+def _aimed(context: typer.Context) -> list[str]:
+    """The options typed that say what is predicted, and how that is scored."""
+    sources = {name: context.get_parameter_source(name) for name in _AIM}
+    return [f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def _record(run: "Trace", found: Any, prompt: int, text: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import typer
 
 from . import _options as opt
 from ._complete import scores as score_names
-from ._files import output
 from ._help import explained
 from ._open import opened
 from ._show_caveats import told_caveats
@@ -83,8 +82,6 @@ All = Annotated[
     bool, typer.Option("--all", help="Score every part of the level, not only the best: they sum, and are all stored.")
 ]
 Listed = Annotated[bool, typer.Option("--list", help="List the scores and leave.")]
-Png = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".png"), help="Draw the scores as a PNG.")]
-Svg = Annotated[Path | None, typer.Option(metavar="FILE", callback=output(".svg"), help="Draw the scores as an SVG.")]
 
 
 def score(
@@ -112,8 +109,8 @@ def score(
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
     html: opt.Html = None,
-    svg: Svg = None,
-    png: Png = None,
+    svg: opt.ChartSvg = None,
+    png: opt.ChartPng = None,
     device: opt.Device = None,
     dtype: opt.DtypeOption = None,
     revision: opt.Revision = None,
@@ -137,6 +134,10 @@ def score(
         raise typer.BadParameter("a chart is of one prompt: give one, or leave --html, --svg and --png out")
     if within is not None and not every and level is not opt.Level.write:
         raise typer.BadParameter("--within is a choice of --all: the best parts are worked out in full")
+    if charts:
+        from mainstem.view import check_charts
+
+        check_charts()
     if caveats and (charts or every or base or within is not None or zeroed):
         raise typer.BadParameter("--caveats goes with --by, --level, --top, --norm and --norm-bias, and has no chart")
     goal = _target(target, against, sequence)
@@ -152,8 +153,7 @@ def score(
         whole = every or level is opt.Level.write
         found: Result | TopResult = run.scores(*asked) if whole else run.scores(*asked, top=top)
         records = [_record(run, found, i, str(text), top) for i, text in enumerate(data)]
-    for path in charts:
-        _draw(run, found, path)
+    _draw(run, found, charts)
     written = [found.save(path) for path in (parquet, csv) if path]
     if json:
         records = [record | {"provenance": run.provenance.to_dict()} for record in records]
@@ -192,21 +192,35 @@ def _target(target: list[str] | None, against: list[str] | None, sequence: bool)
 
 def _record(run: "Trace", found: "Result | TopResult", prompt: int, text: str, top: int) -> dict[str, Any]:
     """One prompt's scores as plain data, with words for what has a vector. Parameters: as of `score`; `prompt`, its number."""
+    from mainstem.api import Result
+
     record = {"model": run.provenance.name, "prompt": text, **found.to_dict(prompt)}
     if record["choices"]["level"] != "write":
-        for row in record["parts"][:top]:
-            row["words"] = _words(run, row["component"], prompt, record["position"])
-    return record | {"shown": top}
+        best = found.prompt(prompt).top(top) if isinstance(found, Result) else found.top(top, prompt)
+        at, mask = record["position"], found.mask
+        padded = 0 if mask is None else int(mask[prompt].int().argmax())
+        words = _words(run, [label for label, _ in best], prompt, None if at is None else at - padded)
+        for row in record["parts"]:
+            if row["component"] in words:
+                row["words"] = words[row["component"]]
+        record["best"] = [label for label, _ in best]
+    return record
 
 
-def _words(run: "Trace", label: str, prompt: int, position: int | None) -> list[str]:
+def _words(run: "Trace", labels: list[str], prompt: int, position: int | None) -> dict[str, list[str]]:
+    """The words of all labels at once, without those of rows that are no vectors: interactions, roundings."""
     from mainstem.core import InputError
 
     try:
-        return [word for word, _ in run.words(label, 5, 0, prompt=prompt, position=position).first]
-    except InputError:  # a row that is no vector: an interaction, a rounding
-        return []
+        found = run.words(labels, 5, 0, prompt=prompt, position=position)
+    except InputError:
+        halves = (labels[: len(labels) // 2], labels[len(labels) // 2 :]) if len(labels) > 1 else ()
+        return {label: words for half in halves for label, words in _words(run, half, prompt, position).items()}
+    return {label: [word for word, _ in said] for label, said in zip(labels, found.raised, strict=True)}
 
 
-def _draw(run: "Trace", found: "Result | TopResult", path: Path) -> None:
-    found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None).save(path)
+def _draw(run: "Trace", found: "Result | TopResult", paths: list[Path]) -> None:
+    if paths:
+        chart = found.chart(words=run.words if found.choices["level"] in ("neuron", "dim") else None)
+        for path in paths:
+            chart.save(path)

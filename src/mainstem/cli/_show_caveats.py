@@ -39,7 +39,7 @@ def _shown(frame: Any, prompts: Sequence[str]) -> Iterator["RenderableType"]:
     for prompt, rows in frame.group_by("prompt", maintain_order=True):
         first = rows.row(0, named=True)
         head = (f"log p of {first['target']}", TITLE), (f"  the best by {first['by']}, norm {first['norm']}", DIM)
-        yield Text.assemble((quoted(prompts[prompt[0]], 400), TITLE), "\n\n", *head, "\n")
+        yield Text.assemble((first["model"], DIM), "  ", (quoted(prompts[prompt[0]], 400), TITLE), "\n\n", *head, "\n")
         made = table("", "dla", "increase", "frozen", "live", "repair", "kept", "taken by", right=range(1, 7), gap=2)
         for row in rows.iter_rows(named=True):
             cells = [Text(signed(row[name], 2), tone(row[name]) if name in ("live", "repair") else "") for name in _NUMBERS]

@@ -36,18 +36,24 @@ def _rows(record: dict[str, Any], width: int) -> "RenderableType":
 
     parts, total = record["parts"], record.get("sum")
     write = record["choices"]["level"] == "write"
-    parts = parts if write else sorted(parts, key=lambda part: -part["value"])[: record["shown"]]
+    if not write:
+        named = {part["component"]: part for part in parts}
+        parts = [named[label] for label in record["best"]]
     values = [0.0, *(part["value"] for part in parts)]
+    digits = 0 if all(float(value).is_integer() for value in values) else 3
     label = max(len(part["component"]) for part in parts)
-    room = max(10, min(36, (width - label - 18) // (1 if write else 2)))
-    rows = table("", "", "", *([] if write else ["raises"]), right=[1])
+    left = width - label - 18
+    room = 0 if left < 10 else min(36, left if write or left < 22 else left // 2)
+    words = not write and left - room >= 12
+    rows = table("", "", *[""] * bool(room), *["raises"] * words, right=[1])
     for part in parts:
         style = DIM if part.get("kind") in _QUIET else tone(part["value"])
-        cells = [Text(f"  {part['component']}", DIM if style == DIM else ""), Text(f"{signed(part['value']):>8}", style)]
-        cells.append(bar(part["value"], min(values), max(values), room, style))
-        rows.add_row(*cells, *([] if write else [_words(part.get("words", []), max(12, width - label - room - 20))]))
+        cells = [Text(f"  {part['component']}", DIM if style == DIM else "")]
+        cells.append(Text(f"{signed(part['value'], digits):>8}", style))
+        cells += [bar(part["value"], min(values), max(values), room, style)] * bool(room)
+        rows.add_row(*cells, *[_words(part.get("words", []), left - room - 2)] * words)
     if write and total is not None and record["choices"].get("additive", True):
-        rows.add_row(Text("  sum", TITLE), Text(f"{signed(total):>8}", TITLE), "")
+        rows.add_row(Text("  sum", TITLE), Text(f"{signed(total):>8}", TITLE))
     return rows
 
 
@@ -66,7 +72,9 @@ def _certificate(record: dict[str, Any]) -> "Text":
     from rich.text import Text
 
     choices, after = record["choices"], record["next"]
-    said = "every part is shown" if after is None else f"every other part is at most {signed(after)}"
+    said = (
+        "every part is shown" if after is None else f"every other part is at most {signed(after, 0 if after.is_integer() else 3)}"
+    )
     worked = f": {choices['worked_out']:,} of {choices['of']:,} worked out in full" if choices.get("certified") else ""
     return Text.assemble(("certified" if choices.get("certified") else "sorted", GOOD), (f"  {said}{worked}", DIM))
 
@@ -79,4 +87,6 @@ def _closure(record: dict[str, Any]) -> "Text":
     closed = record["error"] <= record["bound"]
     mark = ("closed", GOOD) if closed else ("not closed", BAD)
     numbers = f"error {small(record['error'])}, bound {small(record['bound'])}"
+    within = record["choices"].get("within")
+    numbers += f"; each is within {within:g}" if within and record["choices"]["level"] != "write" else ""
     return Text.assemble(mark, (f"  {len(record['parts']):,} parts sum to {record['sum']:.4f}: {numbers}", DIM))

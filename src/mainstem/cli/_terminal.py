@@ -28,9 +28,29 @@ def terminal() -> "Console":
 
 def show(parts: Iterable["RenderableType"]) -> None:
     """Prints what is given, one below the other. Parameters: `parts`."""
+    from rich.table import Table
+
     console = terminal()
     for part in parts:
-        console.print(part)
+        wide = max(console.width, _needed(part)) if isinstance(part, Table) else console.width
+        console.print(part, width=wide, crop=wide <= console.width)
+
+
+def _needed(table: "Table") -> int:
+    """The columns that labels and numbers take, which are never cut: the terminal folds a line that is longer than it.
+
+    The first column is labels and those on the right are numbers; what else there is gets less room, or none.
+    """
+    from rich.text import Text
+
+    taken = 0
+    for i, column in enumerate(table.columns):
+        kept = i == 0 or column.justify == "right"
+        if kept:
+            cells = [*column.cells, column.header]
+            column.min_width = max((cell if isinstance(cell, Text) else Text(str(cell))).cell_len for cell in cells)
+        taken += (column.min_width or 1 if kept else 1) + table.padding[1]
+    return taken
 
 
 def print_json(record: Any) -> None:

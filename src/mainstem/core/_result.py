@@ -106,12 +106,16 @@ class Parts:
         return replace(self, groups=tuple(_summed(g, axis) for g in self.groups))
 
     def top(self, k: int = 10, largest: bool = True) -> list[tuple[str, float]]:
-        """The k highest components of a single prompt's scores, with their values.
+        """The k highest of what a level takes apart, heads or neurons; of all components where it takes nothing apart.
 
-        Parameters: `k`; `largest`, the highest if true, else the lowest.
+        Those of a single prompt at one position, with their values. Parameters: `k`; `largest`, the highest if true, else the lowest.
         """
         if k < 1:
             raise InputError(f"top() takes 1 or more, not {k}.")
+        opened = replace(self, groups=tuple(g for g in self.groups if g.axes))
+        return (opened if opened.groups else self)._highest(k, largest)
+
+    def _highest(self, k: int, largest: bool) -> list[tuple[str, float]]:
         values = self.tensor
         if values.numel() != values.shape[0]:
             raise InputError(

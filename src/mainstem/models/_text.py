@@ -173,4 +173,4 @@ def _unknown(what: str, text: str) -> str:
 
 
 def _all_of(text: str) -> str:
-    return f"All of them are a sequence: ms.sequence({text!r})."
+    return f"All of them are a sequence: ms.sequence({text!r}), or --sequence on the command line."

@@ -14,7 +14,7 @@ from ._regression import Moments
 from ._said import likeliest
 from ._translators import Translators, no_translators
 from ._tuned import Descent, divergences, gradients
-from ._words import OF, Words, component, ends, stacked, values, vectors, words
+from ._words import OF, Words, component, ends, values, vectors, words
 
 __all__ = [
     "NORMS",
@@ -49,7 +49,6 @@ __all__ = [
     "queries",
     "score_named",
     "scores",
-    "stacked",
     "switched_on",
     "top",
     "unembedding",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ class Score:
         if strange := set(choices.given()) - set(self.takes):
             known = ", ".join(self.takes) or "none of base, norm, norm_bias, within and zeroed"
             raise InputError(f"by={self.name!r} has no choice of {min(strange)}; it takes {known}.")
+        within: Any = choices.within
+        bias: Any = choices.norm_bias
+        if within is not None and (isinstance(within, bool) or not isinstance(within, (int, float)) or not 0 <= within < inf):
+            raise InputError(f"within is what a score may be off by, in nats: a number from 0, not {within!r}.")
+        if bias is not None and not isinstance(bias, bool):
+            raise InputError(f"norm_bias is whether the final norm's bias is added: True or False, not {bias!r}.")
         return choices
 
 

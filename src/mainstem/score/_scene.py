@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError
-from mainstem.find import Write
+from mainstem.core import InputError, tracked
+from mainstem.find import Captured, Write
 from mainstem.stream import LEVELS, Pass, Spots, Vectors, needed, opened, push, spots, through, transport, vectors, whole
 
 from ._estimate import batches
@@ -153,17 +153,21 @@ class Scene:
     def pieces(self, level: str) -> Iterator[Piece]:
         """Every component of a level, write by write. Parameters: `level`."""
         run, steps = self.run, {step.write.label: step for step in self.steps}
-        for some in batches(run, [step.write for step in self.steps]):
-            seen = run.again({key for w in some if opened(run, w, level) for key in needed(w)})
-            for write in some:
-                part, step = opened(run, write, level) is not None, steps[write.label]
-                moved = self.base == "last" and any(transport(run, t) for t in range(_entered(run, write), step.t))
-                if moved and part:
-                    raise InputError(
-                        f"{write.label}: base='last' at level {level!r} needs a stream that nothing changes on the way; take base='before'."
-                    )
-                for found in [self._carried(write)] if moved else vectors(run, write, level, seen, self.spots):
-                    yield Piece(step, found, part and found.kind != "constant")
+        for write, seen in tracked(self._seen(level), f"scores at level {level}", len(steps)):
+            part, step = opened(run, write, level) is not None, steps[write.label]
+            moved = self.base == "last" and any(transport(run, t) for t in range(_entered(run, write), step.t))
+            if moved and part:
+                raise InputError(
+                    f"{write.label}: base='last' at level {level!r} needs a stream that nothing changes on the way; take base='before'."
+                )
+            for found in [self._carried(write)] if moved else vectors(run, write, level, seen, self.spots):
+                yield Piece(step, found, part and found.kind != "constant")
+
+    def _seen(self, level: str) -> Iterator[tuple[Write, Captured]]:
+        """Every write with a run that has captured what the level needs of it; few at a time."""
+        for some in batches(self.run, [step.write for step in self.steps]):
+            seen = self.run.again({key for w in some if opened(self.run, w, level) for key in needed(w)})
+            yield from ((write, seen) for write in some)
 
     def _carried(self, write: Write) -> Vectors:
         """A write as it is at the last point."""

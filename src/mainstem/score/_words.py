@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mainstem.core import InputError, parse_label
@@ -50,17 +49,7 @@ def values(run: Pass, labels: Sequence[str], place: Place, of: str = "write") ->
     for start, vector in vectors(run, labels, of):
         rows.append(here.of(vector)[0])
         starts.append(start)
-    return stacked(run, rows, starts, place)
-
-
-def stacked(run: Pass, rows: Sequence[Tensor], starts: Sequence[int], place: Place) -> Tensor:
-    """[row, vocab] of vectors that enter at points of their own. Parameters: `run`; `rows`; `starts`; `place`."""
-    found: dict[int, Tensor] = {}
-    for start in set(starts):
-        mine = [i for i, t in enumerate(starts) if t == start]
-        made = unembed(run, torch.stack([rows[i] for i in mine]), start, place)
-        found |= dict(zip(mine, made, strict=True))
-    return torch.stack([found[i] for i in range(len(rows))])
+    return unembed(run, rows, starts, place)
 
 
 def vectors(run: Pass, labels: Iterable[str], of: str = "write") -> Iterator[tuple[int, Tensor]]:

@@ -104,7 +104,8 @@ def key_of(source: Source, label: str, name: str | None) -> Subkey:
     found = [key for key in source.keys if name in (None, key.name)]
     if len(found) != 1:
         names = " and ".join(repr(key.name) for key in source.keys)
-        raise InputError(f"{label} has the keys {names}: name one of them, key={source.keys[0].name!r}.")
+        fix = f"name one of them, key={source.keys[0].name!r}" if len(source.keys) > 1 else "leave key out"
+        raise InputError(f"{label} has the keys {names}: {fix}.")
     return found[0]
 
 

@@ -1,5 +1,7 @@
 """Vectors at one place of the stream as changes of the output there: before-softmax values."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,27 +18,45 @@ _TILE = 2**22  # numbers of one tile: 16 MB in float32
 
 
 @graded
-def unembed(run: Pass, rows: Float[Tensor, "row d_model"], start: int, place: tuple[int, ...]) -> Float[Tensor, "row vocab"]:
+def unembed(
+    run: Pass, rows: Float[Tensor, "row d_model"] | Sequence[Tensor], start: int | Sequence[int], place: tuple[int, ...]
+) -> Float[Tensor, "row vocab"]:
     """What vectors add to the output at one place when they enter the stream there, all that follows frozen: A v.
 
-    Parameters: `run`; `rows`, vectors of one place of point `start`; `start`; `place`, prompt and position, or the prompt
-    alone where the output has no positions. Raises `InputError` for vectors or places that are not the stream's.
+    Vectors that enter at several points are carried to the last one, and go through the readout together.
+
+    Parameters: `run`; `rows`, vectors of one place of point `start`; `start`, one for all or one for each; `place`, prompt and
+    position, or the prompt alone where the output has no positions. Raises `InputError` for vectors or places that are not the
+    stream's.
     """
-    like, last = run.point(start), len(run.stream.points) - 1
-    here = spot(run, place)
-    width = here.of(like).shape[1]
-    if rows.shape[1] != width:
-        raise InputError(f"vectors of {rows.shape[1]} numbers: a place of {run.stream.points[start].name} has {width}.")
+    starts = [start] * len(rows) if isinstance(start, int) else list(start)
+    here, last = spot(run, place), len(run.stream.points) - 1
+    empty = {t: torch.zeros_like(run.point(t)) for t in set(starts)}
+    for row, t in zip(rows, starts, strict=True):
+        if len(row) != (width := here.of(empty[t]).shape[1]):
+            raise InputError(f"vectors of {len(row)} numbers: a place of {run.stream.points[t].name} has {width}.")
     narrow = _narrowed(run, place)
     maps = (*transport(run, last)[:-1], narrow) if narrow else transport(run, last)
-    step = max(1, _TILE // max(like.numel(), run.output().shape[-1]))
+    vocab = run.output().shape[-1]
+    step = max(1, _TILE // max([vocab, *(like.numel() for like in empty.values())]))
     found = []
-    for some in rows.split(step):
-        moved = push(run, torch.stack([here.onto(row[None], torch.zeros_like(like)) for row in some]), start, last)
+    for first in range(0, len(rows), step):
+        some = slice(first, first + step)
+        streams = [here.onto(row[None], empty[t]) for row, t in zip(rows[some], starts[some], strict=True)]
+        moved = _carried(run, streams, starts[some])
         for affine in maps:
             moved = affine.linear(moved)
         found.append(_at(run, moved, place))
-    return torch.cat(found) if found else rows.new_zeros(0, run.output().shape[-1])
+    return torch.cat(found) if found else run.point(last).new_zeros(0, vocab)
+
+
+def _carried(run: Pass, streams: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+    """What the last point holds of each of these, in their order. Parameters: `run`; `streams`; `starts`, where each enters."""
+    last, found = len(run.stream.points) - 1, dict[int, Tensor]()
+    for start in set(starts):
+        mine = [i for i, t in enumerate(starts) if t == start]
+        found |= dict(zip(mine, push(run, torch.stack([streams[i] for i in mine]), start, last), strict=True))
+    return torch.stack([found[i] for i in range(len(starts))])
 
 
 def spot(run: Pass, place: tuple[int, ...]) -> Spots:

@@ -1,6 +1,6 @@
 """Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
-from ._altair import Chart
+from ._altair import Chart, check_charts
 from ._charts import grid, lines
 from ._compatibility import compatibility
 from ._curves import additivity, lower_layer_curve
@@ -10,12 +10,14 @@ from ._maps import head_map, source_map
 from ._page import page, save_page
 from ._ranking import top_components
 from ._river import river
-from ._svg import Picture
+from ._svg import MINUS, Picture
 
 __all__ = [
+    "MINUS",
     "Chart",
     "Picture",
     "additivity",
+    "check_charts",
     "compatibility",
     "diagram",
     "grid",

@@ -37,6 +37,12 @@ def vl_convert() -> Any:
     return vl_convert
 
 
+def check_charts() -> None:
+    """Raises `InputError` where what draws charts is not installed: before work is done that would be lost."""
+    altair()
+    vl_convert()
+
+
 @dataclass(frozen=True, eq=False)
 class Chart:
     """A chart that a notebook shows and `save` writes, with no network.
@@ -100,7 +106,7 @@ def title(spec: dict[str, Any]) -> str:
     """The heading of a chart on one line. Parameters: `spec`, of Vega-Lite."""
     found = spec.get("title", "")
     words = found.get("text", "") if isinstance(found, dict) else found
-    return words if isinstance(words, str) else " ".join(words)
+    return (words if isinstance(words, str) else " ".join(words)).replace("\u00a0", " ")
 
 
 def said(svg: str) -> str:

@@ -6,14 +6,14 @@ from mainstem.core import InputError
 
 from ._altair import Chart, altair
 from ._svg import number
-from ._tables import every, heading, table
+from ._tables import every, own_heading, table
 from ._theme import colours
 
 PANEL, PANELS = 320, 12
 _SERIES = ("the first k together", "their best line", "if they added up")
 
 
-def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: str = "") -> Chart:
+def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: str | None = None) -> Chart:
     """Probability and log-probability of the target against what is added to its before-softmax value, a line for each layer.
 
     p = A e^a / (A e^a + B), a sigmoid in a, whose log has the slope 1 - p: the same value added is worth much in nats where
@@ -21,8 +21,8 @@ def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: 
     arXiv 2312.12141.
 
     Parameters: `data`, a frame or records with layer (what layer n reads, one more for the last point), added (a, in logits),
-    probability and logprob (in nats); `title`; `about`, lines below it. Raises `InputError` for an empty table, numbers that are
-    not finite, or where altair is missing.
+    probability and logprob (in nats); `title`; `about`, lines below it. Where it is left out, the heading says what the
+    frame is of. Raises `InputError` for an empty table, numbers that are not finite, or where altair is missing.
     """
     alt = altair()
     frame = table(data, ("layer", "added", "probability", "logprob")).sort("layer", "added")
@@ -44,18 +44,19 @@ def lower_layer_curve(data: Any, title: str = "The lower-layer problem", about: 
             tooltip=["layer:O", "added:Q", alt.Tooltip("probability:Q", format=".4f"), alt.Tooltip("logprob:Q", format=".4f")],
         )
         panels.append(at.mark_line(strokeWidth=2) + at.transform_filter("datum.added == 0").mark_circle(size=36, opacity=1))
-    return Chart(alt.hconcat(*panels, spacing=30).properties(title=heading(title, about, 2 * PANEL)))
+    return Chart(alt.hconcat(*panels, spacing=30).properties(title=own_heading(frame, title, about, 2 * PANEL)))
 
 
-def additivity(data: Any, title: str = "Do single scores add up?", about: str = "", unit: str = "nats") -> Chart:
+def additivity(data: Any, title: str = "Do single scores add up?", about: str | None = None, unit: str = "nats") -> Chart:
     """The score of the k strongest together against the sum of their single scores, a panel for each write or layer.
 
     Points (c_k, t_k), c_k the sum of the first k single scores and t_k the score of the sum of their vectors; beside them their
     best line t = slope c + intercept, and the line t = c on which they would lie if scores added up.
 
     Parameters: `data`, a frame or records with write or layer, cumulative (c), together (t), slope, intercept and r2 (null
-    where there is none), of at most 12 writes; `title`; `about`, lines below it; `unit`, of the values. Raises `InputError` for an empty table, numbers that are not finite,
-    more writes than have room, or where altair is missing.
+    where there is none), of at most 12 writes; `title`; `about`, lines below it, by default what the frame is of;
+    `unit`, of the values. Raises `InputError` for an empty table, numbers that are not finite, more writes than have room, or
+    where altair is missing.
     """
     alt = altair()
     frame = table(data, ("cumulative", "together", "slope", "intercept"), ("r2",))
@@ -70,7 +71,7 @@ def additivity(data: Any, title: str = "Do single scores add up?", about: str = 
     fields = {
         "description": "said:N",
         "x": alt.X("c:Q", title=f"sum of single scores ({unit})"),
-        "y": alt.Y("t:Q", title=f"score of the sum ({unit})"),
+        "y": alt.Y("t:Q", title=f"score of the sum ({unit})", axis=alt.Axis(minExtent=30, labelFlush=True)),
         "color": alt.Color("series:N", scale=alt.Scale(domain=_SERIES, range=paint), legend=legend),
         "tooltip": [alt.Tooltip(f"{name}:Q", format="+.4f", title=said) for name, said in (("c", "sum"), ("t", "together"))],
     }
@@ -84,7 +85,7 @@ def additivity(data: Any, title: str = "Do single scores add up?", about: str = 
         facet=alt.Facet("panel:N", sort=order, header=header), columns=2, spacing=24
     )
     drawn = drawn.resolve_scale(x="independent", y="independent")
-    return Chart(drawn.properties(title=heading(title, about, 2 * PANEL)))
+    return Chart(drawn.properties(title=own_heading(frame, title, about, 2 * PANEL)))
 
 
 def _panel(part: Any, by: str) -> list[dict[str, Any]]:

@@ -75,9 +75,10 @@ def _bars(frame: Any) -> tuple[list[dict[str, Any]], dict[str, str], int]:
 def query_histogram(
     data: Any, of: str = "count", title: str = "Values and queries by layer", about: str = "", measure: str = "score"
 ) -> Chart:
-    """Where values and queries are: a row of bars for each role, on one scale, stacked by the kind of their writes.
+    """Where values and queries are: a row of bars for each role, stacked by the kind of their writes.
 
-    bar(role, layer, kind) = sum of count, or of score, over the rows there; rows of no layer stand before the first ("entry").
+    bar(role, layer, kind) = sum of count, or of score, over the rows there; rows of no layer stand before the first ("entry"). Scores
+    are on one scale; counts are not, since few are values and how many queries are counted is a choice.
 
     Parameters: `data`, a frame or records with role ("value", "query", "query-value"), layer, kind, and count or score, as
     `QueriesResult.histogram` gives them; `of`, "count" or "score"; `title`; `about`, lines below it; `measure`, what the scores
@@ -100,12 +101,21 @@ def query_histogram(
         said = f"{bar['role']}, layer {bar['layer']}, {bar['kind']}: {value if of == 'count' else number(value, 4, sign=True)}"
         rows.append(bar | {"value": value, "order": list(colour).index(kind), "said": said})
     width = min(WIDE, max(260, 40 * len(places)))
+    whole: dict[str, Any] = {}
+    if of == "count":
+        seen = alt.condition("datum.value % 1", alt.value(0), alt.value(1))
+        whole = {"labelExpr": "datum.value % 1 ? '' : format(datum.value, 'd')", "gridOpacity": seen, "tickOpacity": seen}
     axis = alt.Axis(values=[places[i] for i in every(len(places), 24)], labelAngle=0, grid=False)
     bars = alt.Chart(alt.Data(values=[*rows, *({"role": _ROLES.get(role, role)} for role in roles)]), width=width, height=110)
     bars = bars.transform_filter("isValid(datum.value)").mark_bar()
     bars = bars.encode(
         x=alt.X("layer:O", title="layer", scale=alt.Scale(domain=places), axis=axis),
-        y=alt.Y("value:Q", title=of if of == "count" else measure, scale=alt.Scale(nice=4), axis=alt.Axis(tickCount=4)),
+        y=alt.Y(
+            "value:Q",
+            title=of if of == "count" else measure,
+            scale=alt.Scale(nice=4),
+            axis=alt.Axis(tickCount=4, minExtent=24, **whole),
+        ),
         color=alt.Color(
             "kind:N",
             scale=alt.Scale(domain=list(named.values()), range=list(colour.values())),
@@ -117,4 +127,5 @@ def query_histogram(
     )
     header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)
     panels = alt.Facet("role:N", sort=[_ROLES.get(role, role) for role in roles], header=header)
-    return Chart(bars.facet(facet=panels, columns=1, spacing=14).properties(title=heading(title, about, width)))
+    drawn = bars.facet(facet=panels, columns=1, spacing=14).resolve_scale(y="independent" if of == "count" else "shared")
+    return Chart(drawn.properties(title=heading(title, about, width)))

@@ -5,11 +5,12 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._altair import Chart, altair
-from ._svg import number
+from ._svg import MINUS, TIMES, number
 from ._tables import every, heading, marked, single, table
-from ._theme import NAMES, colours, diverging, figures
+from ._theme import NAMES, colours, diverging, scaled
 
 WIDE, CELL = 700, 44
+_PALE = 0.1  # below this share of the largest size a cell is nearly white
 
 
 def head_map(data: Any, title: str = "Score by layer and head", about: str = "", measure: str = "score") -> Chart:
@@ -92,10 +93,16 @@ def _heads(frame: Any, place: str) -> Any:
 
 
 def _cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str], measure: str, size: int | float) -> Any:
-    """Cells coloured around zero, each with what it says of itself, and with its number where there is room."""
+    """Cells coloured around zero, each with what it says of itself, and with its number where there is room, else its sign.
+
+    Without the signs nobody could tell blue from red in grey.
+    """
     values = [row["value"] for row in rows]
     domain, colour = diverging(values)
-    shown = zip(rows, figures(values), strict=True)
+    texts, power = scaled(values)
+    if size < 38:
+        texts, power = [MINUS if value < -_PALE * domain[-1] else "" for value in values], 0
+    shown = zip(rows, texts, strict=True)
     rows = [
         row
         | {"shown": text, "said": f"{row['said']}: {number(row['value'], 4, sign=True)}"}
@@ -103,7 +110,8 @@ def _cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str
         for row, text in shown
     ]
     signed = "datum.value ? format(datum.value, '+.3~g') : '0'"
-    legend = alt.Legend(title=measure, gradientLength=120, values=[domain[0], 0, domain[-1]], labelExpr=signed)
+    name = [measure, f"in the cells {TIMES} 1e{power}".replace("-", MINUS)] if power else measure
+    legend = alt.Legend(title=name, gradientLength=120, values=[domain[0], 0, domain[-1]], labelExpr=signed)
     scale = alt.Scale(domain=domain, range=colour, interpolate="lab")
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
     drawn = base.mark_rect(stroke=colours()["paper"], strokeWidth=1 if size >= 7 else 0).encode(
@@ -111,7 +119,9 @@ def _cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str
         description="said:N",
         tooltip=[*names, alt.Tooltip("value:Q", format="+.4f", title=measure)],
     )
-    if size < 38:
+    if size < 9:
         return alt.layer(drawn)
     ink = alt.condition("datum.strong", alt.value(colours()["foam"]), alt.value(colours()["ink"]))
-    return drawn + base.mark_text(fontSize=10, aria=False).encode(text="shown:N", color=ink)
+    return drawn + base.mark_text(fontSize=10 if size >= 38 else min(11, 0.6 * size), aria=False).encode(
+        text="shown:N", color=ink
+    )

@@ -10,7 +10,7 @@ from ._svg import number
 from ._tables import heading, marked, single, table
 from ._theme import colours, figures
 
-Words = Callable[[str], Sequence[str]]
+Words = Callable[[Sequence[str]], Sequence[Sequence[str]]]
 WIDE, NARROW, ROW = 700, 380, 22
 _WORDLESS = ("constant", "transport", "rounding", "interaction")
 _GAP = " \u00a0 "
@@ -27,8 +27,8 @@ def top_components(
     """Bars of the k components of the largest size, the strongest on top, blue above zero and red below.
 
     Parameters: `data`, a frame of scores of one prompt at one position, or records with component and value, and with rank
-    where that is the order; `k`, how many at most; `words`, gives the words that a component raises most, from its label; `title`; `about`, lines below it; `measure`,
-    what the values are, with their unit. Raises `InputError` for an empty table, numbers that are not finite, several prompts
+    where that is the order; `k`, how many at most; `words`, gives for each of several labels the words that its component raises
+    most; `title`; `about`, lines below it; `measure`, what the values are, with their unit. Raises `InputError` for an empty table, numbers that are not finite, several prompts
     or positions, k below 1, or where altair is missing.
     """
     alt = altair()
@@ -80,13 +80,19 @@ def _bars(alt: Any, rows: list[dict[str, Any]], order: list[str], measure: str) 
 
 def _said(rows: list[dict[str, Any]], words: Words) -> list[str]:
     """The words of every row in one line; none for what has none, such as a constant."""
-    found = [() if row["kind"] in _WORDLESS else words(row["component"]) for row in rows]
-    return [_GAP.join(marked(word, 14) for word in some) for some in found]
+    asked = list(dict.fromkeys(row["component"] for row in rows if row["kind"] not in _WORDLESS))
+    given = words(asked) if asked else []
+    if len(given) != len(asked):
+        raise InputError(
+            f"words takes labels and gives a list of words for each: here {len(given)} lists for {len(asked)} labels."
+        )
+    found = dict(zip(asked, given, strict=True))
+    return [_GAP.join(marked(word, 14) for word in found.get(row["component"], ())) for row in rows]
 
 
 def _words(alt: Any, order: list[str], said: list[str]) -> Any:
     rows = [{"label": label, "words": text} for label, text in zip(order, said, strict=True)]
-    small = {"text": "words raised most", "fontSize": 12, "fontWeight": "normal", "color": colours()["muted"], "offset": 4}
+    small = {"text": "raises most", "fontSize": 12, "fontWeight": "normal", "color": colours()["muted"], "offset": 4}
     base = alt.Chart(alt.Data(values=rows), width=5.8 * max(map(len, said)), height=alt.Step(ROW), title=small)
     y = alt.Y("label:N", sort=order, axis=None)
     return base.mark_text(align="left").encode(y=y, x=alt.value(0), text="words:N", tooltip=["label:N", "words:N"])

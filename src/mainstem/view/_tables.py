@@ -1,12 +1,17 @@
 """Frames and records as charts read them: the columns that are needed, finite numbers, one prompt at one position."""
 
+import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mainstem.core import InputError
 
 _MARKS = {" ": "·", "\n": "¶", "\t": "→", "\r": "¬", "\ufffd": "□"}
+_LTR = "\u200e"
+_ALONE = "the token alone"  # along which nothing but the target's own value is added
+_QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
 
 
 def table(data: Any, numbers: tuple[str, ...], names: tuple[str, ...] = ()) -> Any:
@@ -54,10 +59,13 @@ def _records(data: Any) -> list[dict[str, Any]]:
 def marked(text: str, most: int = 40) -> str:
     """A token as charts write it: spaces, line ends and tabs as marks that the bundled font has, and nothing that XML forbids.
 
+    Behind what is written from the right a mark keeps the order of tokens.
+
     Parameters: `text`; `most`, characters; what is longer is cut.
     """
     shown = "".join(_MARKS.get(c) or (c if c.isprintable() else _escaped(c)) for c in text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    cut = shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    return cut + _LTR if any(unicodedata.bidirectional(c) in ("R", "AL") for c in cut) else cut
 
 
 def _escaped(c: str) -> str:
@@ -65,13 +73,31 @@ def _escaped(c: str) -> str:
 
 
 def heading(title: str, about: str, width: int | float) -> dict[str, Any]:
-    """Title and subtitle, broken into lines that fit.
+    """Title and subtitle, broken into lines that fit, a quoted token of the title not between its quotes.
 
     Parameters: `title`; `about`, what stands below, its line ends kept; `width`, of what is drawn.
     """
-    head = _lines(title, max(width / 8.5, 56), 2)
+    kept = _QUOTED.sub(lambda quoted: quoted[0].replace(" ", "\u00a0"), title)
+    head = _lines(kept, max(width / 8.5, 56), 4)
     below = [line for part in about.split("\n") for line in _lines(part, max(width / 6.2, 84), 3)]
     return {"text": head} | ({"subtitle": below} if below else {})
+
+
+def own_heading(frame: Any, title: str, about: str | None, width: int | float) -> dict[str, Any]:
+    """The heading of a frame that says itself what it is of: behind the title its target, below it model, place and choices.
+
+    Parameters: `frame`; `title`; `about`, what stands below, None for what the frame says; `width`, as of `heading`.
+    """
+    names = ("model", "target", "token", "position", "along", "level")
+    one = {name: frame[name][0] for name in names if name in frame.columns and frame[name].n_unique() == 1}
+    if about is not None:
+        return heading(title, about, width)
+    place = f"after token {one['position']}, {one['token']!r}" if None not in (one.get("position"), one.get("token")) else ""
+    more = (f"{name} {one[name]}" for name in ("along", "level") if one.get(name, _ALONE) != _ALONE)
+    said = [one.get("model"), place, *more]
+    below = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in said if part)
+    stop = "" if title.endswith("?") else ":"
+    return heading(f"{title}{stop} {one['target']}" if "target" in one else title, below, width)
 
 
 def every(n: int, most: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from math import floor, log10
 from typing import Any
 
 from ._svg import KINDS, MINUS, asset
@@ -46,6 +47,16 @@ def figures(values: list[float], digits: int = 2) -> list[str]:
     return ["0" if (text := f"{value:{form}}") in nothing else text.replace("-", MINUS) for value in values]
 
 
+def scaled(values: list[float], digits: int = 2) -> tuple[list[str], int]:
+    """Signed values as `figures`, and the power of ten that they are of: 0 but where all are small or one is large.
+
+    Parameters: `values`; `digits`, behind the point, at most.
+    """
+    most = max(map(abs, values))
+    power = 0 if not most or 0.095 <= most < 999.5 else floor(log10(most))
+    return figures([value / 10.0**power for value in values], digits), power
+
+
 def config() -> dict[str, Any]:
     """The configuration that every chart is drawn with."""
     c = colours()
@@ -63,7 +74,7 @@ def config() -> dict[str, Any]:
         "font": FONT,
         "view": {"stroke": None},
         "axis": axis | label | {"labelLimit": 260, "labelFlush": False, "titlePadding": 8},
-        "legend": {"labelColor": c["ink"], "titleColor": c["ink"], "gradientThickness": 12} | label,
+        "legend": {"labelColor": c["ink"], "titleColor": c["ink"], "gradientThickness": 12, "titleLimit": 0} | label,
         "header": {"labelColor": c["ink"], "titleColor": c["ink"], "labelFontSize": 12},
         "text": {"color": c["ink"], "fontSize": 11},
         "title": {
