@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError
-from mainstem.measure import Fused, Measure, Pair, State, measure_named, measures, pairs
+from mainstem.measure import Fused, Measure, Pair, State, _pieces, measure_named, measures, pairs
 
 WIDTH, TOKENS = 12, 60
 SITES = {**dict.fromkeys(measures(), 1), **dict.fromkeys(pairs(), 2)}
@@ -147,6 +147,15 @@ def test_updating_looks_at_no_value_and_stays_on_the_device(name: str):
 
 
 @every_measure
+@pytest.mark.parametrize("numbers_of_a_piece", [1, WIDTH * 7, WIDTH * 24])
+def test_how_tokens_are_cut_into_pieces_does_not_matter(name: str, numbers_of_a_piece: int, monkeypatch):
+    x, mask = sites(name), torch.rand(TOKENS) < 0.9
+    whole = numbers(name, seen(name, x, mask))
+    monkeypatch.setattr(_pieces, "_CACHED", numbers_of_a_piece)
+    assert agree(numbers(name, seen(name, x, mask)), whole, tight(name))
+
+
+@every_measure
 def test_states_are_plain_and_left_as_they_were(name: str, tmp_path):
     measure, x = measure_named(name), sites(name)
     first = seen(name, x)
@@ -177,19 +186,14 @@ def test_a_measure_that_is_not_there_is_named_with_those_that_are():
         measure_named("curtosis")
 
 
-def test_measures_run_fused_as_they_run_alone():
+def test_measures_run_fused_as_they_run_alone(monkeypatch):
+    monkeypatch.setattr(_pieces, "_CACHED", WIDTH * 7)  # several pieces for each update
     each = tuple(measure_named(name) for name in measures())
     fused = Fused(tuple(one for one in each if isinstance(one, Measure)))
     (x,), ids = sites("kurtosis"), torch.arange(TOKENS) * 7 % 1000
     half = [fused.update(fused.init(WIDTH), x[at], everything(30), ids[at]) for at in (slice(30), slice(30, None))]
     for one, found in zip(fused.measures, fused.result(fused.merge(*half)), strict=True):
         assert agree(found, numbers(one.name, seen(one.name, (x,))), one.rounding), one.name
-
-
-@pytest.mark.skipif(not pairs(), reason="no pair yet")
-def test_a_pair_does_not_run_fused():
-    with pytest.raises(InputError, match="not a measure of one site"):
-        Fused((measure_named(min(pairs())),))
 
 
 @dataclass(frozen=True)

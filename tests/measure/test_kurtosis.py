@@ -5,13 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mainstem.measure import measure_named
+from measure._seen import measured
 
 
 def kurtosis(x: Tensor) -> dict[str, float]:
-    measure = measure_named("kurtosis")
-    found = measure.result(measure.update(measure.init(x.shape[1]), x, torch.ones(len(x), dtype=torch.bool)))
-    return {key: float(value) for key, value in found.items()}
+    return {key: float(value) for key, value in measured("kurtosis", x).items()}
 
 
 @pytest.mark.parametrize("n", [2, 3, 16, 768, 5000])

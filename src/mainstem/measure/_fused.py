@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mainstem.core import InputError
-
 from ._measure import Device, Measure
 from ._pieces import pieces
 from ._state import State
@@ -21,10 +19,6 @@ class Fused:
     """
 
     measures: tuple[Measure, ...]
-
-    def __post_init__(self) -> None:
-        if strange := [one for one in self.measures if not isinstance(one, Measure)]:
-            raise InputError(f"{strange[0]!r} is not a measure of one site; only those run fused.")
 
     def init(self, width: int, device: Device = "cpu") -> tuple[State, ...]:
         """The states of no token. Parameters: `width` of the site; `device`."""

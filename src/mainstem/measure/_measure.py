@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mainstem.core import InputError
+
 from ._pieces import Piece, pieces
 from ._state import COUNTS, State
 
@@ -56,9 +58,6 @@ class _Counting(ABC):
     def numbers(self, state: State) -> dict[str, Tensor]:
         """The member's part of `result`. Parameters: `state`."""
 
-    def _rows(self, width: int, device: Device) -> int | None:
-        return max(width, 2**17 // max(width, 1)) if self.square and torch.device(device).type == "cpu" else None
-
 
 @dataclass(frozen=True)
 class Measure(_Counting):
@@ -80,7 +79,7 @@ class Measure(_Counting):
 
         Parameters: `state`; `x`, values of any precision; `mask`, which tokens count; `ids`, the index of each in the whole data.
         """
-        for (piece,), counts in pieces(mask, ids, x, rows=self._rows(x.shape[1], x.device)):
+        for (piece,), counts in pieces(mask, ids, x, square=self.square):
             state = self.merge(state, {"counts": counts, **self.of(piece)})
         return state
 
@@ -120,10 +119,14 @@ class Pair(_Counting):
 
         Parameters: `state`; `x` and `y`, values of any precision; `mask`, which tokens count; `ids`, the index of each.
         """
-        rows = self._rows(max(x.shape[1], y.shape[1]), x.device)
-        for (one, other), counts in pieces(mask, ids, x, y, rows=rows):
+        for (one, other), counts in pieces(mask, ids, x, y, square=self.square):
             state = self.merge(state, {"counts": counts, **self.of(one, other)})
         return state
+
+    def of_one_width(self, width_x: int, width_y: int) -> None:
+        """Raises `InputError` where the sites differ in width. Parameters: `width_x`; `width_y`."""
+        if width_x != width_y:
+            raise InputError(f"{self.name} compares features one by one, and the sites have {width_x} and {width_y} of them.")
 
     @abstractmethod
     def empty(self, width_x: int, width_y: int, device: Device) -> State:

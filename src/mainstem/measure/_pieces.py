@@ -1,6 +1,6 @@
 """Tokens a few at a time, in float64, with what several measures need of them worked out once.
 
-A piece is small enough to stay in a processor's cache: float64 throughout then costs hardly more than float32 once over all tokens.
+A piece is small enough to stay near the processor: float64 throughout then costs hardly more than float32 once over all tokens.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_CACHED = 2**18  # float64 numbers of a piece on a processor: 2 MiB
+_CACHED = 2**19  # float64 numbers of a piece on a processor: 4 MiB, where calls and numbers cost about the same
 _LARGE = 2**24  # on an accelerator, where each call costs more than its numbers
 
 
 class Piece:
     """Some tokens of one site. Those that do not count are rows of zeros with weight 0.
 
-    Parameters: `values`, whose precision is kept as `dtype`; `counted`, which tokens count; `ids`, -1 where they have none.
+    Parameters: `x`, in float64; `counted`, which tokens count; `ids`, -1 where they have none; `dtype` that the values had.
     """
 
-    def __init__(
-        self, values: Float[Tensor, "token width"], counted: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None
-    ) -> None:
-        self.dtype = values.dtype
-        self.counted = counted
+    def __init__(self, x: Float[Tensor, "token width"], counted: Bool[Tensor, " token"], ids: Tensor, dtype: torch.dtype) -> None:
+        self.x, self.counted, self.ids, self.dtype = x, counted, ids, dtype
         self.weight = counted.double()
-        self.ids = counted.new_full(counted.shape, -1, dtype=torch.int64) if ids is None else ids.long()
-        self.x = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).double().mul_(self.weight[:, None])
 
     @cached_property
     def width(self) -> Tensor:
@@ -65,20 +60,26 @@ class Piece:
 
 
 def pieces(
-    mask: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None, *sites: Float[Tensor, "token _"], rows: int | None = None
+    mask: Bool[Tensor, " token"], ids: Int[Tensor, " token"] | None, *sites: Float[Tensor, "token _"], square: bool = False
 ) -> Iterator[tuple[tuple[Piece, ...], Tensor]]:
     """Pieces of sites, and how many tokens were counted, were left out for a NaN, and for an Inf with no NaN, as `COUNTS` has them.
 
     A token counts where the mask says so and it is finite at every site. Parameters: `mask`; `ids`; `sites`, values of each;
-    `rows`, tokens of a piece, None for as many as stay in a cache.
+    `square`, pieces at least as tall as wide, since what is made of each is a matrix of width x width.
     """
     widest = max(1, *(site.shape[1] for site in sites))
-    rows = rows or max(1, (_CACHED if mask.device.type == "cpu" else _LARGE) // widest)
+    rows = max(widest if square else 1, (_CACHED if mask.device.type == "cpu" else _LARGE) // widest)
     for start in range(0, len(mask), rows):
         at = slice(start, start + rows)
         some = [site[at].detach() for site in sites]
         counted, counts = _counted(mask[at], some)
-        yield tuple(Piece(one, counted, None if ids is None else ids[at]) for one in some), counts
+        known = counted.new_full(counted.shape, -1, dtype=torch.int64) if ids is None else ids[at].long().contiguous()
+        yield tuple(Piece(_cleared(one, counted), counted, known, one.dtype) for one in some), counts
+
+
+def _cleared(values: Tensor, counted: Tensor) -> Tensor:
+    """In float64, with rows of zeros for tokens that do not count; two passes, where a choice between rows would take longer."""
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).double().mul_(counted.double()[:, None])
 
 
 def _counted(mask: Tensor, sites: list[Tensor]) -> tuple[Tensor, Tensor]:

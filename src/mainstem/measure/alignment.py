@@ -25,6 +25,9 @@ class Alignment(Measure):
     where every basis direction has heavier tails. Directions of one data set are not independent, so no p-value is made of it.
     Directions along which nothing varies have no kurtosis (NaN) and are left out of all but the lists.
 
+    One token far larger than the rest gives every random direction heavy tails, and only the few basis directions that it lies along:
+    `auc` then falls towards 0. First positions are often such tokens, so measure the rest apart (`first_apart`).
+
     Parameters: `directions`, random ones, orthonormal, at most as many as features are used; `seed` of them.
     """
 
@@ -32,7 +35,7 @@ class Alignment(Measure):
     seed: int = 0
 
     name = "alignment"
-    about = "Kurtosis over tokens along basis directions against random ones: is the basis privileged?"
+    about = "Kurtosis over tokens along basis directions against random ones, the test of a privileged basis."
 
     def __post_init__(self) -> None:
         if self.directions < 1:

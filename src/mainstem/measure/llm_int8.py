@@ -46,7 +46,7 @@ class LlmInt8(Measure):
     def numbers(self, state: State) -> dict[str, Tensor]:
         tokens = tokens_of(state)
         positions = state["large"] / torch.where(tokens > 0, tokens, torch.nan)
-        features = torch.where(tokens > 0, (positions >= self.share).sum(), torch.nan)
+        features = torch.where(tokens > 0, (positions >= self.share).sum().double(), torch.nan)
         return {"positions": positions, "features": features, "values": positions.mean()}
 
 

@@ -36,7 +36,8 @@ class RotatedKurtosis(Measure):
     def of(self, piece: Piece) -> State:
         width, dtype = piece.x.shape[1], torch.float64 if piece.dtype == torch.float64 else torch.float32
         rotation = directions(width, width, self.seed, piece.x.device, dtype)
-        return kurtosis_of_tokens(Piece(piece.x.to(dtype) @ rotation, piece.counted, piece.ids))
+        turned = (piece.x.to(dtype) @ rotation).double()
+        return kurtosis_of_tokens(Piece(turned, piece.counted, piece.ids, piece.dtype))
 
     def joined(self, one: State, other: State) -> State:
         return joined_kurtosis(one, other)
