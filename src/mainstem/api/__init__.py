@@ -6,6 +6,7 @@ from ._lens import LensResult
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
 from ._model import Model, load
+from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
@@ -22,6 +23,7 @@ __all__ = [
     "LensResult",
     "Measurements",
     "Model",
+    "OutlierReport",
     "QueriesResult",
     "Result",
     "TokenSequence",
@@ -35,6 +37,7 @@ __all__ = [
     "load",
     "measure",
     "merge",
+    "outlier_report",
     "save_words",
     "scan",
     "sequence",

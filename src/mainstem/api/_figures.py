@@ -74,7 +74,7 @@ def _leaving(model: Model) -> list[str]:
 def _drawn(found: dict[str, Measurements], threshold: float, sided: str, title: str | None) -> Any:
     from mainstem.view import by_point, panels
 
-    size = {"width": WIDE, "height": HIGH, "reference": _ROTATED}
+    size: dict[str, Any] = {"width": WIDE, "height": HIGH, "reference": _ROTATED}
     first = next(iter(found.values()))
     names = {name.partition("(")[0]: name for name in first.names}
     passed = f"values above {threshold:g}" if sided == "one" else f"magnitudes above {threshold:g}"

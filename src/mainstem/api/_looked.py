@@ -48,7 +48,7 @@ class Look:
 
     def __call__(self, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
         """What a batch shows: label, [batch, pos, width], which places count. Parameters: `batch`."""
-        ready = prepare(self.model.loaded, _data(batch))
+        ready = prepare(self.model.loaded, prompts_of(batch))
         try:
             return self._through(self.model._map_for(ready), ready, batch)
         except MapError:
@@ -137,7 +137,8 @@ class Windows:
         return self.loaded.codec.chunks(text, self.length)
 
 
-def _data(batch: Batch) -> Any:
+def prompts_of(batch: Batch) -> Any:
+    """What `prepare` is given of a batch: ids of every prompt without its pads, or images. Parameters: `batch`."""
     if batch.ids is None:
         return list(batch.images)
     return [ids[real].tolist() for ids, real in zip(batch.ids, batch.mask, strict=True)]

@@ -85,7 +85,7 @@ class Measurements:
             if measure in (None, name):
                 for number, value in self.numbers(name, site).items():
                     flat = value.double().reshape(-1).tolist()
-                    each = {"measure": name, "site": site, "layer": _layer(site), "number": number}
+                    each = {"measure": name, "site": site, "layer": layer_of(site), "number": number}
                     for column, same in each.items():
                         rows[column] += [same] * len(flat)
                     rows["index"] += range(len(flat))
@@ -140,7 +140,7 @@ class Measurements:
 
         keys = list(self.states)
         tensors = {f"{i}/{k}": v.contiguous().clone() for i, key in enumerate(keys) for k, v in self.states[key].items()}
-        about = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
+        about: dict[str, Any] = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
         about |= {"identity": self.identity, "provenance": plain(self.provenance), "counts": self.counts, "faults": self.faults}
         save_file(tensors, path, {"measurements": json.dumps(about)})
 
@@ -187,7 +187,7 @@ class Measurements:
                 raise InputError(f"{number} of {measure} is {numbers[number].numel()} numbers at {site}: take them from frame().")
             error = numbers.get(f"{number}_standard_error", numbers.get("standard_error") if number in measure else None)
             rotated = numbers.get("rotated") if number == "kurtosis" else None
-            about = {"site": site, "layer": _layer(site), "value": float(numbers[number]), "width": self._width(site)}
+            about = {"site": site, "layer": layer_of(site), "value": float(numbers[number]), "width": self._width(site)}
             found.append(about | {"error": _single(error), "reference": _single(rotated)})
         return found
 
@@ -216,8 +216,8 @@ def _single(value: Tensor | None) -> float | None:
     return None if value is None or value.numel() != 1 else float(value)
 
 
-def _layer(site: str) -> int | None:
-    """The layer of a label, of the first of two."""
+def layer_of(site: str) -> int | None:
+    """The layer of a label, of the first of two. Parameters: `site`."""
     found = _LAYER.search(site)
     return int(found[1]) if found else None
 

@@ -71,7 +71,7 @@ class _Marks:
         self.x = alt.X("x:Q", title="blocks passed", scale=across, axis=alt.Axis(values=ticks, format="d", grid=False))
         kind = "log" if space.log else "linear"
         up = alt.Scale(domain=[space.low, space.high], nice=False, zero=False, type=kind, clamp=True)
-        self.y = alt.Y("value:Q", title=measure, scale=up, axis=alt.Axis(tickCount=6, format="~g"))
+        self.y = alt.Y("value:Q", title=measure, scale=up, axis=alt.Axis(tickCount=6, **({"format": "~g"} if space.log else {})))
         names = list(series)
         legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, columns=3, labelLimit=0)
         paint = alt.Scale(domain=names, range=hues(len(names)))
@@ -158,7 +158,7 @@ def _series(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, Rows]:
             line = f"{name}, {kind}" if len(kinds) > 1 else name
             rows = [_row(line, record) for of, record in placed if of == kind and _finite(record["value"])]
             for one, after in pairwise(rows):
-                after["changed"] = None not in (one["width"], after["width"]) and one["width"] != after["width"]
+                one["changed"] = None not in (one["width"], after["width"]) and one["width"] != after["width"]
             if rows:
                 found[line] = rows
     if not found:
@@ -168,12 +168,12 @@ def _series(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, Rows]:
 
 def _row(line: str, record: Mapping[str, Any]) -> dict[str, Any]:
     value, error = float(record["value"]), record.get("error")
-    known = _finite(error) and error > 0
-    ends = {"lower": value - error, "upper": value + error} if known else {"lower": None, "upper": None}
-    said = f"{line}, {record['site']}: {few(value)}" + (f" ± {few(error)}" if known else "")
+    bar = float(error) if error is not None and _finite(error) and error > 0 else None
+    ends = {"lower": None, "upper": None} if bar is None else {"lower": value - bar, "upper": value + bar}
+    told = f"{line}, {record['site']}: {few(value)}" + ("" if bar is None else f" ± {few(bar)}")
     reference = record.get("reference")
     more = {"width": record.get("width"), "reference": reference if _finite(reference) else None, "changed": False}
-    return {"name": line, "site": record["site"], "x": record["x"], "value": value, "said": said, **ends, **more}
+    return {"name": line, "site": record["site"], "x": record["x"], "value": value, "said": told, **ends, **more}
 
 
 def _placed(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
