@@ -14,7 +14,8 @@ from ._theme import colours
 
 MOST = 32  # features that are drawn and listed
 _WIDE = 760
-_NAMES = {"llm_int8": "outliers by LLM.int8", "massive": "with massive activations"}
+_NAMES = {"llm_int8": "LLM.int8", "massive": "massive activations"}
+_BY = {"llm_int8": "LLM.int8's rule", "massive": "massive activations"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -58,17 +59,17 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     names = list(dict.fromkeys(row["name"] for row in rows))
     unit = "more loss of the next token (nats)" if number == "increase" else "divergence from the model's own output (nats)"
     paint = alt.Scale(domain=["these features", "as many at random"], range=[c["ebb"], c["constant"]])
-    legend = alt.Legend(title=None, orient="top")
+    legend = alt.Legend(title=None, orient="top", columnPadding=24)
     base = alt.Chart(alt.Data(values=rows), width=_WIDE - 240, height=34 * max(len(names), 1))
     y = alt.Y("name:N", title=None, sort=names, axis=alt.Axis(grid=True, labelLimit=320))
-    x = alt.X("value:Q", title=unit)
+    x = alt.X("value:Q", title=unit, axis=alt.Axis(tickCount=6))
     colour = alt.Color("kind:N", scale=paint, legend=legend)
     bars = base.transform_filter("isValid(datum.high)").mark_rule(strokeWidth=1.5, aria=False)
     dots = base.mark_circle(size=70, opacity=0.95).encode(x=x, y=y, color=colour, description="said:N", tooltip=["said:N"])
     words = base.transform_filter("datum.kind == 'these features'").mark_text(dy=-12, fontSize=10, aria=False)
     words = words.encode(x=x, y=y, text=alt.Text("value:Q", format="+.3~g"), color=alt.value(c["ink"]))
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=c["muted"], aria=False).encode(x=alt.datum(0))
-    drawn = alt.layer(zero, bars.encode(x=alt.X("low:Q", title=unit), x2="high:Q", y=y, color=colour), dots, words)
+    drawn = alt.layer(zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words)
     below = (
         f"{about['effect_tokens']:,} places; features zeroed at every point of the stream; bars are one standard error, paired"
     )
@@ -93,6 +94,7 @@ def dimension_map(rows: Sequence[dict[str, Any]], shown: Sequence[tuple[int, int
             cells.append(
                 {"name": name, "site": row["site"], "share": row["positions"], "massive": row["massive_here"], "said": told}
             )
+    most = max([0.01, *(cell["share"] or 0.0 for cell in cells)])
     tall = 16
     base = alt.Chart(alt.Data(values=cells), width=_WIDE - 110, height=tall * len(names))
     at = [sites[i] for i in every(len(sites), 34)]
@@ -100,7 +102,7 @@ def dimension_map(rows: Sequence[dict[str, Any]], shown: Sequence[tuple[int, int
         "site:N", title=None, sort=None, scale=alt.Scale(domain=sites), axis=alt.Axis(values=at, labelAngle=-50, labelFontSize=10)
     )
     y = alt.Y("name:N", title="feature", sort=None, scale=alt.Scale(domain=names))
-    ramp = alt.Scale(domain=[0, 1], range=[c["box"], c["water"]])
+    ramp = alt.Scale(domain=[0, most], range=[c["box"], c["water"]], interpolate="rgb")
     legend = alt.Legend(title="share of positions", format="%", orient="right")
     boxes = base.mark_rect(stroke=c["line"], strokeWidth=0.3).encode(
         x=x, y=y, color=alt.Color("share:Q", scale=ramp, legend=legend)
@@ -134,7 +136,7 @@ def _summary(record: dict[str, Any]) -> Iterator[str]:
     ):
         found = list(dict.fromkeys((r["stage"], r["dimension"]) for r in record["dimensions"] if r[name]))
         count = f"{len(found)} feature{'' if len(found) == 1 else 's'}"
-        yield element("p", f"<b>{count}</b> {escape(_NAMES[name])}: {escape(rule)}.")
+        yield element("p", f"<b>{count}</b> by {escape(_BY[name])}: {escape(rule)}.")
     size = (
         f"{about['tokens']:,} places, {len(record['points'])} points of the stream, each in front of the norm of what reads it."
     )
@@ -222,7 +224,7 @@ def _feature(stage: int, dim: int, stages: bool) -> str:
 def _set(name: str) -> str:
     if name in _NAMES:
         return _NAMES[name]
-    return f"the {name.partition(' ')[2]} with the largest |x|"
+    return f"{name.partition(' ')[2]} largest |x|"
 
 
 def _few(value: float | None) -> str:
