@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         WordsResult,
         any_of,
         contrast,
+        figures,
         load,
         measure,
         merge,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, KeyVectors, zero
+    from mainstem.stream import Edit, KeyVectors, zero, zero_dims
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ _ROOMS = {
         "WordsResult",
         "any_of",
         "contrast",
+        "figures",
         "load",
         "measure",
         "merge",
@@ -66,7 +68,7 @@ _ROOMS = {
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "KeyVectors", "zero"),
+    "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -102,6 +104,7 @@ __all__ = [
     "contrast",
     "embedded",
     "facts",
+    "figures",
     "find",
     "load",
     "measure",
@@ -109,6 +112,7 @@ __all__ = [
     "scan",
     "sequence",
     "zero",
+    "zero_dims",
 ]
 
 

@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._figures import figures
 from ._heads import HeadResult
 from ._lens import LensResult
 from ._measure import measure, merge, scan
@@ -30,6 +31,7 @@ __all__ = [
     "WordsResult",
     "any_of",
     "contrast",
+    "figures",
     "load",
     "measure",
     "merge",

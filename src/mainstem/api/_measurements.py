@@ -171,7 +171,8 @@ class Measurements:
         measure = measure or self.names[0]
         named = {self.identity["model"].get("name", "model"): self, **(others or {})}
         number = number or self.headline(measure)
-        return by_point({name: one.series(measure, number) for name, one in named.items()}, measure, number)
+        data = {name: one.series(measure, number) for name, one in named.items()}
+        return by_point(data, measure, number, reference="any vector in a random basis")
 
     def headline(self, measure: str) -> str:
         """The number that stands for a measure in tables and charts. Parameters: `measure`."""
@@ -182,19 +183,25 @@ class Measurements:
         return next((name for name in named if name in single), [*named, *single, *first][0])
 
     def series(self, measure: str, number: str) -> list[dict[str, Any]]:
-        """One number at every site, as records: site, layer, value, error. Parameters: `measure`; `number`."""
+        """One number at every site, as records: site, layer, value, error, width, reference.
+
+        Of kurtosis the reference is what any vector has in a random basis, 3 (n - 1) / (n + 1). Parameters: `measure`; `number`.
+        """
         found = []
         for site, numbers in self[measure].items():
             if number not in numbers:
                 raise InputError(f"{measure} has no {number!r}; there are {', '.join(numbers)}.")
             if numbers[number].numel() != 1:
                 raise InputError(f"{number} of {measure} is {numbers[number].numel()} numbers at {site}: take them from frame().")
-            error = numbers.get("standard_error") if number == measure else None
-            found.append({
-                "site": site, "layer": _layer(site), "value": float(numbers[number]),
-                "error": None if error is None or error.numel() != 1 else float(error),
-            })  # fmt: skip
+            error = numbers.get(f"{number}_standard_error", numbers.get("standard_error") if number in measure else None)
+            rotated = numbers.get("rotated") if number == "kurtosis" else None
+            about = {"site": site, "layer": _layer(site), "value": float(numbers[number]), "width": self._width(site)}
+            found.append(about | {"error": _single(error), "reference": _single(rotated)})
         return found
+
+    def _width(self, site: str) -> int | None:
+        """Features of a site, where a measure of it keeps them."""
+        return next((int(state["width"]) for (_, of), state in self.states.items() if of == site and "width" in state), None)
 
     def __repr__(self) -> str:
         data = self.identity["data"]
@@ -214,6 +221,10 @@ def _numbers(value: Tensor, most: int = 4) -> str:
 
 def _parts(data: dict[str, Any]) -> list[dict[str, Any]]:
     return data.get("parts", [data])
+
+
+def _single(value: Tensor | None) -> float | None:
+    return None if value is None or value.numel() != 1 else float(value)
 
 
 def _layer(site: str) -> int | None:

@@ -8,6 +8,8 @@ from ._diagram import diagram
 from ._layers import query_histogram, score_by_layer
 from ._maps import head_map, source_map
 from ._page import page, save_page
+from ._panels import panels
+from ._points import by_point
 from ._ranking import top_components
 from ._river import river
 from ._svg import MINUS, Picture
@@ -17,6 +19,7 @@ __all__ = [
     "Chart",
     "Picture",
     "additivity",
+    "by_point",
     "check_charts",
     "compatibility",
     "diagram",
@@ -25,6 +28,7 @@ __all__ = [
     "lines",
     "lower_layer_curve",
     "page",
+    "panels",
     "query_histogram",
     "river",
     "save_page",
