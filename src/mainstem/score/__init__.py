@@ -7,6 +7,7 @@ from ._dla import direct
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
+from ._persistence import Left, Taken, persistence, taken
 from ._queries import Queries, Switch, Value, queries, switched_on
 from ._reader import unembedding
 from ._registry import Choices, Score, score_named, scores, top
@@ -24,6 +25,7 @@ __all__ = [
     "Choices",
     "Descent",
     "Goal",
+    "Left",
     "Lens",
     "Linearity",
     "Moments",
@@ -31,6 +33,7 @@ __all__ = [
     "Score",
     "Sums",
     "Switch",
+    "Taken",
     "Translators",
     "Value",
     "Words",
@@ -46,10 +49,12 @@ __all__ = [
     "likeliest",
     "no_translators",
     "norm_linearity",
+    "persistence",
     "queries",
     "score_named",
     "scores",
     "switched_on",
+    "taken",
     "top",
     "unembedding",
     "values",

@@ -13,6 +13,7 @@ from ._passing import BASES, Shown, passing, shown
 from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
@@ -23,6 +24,7 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "SCALES",
     "Aimed",
     "Coordinate",
     "Cut",
@@ -33,6 +35,7 @@ __all__ = [
     "Pass",
     "Places",
     "Ranks",
+    "Rerun",
     "Row",
     "Shown",
     "Spots",
