@@ -10,6 +10,7 @@ from mainstem.find import find
 from mainstem.find import run as find_run
 from mainstem.score import persistence, taken
 from mainstem.stream import Pass, carry, take
+from score._held import hold
 from stream._runs import built, main, mapped, passes, plant_biases
 
 TIGHT = {"rel": 1e-9, "abs": 1e-11}
@@ -75,29 +76,6 @@ def test_every_point_holds_what_the_parts_carried_there_say(name):
         assert one.overlap == pytest.approx(float(run.point(t)[at].flatten() @ v / (v @ v)), **TIGHT)
         assert one.length == pytest.approx(float(v.norm()), **TIGHT)
     assert found[0].kept == 1.0
-
-
-class Held(nn.Module):
-    """A norm that divides by what another norm divided by at its first call."""
-
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        self.norm, self.scale, self.centred = norm, None, isinstance(norm, nn.LayerNorm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = x - x.mean(-1, keepdim=True) if self.centred else x
-        if self.scale is None:
-            eps = self.norm.eps if self.centred else self.norm.variance_epsilon
-            self.scale = (v.square().mean(-1, keepdim=True) + eps).sqrt()
-        y = v / self.scale * self.norm.weight
-        return y + self.norm.bias if self.centred else y
-
-
-def hold(module: nn.Module) -> None:
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if "norm" in type(child).__name__.lower():
-                setattr(parent, name, Held(child))
 
 
 CASES = {

@@ -3,7 +3,9 @@
 from ._additivity import Sums, additivity
 from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
+from ._composition import VIA, Composition, composition, virtual_weights
 from ._dla import direct
+from ._erasers import Eraser, erasers
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
@@ -20,10 +22,13 @@ from ._words import OF, Words, component, ends, values, vectors, words
 __all__ = [
     "NORMS",
     "OF",
+    "VIA",
     "Bend",
     "Caveat",
     "Choices",
+    "Composition",
     "Descent",
+    "Eraser",
     "Goal",
     "Left",
     "Lens",
@@ -41,9 +46,11 @@ __all__ = [
     "bend",
     "caveats",
     "component",
+    "composition",
     "direct",
     "divergences",
     "ends",
+    "erasers",
     "gradients",
     "lens",
     "likeliest",
@@ -59,5 +66,6 @@ __all__ = [
     "unembedding",
     "values",
     "vectors",
+    "virtual_weights",
     "words",
 ]

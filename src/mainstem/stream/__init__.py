@@ -6,6 +6,7 @@ from ._attention import factors, heads
 from ._edit import Edit, patches, zero
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
+from ._matrices import Matrices, carried_rows, matrices
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
@@ -32,6 +33,7 @@ __all__ = [
     "Entries",
     "Head",
     "KeyVectors",
+    "Matrices",
     "Pass",
     "Places",
     "Ranks",
@@ -46,6 +48,7 @@ __all__ = [
     "aimed",
     "applies",
     "by_key_position",
+    "carried_rows",
     "carry",
     "factors",
     "find_point",
@@ -56,6 +59,7 @@ __all__ = [
     "key_products",
     "key_vectors",
     "keys_of",
+    "matrices",
     "needed",
     "opened",
     "passing",
