@@ -16,6 +16,7 @@ from mainstem.scan import called, choices_of
 from ._store import parquet, plain, store
 
 FORM = "measurements 1"
+_COUNTS = ("tokens", "nan", "inf")
 _LAYER = re.compile(r"\bL(\d+)\.")
 States = Mapping[tuple[str, str], State]
 _INDEX = {"measure": "String", "site": "String", "layer": "Int64", "number": "String", "index": "Int64", "value": "Float64"}
@@ -169,10 +170,17 @@ class Measurements:
 
         measure = measure or self.names[0]
         named = {self.identity["model"].get("name", "model"): self, **(others or {})}
-        first = next(iter(self[measure].values()))
-        number = number or (measure if measure in first else next(k for k in first if k not in ("tokens", "nan", "inf")))
+        number = number or self.headline(measure)
         data = {name: one.series(measure, number) for name, one in named.items()}
         return by_point(data, measure, number, reference="any vector in a random basis")
+
+    def headline(self, measure: str) -> str:
+        """The number that stands for a measure in tables and charts. Parameters: `measure`."""
+        first = next(iter(self[measure].values()))
+        plain = measure.partition("(")[0]
+        single = [name for name, value in first.items() if value.numel() == 1 and name not in _COUNTS]
+        named = [name for name in (plain, "share", "total") if name in first]
+        return next((name for name in named if name in single), [*named, *single, *first][0])
 
     def series(self, measure: str, number: str) -> list[dict[str, Any]]:
         """One number at every site, as records: site, layer, value, error, width, reference.
@@ -202,10 +210,13 @@ class Measurements:
         return "\n".join([head, *(f"  {name:<24} {', '.join(self._short(name))}" for name in self.names)])
 
     def _short(self, name: str) -> list[str]:
-        found = self[name]
-        first = next(iter(found.values()))
-        single = [k for k, v in first.items() if v.numel() == 1 and k not in ("tokens", "nan", "inf")]
-        return [f"{k} {float(first[k]):.4g} ... {float(next(reversed(found.values()))[k]):.4g}" for k in single[:3]]
+        number, found = self.headline(name), list(self[name].values())
+        return [f"{number} {_numbers(found[0][number])} ... {_numbers(found[-1][number])}"]
+
+
+def _numbers(value: Tensor, most: int = 4) -> str:
+    flat = value.reshape(-1).tolist()
+    return " ".join(f"{x:.4g}" for x in flat[:most]) + (" ..." if len(flat) > most else "")
 
 
 def _parts(data: dict[str, Any]) -> list[dict[str, Any]]:

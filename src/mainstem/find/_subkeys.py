@@ -60,8 +60,14 @@ def subkeys(graph: Graph, h: Node, reads: Reads) -> tuple[Subkey, ...]:
 
 def value_key(graph: Graph, value: Node, reads: Reads) -> tuple[Subkey, ...]:
     """What attention adds up, as the one pre-activation of its coordinates. Parameters: `graph`; `value`; `reads`."""
-    found = _subkey(graph, value, reads, "value")
-    return () if found is None else (found,)
+    return linear_keys(graph, {"value": value}, reads)
+
+
+def linear_keys(graph: Graph, nodes: Mapping[str, Node], reads: Reads) -> tuple[Subkey, ...]:
+    """Tensors that are linear in what is read, by name; none where one of them is not. Parameters: `graph`; `nodes`; `reads`."""
+    made = [_subkey(graph, node, reads, name) for name, node in nodes.items()]
+    found = tuple(key for key in made if key is not None)
+    return found if len(found) == len(made) else ()
 
 
 def _subkey(graph: Graph, node: Node, reads: Reads, name: str) -> Subkey | None:

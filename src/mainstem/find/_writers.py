@@ -8,6 +8,7 @@ from mainstem.algebra import Program, rule
 from mainstem.core import Key, Path, Site
 
 from ._carry import TRANSPORT, Carry, carriers, carry
+from ._matches import match_keys
 from ._record import Graph, Node
 from ._subkeys import Reads, Subkey, subkeys, value_key
 
@@ -21,11 +22,13 @@ _PROJECTIONS = frozenset(("shape", "weight", "norm", "join"))
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Where an attention's parts stand. `pattern` is None where a fused call hides it; then `key` is that call."""
+    """Where an attention's parts stand. `pattern` is None where a fused call hides it; then `key` is that call. `asks` are the
+    "query" and the "key" that the pattern is made of, as rows of weights, empty where that cannot be told."""
 
     key: Key
     value: Site
     pattern: Site | None = None
+    asks: tuple[Subkey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +131,14 @@ def _attention_source(graph: Graph, node: Node, since: Node, reads: Reads) -> So
     assert node.key is not None and (found := _attends(node)) is not None
     out, shape = Site(node.key, "out", node.output), node.shape
     sizes = (shape[1] if len(shape) == 4 else shape[0] // since.shape[0], shape[-1])
-    keys = value_key(graph, found[1], reads)
+    keys, asks = value_key(graph, found[1], reads), match_keys(graph, found[0], reads)
     if found[0] is node:
         paths = {path: n for path, n in node.operands}
         value = (2,) if (2,) in paths else ("value",)
-        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value)), sizes=sizes, keys=keys)
+        return Source(out, -1, Attention(node.key, Site(node.key, "arg", value), None, asks), sizes=sizes, keys=keys)
     (p, _), (v, _) = node.operands
-    return Source(out, -1, Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p)), sizes=sizes, keys=keys)
+    attention = Attention(node.key, Site(node.key, "arg", v), Site(node.key, "arg", p), asks)
+    return Source(out, -1, attention, sizes=sizes, keys=keys)
 
 
 def _linear_source(node: Node, path: Path, h: Node, keys: tuple[Subkey, ...]) -> Source:

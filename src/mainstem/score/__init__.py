@@ -3,10 +3,13 @@
 from ._additivity import Sums, additivity
 from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
+from ._composition import VIA, Composition, composition, virtual_weights
 from ._dla import direct
+from ._erasers import Eraser, erasers
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
+from ._persistence import Left, Taken, persistence, taken
 from ._queries import Queries, Switch, Value, queries, switched_on
 from ._reader import unembedding
 from ._registry import Choices, Score, score_named, scores, top
@@ -19,11 +22,15 @@ from ._words import OF, Words, component, ends, values, vectors, words
 __all__ = [
     "NORMS",
     "OF",
+    "VIA",
     "Bend",
     "Caveat",
     "Choices",
+    "Composition",
     "Descent",
+    "Eraser",
     "Goal",
+    "Left",
     "Lens",
     "Linearity",
     "Moments",
@@ -31,6 +38,7 @@ __all__ = [
     "Score",
     "Sums",
     "Switch",
+    "Taken",
     "Translators",
     "Value",
     "Words",
@@ -38,21 +46,26 @@ __all__ = [
     "bend",
     "caveats",
     "component",
+    "composition",
     "direct",
     "divergences",
     "ends",
+    "erasers",
     "gradients",
     "lens",
     "likeliest",
     "no_translators",
     "norm_linearity",
+    "persistence",
     "queries",
     "score_named",
     "scores",
     "switched_on",
+    "taken",
     "top",
     "unembedding",
     "values",
     "vectors",
+    "virtual_weights",
     "words",
 ]

@@ -6,6 +6,7 @@ from ._attention import factors, heads
 from ._edit import Edit, patches, zero, zero_dims
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
+from ._matrices import Matrices, carried_rows, matrices
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
@@ -13,6 +14,7 @@ from ._passing import BASES, Shown, passing, shown
 from ._places import Places, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
@@ -23,6 +25,7 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "SCALES",
     "Aimed",
     "Coordinate",
     "Cut",
@@ -30,9 +33,11 @@ __all__ = [
     "Entries",
     "Head",
     "KeyVectors",
+    "Matrices",
     "Pass",
     "Places",
     "Ranks",
+    "Rerun",
     "Row",
     "Shown",
     "Spots",
@@ -43,6 +48,7 @@ __all__ = [
     "aimed",
     "applies",
     "by_key_position",
+    "carried_rows",
     "carry",
     "factors",
     "find_point",
@@ -53,6 +59,7 @@ __all__ = [
     "key_products",
     "key_vectors",
     "keys_of",
+    "matrices",
     "needed",
     "opened",
     "passing",
