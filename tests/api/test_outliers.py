@@ -16,7 +16,7 @@ import mainstem as ms
 pytest.importorskip("altair")
 TEXTS = [
     "The capital of France is Paris, and it lies on a river.",
-    "Once upon a time there was <b>a girl</b> & her \"dog\" </script>.",
+    'Once upon a time there was <b>a girl</b> & her "dog" </script>.',
     "Two and two make four, as everyone knows.",
 ]
 PLANTED, BURST = 5, 31

@@ -69,7 +69,9 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     words = base.transform_filter("datum.kind == 'these features'").mark_text(dy=-12, fontSize=10, aria=False)
     words = words.encode(x=x, y=y, text=alt.Text("value:Q", format="+.3~g"), color=alt.value(c["ink"]))
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=c["muted"], aria=False).encode(x=alt.datum(0))
-    drawn = alt.layer(zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words)
+    drawn = alt.layer(
+        zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words
+    )
     below = (
         f"{about['effect_tokens']:,} places; features zeroed at every point of the stream; bars are one standard error, paired"
     )
