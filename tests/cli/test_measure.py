@@ -61,6 +61,16 @@ def test_a_scan_is_gone_on_with_and_merged_and_stored(typed: Typed, data: Path, 
     assert ms.Measurements.load(tmp_path / "all.safetensors").counts["examples"] == len(LINES)
 
 
+def test_scores_are_stored_as_rows(typed: Typed, data: Path, tmp_path: Path) -> None:
+    asked = ("--score", "dla", "--score", "logprob_increase:neuron:3")
+    said = typed("scan", data, *TINY, "--out", tmp_path / "run", "--by", "rms", *asked)
+    assert said.code == 0, said
+    rows = ms.merge(tmp_path / "run").rows().collect()
+    assert len(rows.filter(rows["by"] == "logprob_increase")) == 3 * len(LINES)
+    for wrong in ("dla:head:x", "dla:head:0", "dla:head:3:4"):
+        refusal(typed("scan", data, *TINY, "--out", tmp_path / "other", "--score", wrong), "BY:LEVEL:TOP")
+
+
 def test_the_measures_are_listed(typed: Typed) -> None:
     from mainstem.measure import measures, pairs
 

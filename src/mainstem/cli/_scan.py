@@ -2,12 +2,13 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import _measured as how
 from . import _options as opt
+from ._complete import scores as score_names
 from ._help import explained
 from ._open import opened
 
@@ -20,6 +21,7 @@ HELP = explained(
     examples="""
     mainstem scan corpus.parquet --out run/
     mainstem scan corpus.jsonl --column text --by kurtosis --by outliers --out run/ --batch-tokens 16384
+    mainstem scan corpus.jsonl --out run/ --score logprob_increase:neuron:20
     mainstem scan corpus.parquet --out shard3/ --shard 3/8
     mainstem merge shard*/ --parquet numbers.parquet
     """,
@@ -47,6 +49,14 @@ Fresh = Annotated[bool, typer.Option("--no-resume", help="Refuse a folder that h
 UnreadableOption = Annotated[
     Unreadable, typer.Option(help="What is done at rows that cannot be read: they are named either way.")
 ]
+Score = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="BY[:LEVEL[:TOP]]",
+        autocompletion=score_names,
+        help="Also store scores of what is predicted behind every text, as rows, such as dla or logprob_increase:neuron:20.",
+    ),
+]
 Bytes = Annotated[int, typer.Option(min=1, metavar="BYTES", help="Text that is worked through and stored as one.")]
 
 
@@ -63,6 +73,7 @@ def scan(
     no_resume: Fresh = False,
     unreadable: UnreadableOption = Unreadable.stop,
     piece: Bytes = 2**20,
+    score: Score = None,
     column: how.Column = None,
     stream: how.Stream = None,
     batch_tokens: how.Tokens = 4096,
@@ -84,7 +95,7 @@ def scan(
     """Runs `mainstem.scan()` and prints what it came to.
 
     Parameters: as of `mainstem.scan` and `mainstem measure`; `no_resume`, refuse a folder that holds a run; `shard`, "i/n"; `data`, `out`,
-    `model`, `by`, `at`, `points`, `choice`, `engine`, `unreadable`, `piece`, `column`, `stream`, `batch_tokens`, `length`, `pack`, `json`,
+    `model`, `score`, `by`, `at`, `points`, `choice`, `engine`, `unreadable`, `piece`, `column`, `stream`, `batch_tokens`, `length`, `pack`, `json`,
     `save`, `parquet`, `csv`, `html`, `svg`, `png`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`.
     """
     part, files = _part(shard), [path for path in (save, parquet, csv) if path]
@@ -99,12 +110,25 @@ def scan(
     found = scanned(
         held, data, out=out, engine=engine.value, shard=part, resume=not no_resume, unreadable=unreadable.value, piece=piece,
         batch_tokens=batch_tokens, column=column, at=bases, points=points, choices=choices, stream=stream, length=length,
-        pack=pack, **more,
+        pack=pack, scores=_scores(score), **more,
     )  # fmt: skip
     if found is None:
         typer.echo(f"shard {shard} is done, in {out}. When all are: mainstem merge FOLDER FOLDER ...")
     else:
         how.tell(found, json, files, charts)
+
+
+def _scores(typed: list[str] | None) -> list[dict[str, Any]]:
+    """Arguments of `Trace.scores`. Parameters: `typed`, such as "logprob_increase:neuron:20"."""
+    found = []
+    for one in typed or ():
+        by, *more = one.split(":")
+        if len(more) > 2 or (len(more) == 2 and not (more[1].isdigit() and int(more[1]))):
+            raise typer.BadParameter(
+                f"a score is written BY, BY:LEVEL or BY:LEVEL:TOP, such as logprob_increase:neuron:20, not {one!r}"
+            )
+        found.append({"by": by, **dict(zip(("level", "top"), (*more[:1], *map(int, more[1:])), strict=False))})
+    return found
 
 
 def _part(typed: str | None) -> tuple[int, int] | None:
