@@ -13,7 +13,7 @@ from mainstem.scan import Ray, source, survey
 from mainstem.scan._reader import Reader
 from scan import toy
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mainstem[ray]'")
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mainstem[scan]'")
 pytestmark = pytest.mark.slow
 
 

@@ -16,7 +16,7 @@ HELP = explained(
     "Measures the stream over a corpus, into a folder: a run that is killed goes on where it stopped.",
     """What is done is stored piece by piece, whole or not at all; call the same command again to go on. Another model, other data
     or other choices are refused for the same folder, with what changed.""",
-    """--engine ray spreads the work over a Ray cluster (pip install 'mainstem[ray]'). Without one, run --shard 0/8 to --shard 7/8 wherever
+    """--engine ray spreads the work over a Ray cluster (pip install 'mainstem[scan]'). Without one, run --shard 0/8 to --shard 7/8 wherever
     you like, and put the folders together with mainstem merge; the numbers are the same.""",
     examples="""
     mainstem scan corpus.parquet --out run/

@@ -147,5 +147,5 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError('the Ray engine needs ray: pip install "mainstem[ray]"') from error
+        raise InputError('the Ray engine needs ray: pip install "mainstem[scan]"') from error
     return ray
