@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        ErasersResult,
         HeadResult,
         LensResult,
         Measurements,
@@ -44,6 +45,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "ErasersResult",
         "HeadResult",
         "LensResult",
         "Measurements",
@@ -75,6 +77,7 @@ __all__ = [
     "Contrast",
     "Edit",
     "Embedded",
+    "ErasersResult",
     "Fact",
     "HeadResult",
     "InputError",

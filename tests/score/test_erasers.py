@@ -88,7 +88,9 @@ def test_weights_are_read_off_a_run_of_any_architecture(name):
     run = main(name)
     found = erasers(run, run)
     assert all(-1 - 1e-9 <= one.score <= 1 + 1e-9 for one in found)
-    assert {one.kind for one in found} == ({"neuron"} if name == "tabular" else {"head"} if name == "mixtral" else {"neuron", "head"})
+    assert {one.kind for one in found} == (
+        {"neuron"} if name == "tabular" else {"head"} if name == "mixtral" else {"neuron", "head"}
+    )
 
 
 def test_one_token_of_a_prompt_has_the_same_weights():

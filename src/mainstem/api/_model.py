@@ -21,9 +21,10 @@ from ._places import spots
 from ._readable import readable
 from ._trace import Trace
 from ._verify import Verification, verify
+from ._weighed import Weighed
 
 
-class Model:
+class Model(Weighed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.
