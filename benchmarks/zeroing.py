@@ -34,6 +34,13 @@ CONTROL, SAME = "random neurons", "random neurons of the same layers"
 FINAL = "norm final"  # the convention of Yu & Ananiadou's code
 SLOW = {"smollm2": ("ablation", "rank")}  # a run, or a pass over the vocabulary, for each of 46,080 neurons
 FACTS = ROOT.parent / "shared" / "assets" / "facts" / "relations.tar.gz"
+# What the numbers say; renewed by hand with them.
+READING = (
+    "The scores that read with the final norm find the neurons that matter, in both models: on SmolLM2 thirty of them take 11 to 12 nats away, where thirty random ones take "
+    "a hundredth. Against the paper, log-probability increase is no better than direct logit attribution there (10.9 ± 0.8 and 10.4 ± 0.9), probability increase is as good or better, and "
+    "with each point's own norm, which the paper's formula has and its code has not, it finds early neurons that later layers make up for. On the default model, which is sure of "
+    "its answer, single neurons hardly matter; runs without each of them (`ablation`) find eight times as much as any score that is read off one run. Length alone finds nothing."
+)
 PHRASE = "The capital of {} is"
 
 
@@ -150,6 +157,7 @@ def page(record: dict[str, Any]) -> str:
             f"{one['prompts']} prompts; mean probability of the answer {one['probability']:.3f}.{left}",
             table(one),
         ]
+    about.append(READING)
     about.append(f"Measured on {record['date']}: {record['machine']}, one thread, torch {record['torch']}.")
     return "\n\n".join(about)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         LensResult,
         Measurements,
         Model,
+        OutlierReport,
         QueriesResult,
         Result,
         TokenSequence,
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
         WordsResult,
         any_of,
         contrast,
+        figures,
         load,
         measure,
         merge,
+        outlier_report,
         scan,
         sequence,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, KeyVectors, zero
+    from mainstem.stream import Edit, KeyVectors, zero, zero_dims
 
 __version__ = "0.1.0"
 
@@ -50,6 +53,7 @@ _ROOMS = {
         "LensResult",
         "Measurements",
         "Model",
+        "OutlierReport",
         "QueriesResult",
         "Result",
         "TokenSequence",
@@ -59,16 +63,18 @@ _ROOMS = {
         "WordsResult",
         "any_of",
         "contrast",
+        "figures",
         "load",
         "measure",
         "merge",
+        "outlier_report",
         "scan",
         "sequence",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "KeyVectors", "zero"),
+    "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -90,6 +96,7 @@ __all__ = [
     "Model",
     "NoStreamError",
     "NotClosedError",
+    "OutlierReport",
     "Proof",
     "Provenance",
     "QueriesResult",
@@ -105,13 +112,16 @@ __all__ = [
     "contrast",
     "embedded",
     "facts",
+    "figures",
     "find",
     "load",
     "measure",
     "merge",
+    "outlier_report",
     "scan",
     "sequence",
     "zero",
+    "zero_dims",
 ]
 
 

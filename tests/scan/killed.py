@@ -49,27 +49,50 @@ def in_place(place: Path, write) -> None:
         file.write(data[-1:])
 
 
-def killed(out: Path, moment: float) -> bool:
-    """Whether a run was still at work when it was killed. Parameters: `out`; `moment`, seconds after its start."""
+def forked(out: Path) -> int:
+    """The process of a run that has just begun. Parameters: `out`."""
     child = os.fork()
     if child == 0:
         attempt(out)
         os._exit(0)
+    return child
+
+
+def killed(out: Path, moment: float) -> bool:
+    """Whether a run was still at work when it was killed. Parameters: `out`; `moment`, seconds after its start."""
+    child = forked(out)
     time.sleep(moment)
     os.kill(child, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+def pieces(out: Path) -> int:
+    """How many there are. Parameters: `out`, of one run or several."""
+    return len(list(out.glob("**/pieces/*/*.parquet")))
+
+
+def start(out: Path) -> float:
+    """How long a run takes before its first piece is done, on this machine as it is now. Parameters: `out`."""
+    begun, child = time.monotonic(), forked(out)
+    while not pieces(out):
+        time.sleep(0.001)
+    seconds = time.monotonic() - begun
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return seconds
+
+
 def main(out: Path, kills: int, seed: int, faulty: bool) -> None:
-    """As many kills as asked for, each in the middle of a run; a run that came to its end in spite of them is begun anew."""
+    """As many kills as asked for, at moments from the start to some pieces later; a run that is through in spite of them is begun anew."""
+    before_work = start(out / "first")
     if faulty:
         _store.written = in_place
     draw, count, run, fruitful = random.Random(seed), 0, 0, 0
     while count < kills:
-        before = len(list(out.glob("*/pieces/*/*.parquet")))
-        if killed(out / f"{run}", draw.uniform(0, 0.3)):
+        before = pieces(out)
+        if killed(out / f"{run}", draw.uniform(0, 2 * before_work + 0.1)):
             count += 1
-            fruitful += len(list(out.glob("*/pieces/*/*.parquet"))) > before
+            fruitful += pieces(out) > before
         else:
             run += 1
     print(count, run, fruitful)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from house._source import ROOT
 from mainstem.core import InputError
 from mainstem.scan import Ray, source, survey
 from mainstem.scan._reader import Reader

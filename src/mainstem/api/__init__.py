@@ -1,11 +1,13 @@
 """The objects that users hold."""
 
 from ._erasers import ErasersResult
+from ._figures import figures
 from ._heads import HeadResult
 from ._lens import LensResult
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
 from ._model import Model, load
+from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
@@ -23,6 +25,7 @@ __all__ = [
     "LensResult",
     "Measurements",
     "Model",
+    "OutlierReport",
     "QueriesResult",
     "Result",
     "TokenSequence",
@@ -32,9 +35,11 @@ __all__ = [
     "WordsResult",
     "any_of",
     "contrast",
+    "figures",
     "load",
     "measure",
     "merge",
+    "outlier_report",
     "save_words",
     "scan",
     "sequence",

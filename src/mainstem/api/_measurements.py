@@ -16,6 +16,7 @@ from mainstem.scan import called, choices_of
 from ._store import parquet, plain, store
 
 FORM = "measurements 1"
+_COUNTS = ("tokens", "nan", "inf")
 _LAYER = re.compile(r"\bL(\d+)\.")
 States = Mapping[tuple[str, str], State]
 _INDEX = {"measure": "String", "site": "String", "layer": "Int64", "number": "String", "index": "Int64", "value": "Float64"}
@@ -25,7 +26,7 @@ class Measurements:
     """What data came to at every site of a stream: states of measures, of which numbers are made when they are asked for.
 
     Parameters: `measures`; `states`, by measure and site; `identity`, what they depend on: model, data and choices; `provenance`, of the
-    model, None where only `identity` tells; `counts`, of examples and tokens of a scan; `faults`, rows that were passed over, and why.
+    model, None where only `identity` tells; `counts`, of examples and tokens of a scan; `faults`, rows that were passed over, and why; `files`, of rows of scores.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Measurements:
         provenance: Provenance | None = None,
         counts: dict[str, int] | None = None,
         faults: Sequence[tuple[str, str]] = (),
+        files: Sequence[Path] = (),
     ) -> None:
         self.measures = {called(one): one for one in measures}
         self.states, self.identity, self.provenance = dict(states), identity, provenance
-        self.counts, self.faults = counts or {}, tuple(faults)
+        self.counts, self.faults, self.files = counts or {}, tuple(faults), tuple(files)
         self._numbers: dict[tuple[str, str], dict[str, Tensor]] = {}
 
     @property
@@ -85,13 +87,21 @@ class Measurements:
             if measure in (None, name):
                 for number, value in self.numbers(name, site).items():
                     flat = value.double().reshape(-1).tolist()
-                    each = {"measure": name, "site": site, "layer": _layer(site), "number": number}
+                    each = {"measure": name, "site": site, "layer": layer_of(site), "number": number}
                     for column, same in each.items():
                         rows[column] += [same] * len(flat)
                     rows["index"] += range(len(flat))
                     rows["value"] += flat
         made = polars.DataFrame(rows, schema={name: getattr(polars, kind) for name, kind in _INDEX.items()})
         return made.select(polars.lit(self.identity["model"].get("name")).alias("model"), *_INDEX)
+
+    def rows(self) -> Any:
+        """The rows of scores that a scan stored, as a lazy polars frame in the order of the data. Raises `InputError` where there are none."""
+        import polars
+
+        if not self.files:
+            raise InputError("there are no rows of scores: ask for them, scan(..., scores=[...]).")
+        return polars.scan_parquet(list(self.files))
 
     def merge(self, other: "Measurements") -> "Measurements":
         """What the data of both come to. Parameters: `other`, of the same model and choices. Raises `InputError` where they are not.
@@ -140,7 +150,7 @@ class Measurements:
 
         keys = list(self.states)
         tensors = {f"{i}/{k}": v.contiguous().clone() for i, key in enumerate(keys) for k, v in self.states[key].items()}
-        about = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
+        about: dict[str, Any] = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
         about |= {"identity": self.identity, "provenance": plain(self.provenance), "counts": self.counts, "faults": self.faults}
         save_file(tensors, path, {"measurements": json.dumps(about)})
 
@@ -169,24 +179,38 @@ class Measurements:
 
         measure = measure or self.names[0]
         named = {self.identity["model"].get("name", "model"): self, **(others or {})}
+        number = number or self.headline(measure)
+        data = {name: one.series(measure, number) for name, one in named.items()}
+        return by_point(data, measure, number, reference="any vector in a random basis")
+
+    def headline(self, measure: str) -> str:
+        """The number that stands for a measure in tables and charts. Parameters: `measure`."""
         first = next(iter(self[measure].values()))
-        number = number or (measure if measure in first else next(k for k in first if k not in ("tokens", "nan", "inf")))
-        return by_point({name: one.series(measure, number) for name, one in named.items()}, measure, number)
+        plain = measure.partition("(")[0]
+        single = [name for name, value in first.items() if value.numel() == 1 and name not in _COUNTS]
+        named = [name for name in (plain, "share", "total") if name in first]
+        return next((name for name in named if name in single), [*named, *single, *first][0])
 
     def series(self, measure: str, number: str) -> list[dict[str, Any]]:
-        """One number at every site, as records: site, layer, value, error. Parameters: `measure`; `number`."""
+        """One number at every site, as records: site, layer, value, error, width, reference.
+
+        Of kurtosis the reference is what any vector has in a random basis, 3 (n - 1) / (n + 1). Parameters: `measure`; `number`.
+        """
         found = []
         for site, numbers in self[measure].items():
             if number not in numbers:
                 raise InputError(f"{measure} has no {number!r}; there are {', '.join(numbers)}.")
             if numbers[number].numel() != 1:
                 raise InputError(f"{number} of {measure} is {numbers[number].numel()} numbers at {site}: take them from frame().")
-            error = numbers.get("standard_error") if number == measure else None
-            found.append({
-                "site": site, "layer": _layer(site), "value": float(numbers[number]),
-                "error": None if error is None or error.numel() != 1 else float(error),
-            })  # fmt: skip
+            error = numbers.get(f"{number}_standard_error", numbers.get("standard_error") if number in measure else None)
+            rotated = numbers.get("rotated") if number == "kurtosis" else None
+            about = {"site": site, "layer": layer_of(site), "value": float(numbers[number]), "width": self._width(site)}
+            found.append(about | {"error": _single(error), "reference": _single(rotated)})
         return found
+
+    def _width(self, site: str) -> int | None:
+        """Features of a site, where a measure of it keeps them."""
+        return next((int(state["width"]) for (_, of), state in self.states.items() if of == site and "width" in state), None)
 
     def __repr__(self) -> str:
         data = self.identity["data"]
@@ -195,18 +219,25 @@ class Measurements:
         return "\n".join([head, *(f"  {name:<24} {', '.join(self._short(name))}" for name in self.names)])
 
     def _short(self, name: str) -> list[str]:
-        found = self[name]
-        first = next(iter(found.values()))
-        single = [k for k, v in first.items() if v.numel() == 1 and k not in ("tokens", "nan", "inf")]
-        return [f"{k} {float(first[k]):.4g} ... {float(next(reversed(found.values()))[k]):.4g}" for k in single[:3]]
+        number, found = self.headline(name), list(self[name].values())
+        return [f"{number} {_numbers(found[0][number])} ... {_numbers(found[-1][number])}"]
+
+
+def _numbers(value: Tensor, most: int = 4) -> str:
+    flat = value.reshape(-1).tolist()
+    return " ".join(f"{x:.4g}" for x in flat[:most]) + (" ..." if len(flat) > most else "")
 
 
 def _parts(data: dict[str, Any]) -> list[dict[str, Any]]:
     return data.get("parts", [data])
 
 
-def _layer(site: str) -> int | None:
-    """The layer of a label, of the first of two."""
+def _single(value: Tensor | None) -> float | None:
+    return None if value is None or value.numel() != 1 else float(value)
+
+
+def layer_of(site: str) -> int | None:
+    """The layer of a label, of the first of two. Parameters: `site`."""
     found = _LAYER.search(site)
     return int(found[1]) if found else None
 

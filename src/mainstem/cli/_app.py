@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _models, _queries, _score, _trace, _tune, _verify, _words
+from . import _find, _lens, _measure, _merge, _models, _queries, _scan, _score, _trace, _tune, _verify, _words
 from ._help import explained
 
 HELP = explained(
@@ -16,6 +16,7 @@ HELP = explained(
     mainstem lens "The capital of France is"
     mainstem score "The capital of France is" --level neuron
     mainstem queries "The capital of France is"
+    mainstem measure stories.txt
     mainstem verify path/to/model
     mainstem models
     """,
@@ -35,6 +36,9 @@ app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("queries", help=_queries.HELP)(_queries.queries)
+app.command("measure", help=_measure.HELP)(_measure.measure)
+app.command("scan", help=_scan.HELP)(_scan.scan)
+app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("models", help=_models.HELP)(_models.models)
 
 

@@ -50,3 +50,9 @@ def scores(incomplete: str) -> Iterator[str]:
     """The scores there are. Parameters: `incomplete`, what was typed so far."""
     names = sorted(path.stem for path in (_HOME.parent / "score").glob("[!_]*.py"))
     yield from (name for name in names if name.startswith(incomplete))
+
+
+def measures(incomplete: str) -> Iterator[str]:
+    """The measures there are. Parameters: `incomplete`, what was typed so far."""
+    names = sorted(path.stem for path in (_HOME.parent / "measure").glob("[!_]*.py"))
+    yield from (name for name in names if name.startswith(incomplete))

@@ -14,7 +14,9 @@ from mainstem.measure import Fused, Measure, Pair, State
 
 from ._batches import Batch
 
-Point = tuple[str, Float[Tensor, "batch pos width"], Bool[Tensor, "batch pos"]]
+Point = tuple[
+    str, Float[Tensor, "_ _ _"], Bool[Tensor, "_ _"]
+]  # [batch, pos, width] and [batch, pos], pos another at each site of a ResNet
 Related = tuple[Pair, Sequence[tuple[str, str]]]
 States = dict[tuple[str, str], State]
 

@@ -3,7 +3,7 @@
 from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
-from ._edit import Edit, patches, zero
+from ._edit import Edit, patches, zero, zero_dims
 from ._growth import Grown, grown
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
@@ -89,4 +89,5 @@ __all__ = [
     "whole",
     "writer_map",
     "zero",
+    "zero_dims",
 ]

@@ -1,15 +1,19 @@
 """Edits of a forward pass as values: printable, picklable, added with `+`. Each is a change of one operand of one addition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from mainstem.algebra import rule
 from mainstem.core import InputError, Label, parse_label
-from mainstem.find import Patch, Source, Stream, StreamMap
+from mainstem.find import Patch, Point, Source, Stream, StreamMap
 
 from ._pass import find_point, find_write
+
+_APART = ("shape", "act")  # what keeps features apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,24 @@ class Zero:
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroDims:
+    """Sets features of the stream to zero at points, at every one where none is named."""
+
+    dims: tuple[int, ...]
+    at: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"zero dims {', '.join(map(str, self.dims))} at {', '.join(self.at) or 'every point'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
-    """Changes to make in one forward pass, in order. Made by `zero` and joined with `+`.
+    """Changes to make in one forward pass, in order. Made by `zero` and `zero_dims` and joined with `+`.
 
     Parameters: `changes`.
     """
 
-    changes: tuple[Zero, ...] = ()
+    changes: tuple[Zero | ZeroDims, ...] = ()
 
     def __add__(self, other: "Edit") -> "Edit":
         return Edit(self.changes + other.changes)
@@ -50,12 +65,49 @@ def zero(*labels: str) -> Edit:
     return Edit(tuple(Zero(str(parse_label(label))) for label in labels))
 
 
+def zero_dims(*dims: int, at: str | Sequence[str] = ()) -> Edit:
+    """An edit that takes features out of the stream itself: x_i = 0 at points, for features i, or channels of an image.
+
+    At every point, nothing that a write adds to these features is read by anything, the readout included.
+
+    Parameters: `dims`, counted from 0; `at`, a point's label or several, such as "L3.resid_post", none for every point of the main
+    stream.
+
+    Returns the edit; it is checked against a model when it is used: it raises `InputError` there for a feature or a point that there is
+    not, and at a point behind which a norm stands before anything reads, since no feature of that is one of the sum. Raises
+    `InputError` for no dims and for such as are no whole numbers from 0.
+    """
+    if not dims or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in dims):
+        raise InputError(f"name features, whole numbers from 0, such as mainstem.zero_dims(3, 17), not {dims!r}.")
+    points = (at,) if isinstance(at, str) else tuple(at)
+    return Edit((ZeroDims(tuple(dict.fromkeys(dims)), tuple(str(parse_label(label)) for label in points)),))
+
+
 def patches(found: StreamMap, edit: Edit | None) -> tuple[Patch, ...]:
     """The edit as replacements of tensors in this module's forward pass.
 
     Parameters: `found`, the map; `edit`. Raises `InputError` where a label does not exist in this model.
     """
-    return tuple(_patch(found, change.label) for change in (edit.changes if edit else ()))
+    changes = edit.changes if edit else ()
+    return tuple(patch for c in changes for patch in ([_patch(found, c.label)] if isinstance(c, Zero) else _thinned(found, c)))
+
+
+def _thinned(found: StreamMap, change: ZeroDims) -> Iterator[Patch]:
+    """Features taken out of points."""
+    points = [_point(_stream_of(found, label), label) for label in change.at] or found.main.points
+    for point in points:
+        if max(change.dims) >= point.width:
+            raise InputError(f"{point.name} has {point.width} features, counted from 0: it has no {max(change.dims)}.")
+        if any((known := rule(step.key[2])) is None or known.sort not in _APART for step in point.face.steps):
+            raise InputError(f"no feature of {point.name} can be taken out alone: it is read behind a norm, which mixes them.")
+        yield Patch(point.site, partial(_zeroed, axis=point.axis, at=change.dims))
+
+
+def _point(stream: Stream, label: str) -> Point:
+    at = find_point(stream, label)
+    if at is None:
+        raise InputError(f"no point {label!r} in this model; there are {', '.join(p.name for p in stream.points[:12])} ...")
+    return stream.points[at]
 
 
 def _patch(found: StreamMap, label: str) -> Patch:
@@ -105,6 +157,10 @@ def _without_head(h: Tensor, head: int, label: str) -> Tensor:
 def _without(h: Tensor, axis: int, index: int, label: str) -> Tensor:
     if index >= h.shape[axis]:
         raise InputError(f"{label} does not exist: this write has {h.shape[axis]}, counted from 0.")
+    return _zeroed(h, axis, (index,))
+
+
+def _zeroed(h: Tensor, axis: int, at: tuple[int, ...]) -> Tensor:
     keep = torch.ones(h.shape[axis], dtype=h.dtype, device=h.device)
-    keep[index] = 0
+    keep[list(at)] = 0
     return (h.movedim(axis, -1) * keep).movedim(-1, axis)

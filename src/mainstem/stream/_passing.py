@@ -82,12 +82,13 @@ def _points(stream: Stream) -> Iterable[Shown]:
     for point in stream.points:
         steps = point.face.steps
         site = Site(steps[-1].key, "out", point.face.output) if steps else point.site
-        yield Shown(point.name, site, partial(_tokens, point.axis, 1.0))
+        yield Shown(point.name, site, partial(_tokens, point.axis, len(point.shape), 1.0))
 
 
 def _writes(stream: Stream) -> Iterable[Shown]:
     for point in stream.points:
-        yield from (Shown(w.label, w.site, partial(_tokens, point.axis, w.factor)) for w in point.writes)
+        rank = len(point.shape)
+        yield from (Shown(w.label, w.site, partial(_tokens, point.axis, rank, w.factor)) for w in point.writes)
 
 
 def _sources(stream: Stream, attention: bool) -> Iterable[tuple[Write, Any]]:
@@ -104,14 +105,14 @@ def _values(stream: Stream) -> Iterable[Shown]:
 def _post(stream: Stream) -> Iterable[Shown]:
     for write, source in _sources(stream, False):
         if source.keys:
-            yield Shown(f"{write.label}.post", source.site, partial(_tokens, source.axis, 1.0))
+            yield Shown(f"{write.label}.post", source.site, partial(_tokens, source.axis, 0, 1.0))
 
 
 def _pre(stream: Stream) -> Iterable[Shown]:
     for write, source in _sources(stream, False):
         for key in source.keys:
             name = "pre" if len(source.keys) == 1 else f"pre.{key.name}"
-            yield Shown(f"{write.label}.{name}", key.site, partial(_tokens, -1, 1.0))
+            yield Shown(f"{write.label}.{name}", key.site, partial(_tokens, -1, 0, 1.0))
 
 
 _MADE: dict[str, Callable[[Stream], Iterable[Shown]]] = {
@@ -123,8 +124,13 @@ _MADE: dict[str, Callable[[Stream], Iterable[Shown]]] = {
 }
 
 
-def _tokens(axis: int, factor: float, value: Tensor, prompts: int) -> Tensor:
-    """[batch, pos, width]: what is between prompts and features is positions, also the height and width of an image."""
+def _tokens(axis: int, rank: int, factor: float, value: Tensor, prompts: int) -> Tensor:
+    """[batch, pos, width]: what is between prompts and features is positions, also the height and width of an image.
+
+    `rank`, axes of what a write is added to: position embeddings have fewer, or one prompt for all.
+    """
+    value = value[(None,) * (rank - value.ndim)] if value.ndim < rank else value
+    value = value.expand(prompts, *value.shape[1:]) if value.ndim == rank and value.shape[0] == 1 else value
     value = value if axis == -1 or axis == value.ndim - 1 else value.movedim(axis, -1)
     if value.shape[0] != prompts and value.ndim > 2 and value.shape[1] == prompts:
         value = value.transpose(0, 1)

@@ -7,7 +7,10 @@ from ._curves import additivity, lower_layer_curve
 from ._diagram import diagram
 from ._layers import query_histogram, score_by_layer
 from ._maps import head_map, source_map
+from ._outlier_page import dimension_map, effect_chart, outlier_page
 from ._page import page, save_page
+from ._panels import panels
+from ._points import by_point
 from ._ranking import top_components
 from ._river import river
 from ._svg import MINUS, Picture
@@ -17,14 +20,19 @@ __all__ = [
     "Chart",
     "Picture",
     "additivity",
+    "by_point",
     "check_charts",
     "compatibility",
     "diagram",
+    "dimension_map",
+    "effect_chart",
     "grid",
     "head_map",
     "lines",
     "lower_layer_curve",
+    "outlier_page",
     "page",
+    "panels",
     "query_histogram",
     "river",
     "save_page",

@@ -82,3 +82,9 @@ def config() -> dict[str, Any]:
             "subtitleColor": c["muted"], "subtitleFontSize": 12, "subtitlePadding": 6, "subtitleLineHeight": 16,
         },
     }  # fmt: skip
+
+
+def hues(count: int) -> list[str]:
+    """Colours of lines that stand for models or data, apart for all eyes; after eight they come again. Parameters: `count`."""
+    named = [colours()[name] for name in ("water", "mlp", "cross", "entry", "ebb", "attn", "mixer", "muted")]
+    return [named[i % len(named)] for i in range(count)]

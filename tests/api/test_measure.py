@@ -1,0 +1,185 @@
+"""Measurements of a model over data: what its own points say, whatever the batches, shards and files on the way."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+import mainstem as ms
+from mainstem.measure import measure_named, measures, pairs
+from zoo import ZOO, pixels
+
+TEXTS = [
+    "The capital of France is Paris.",
+    "Once upon a time there was a girl who lived in a wood.",
+    "Hot",
+    "The opposite of hot is cold, as everyone knows.",
+] * 2  # fmt: skip
+SAME = {"rtol": 1e-9, "atol": 1e-12}
+
+
+@cache
+def model() -> ms.Model:
+    return ms.load("tiny")
+
+
+@cache
+def measured(**choices: Any) -> ms.Measurements:
+    return ms.measure(model(), TEXTS, **choices)
+
+
+def by_hand(point: str) -> Tensor:
+    """All tokens of a point, [token, width], prompt by prompt and so without padding."""
+    rows = []
+    for text in TEXTS:
+        trace = model().trace(text)
+        t = [p.name for p in trace.stream.points].index(point)
+        rows.append(trace.run.face(t)[0].detach())
+    return torch.cat(rows).double()
+
+
+def kurtosis(x: Tensor) -> Tensor:
+    moved = x - x.mean(-1, keepdim=True)
+    return (moved**4).mean(-1) / (moved**2).mean(-1) ** 2
+
+
+def same(one: ms.Measurements, other: ms.Measurements, **close: float) -> None:
+    mine, theirs = one.frame(), other.frame()
+    assert mine.drop("value").equals(theirs.drop("value"))
+    torch.testing.assert_close(mine["value"].to_torch(), theirs["value"].to_torch(), equal_nan=True, **(close or SAME))
+
+
+@pytest.mark.parametrize("point", ["entry", "L0.resid_mid", "L1.resid_post"])
+def test_numbers_are_those_of_the_points_of_traces(point):
+    found, x = measured(), by_hand(point)
+    torch.testing.assert_close(found["kurtosis"][point]["kurtosis"], kurtosis(x).mean(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found["rms"][point]["rms"], x.square().mean(-1).sqrt().mean(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found["variance"][point]["total"], x.var(0, correction=0).sum(), rtol=1e-4, atol=0)
+    assert int(found["kurtosis"][point]["tokens"]) == len(x)
+
+
+@pytest.mark.parametrize("how", [{"batch_tokens": 40}, {"batch_tokens": 10_000}])
+def test_batches_and_their_padding_change_nothing(how):
+    same(measured(), measured(**how), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_measured_is_what_was_asked_for():
+    found = ms.measure(model(), TEXTS, ["rms"], at=("points", "writes"), points=["L*.attn", "entry"])
+    assert found.sites == ("entry", "L0.attn", "L1.attn")
+    for at, ending in (("values", ".z"), ("pre", ".pre"), ("post", ".post")):
+        sites = ms.measure(model(), TEXTS, ["rms"], at=at).sites
+        assert sites and all(site.endswith(ending) for site in sites)
+    shares = ms.measure(model(), TEXTS, ["outliers"], choices={"outliers": {"thresholds": (1.0, 2.0), "sided": "one"}})
+    assert measure_named("outliers", thresholds=(1.0, 2.0), sided="one") in shares.measures.values()
+
+
+@pytest.mark.parametrize("name", [*measures(), *pairs()])
+def test_every_measure_can_be_asked_for_by_its_name(name):
+    if name == "coherence":
+        pytest.skip("of any two sets of writes, which nothing here names")
+    found = ms.measure(model(), TEXTS, [name], at=("points", "writes"))
+    frame = found.frame()
+    assert set(frame["measure"]) == {name} and frame["value"].is_not_null().all()
+    assert all(float(numbers["tokens"]) > 0 for numbers in found[name].values())
+
+
+def test_parts_merge_to_the_whole_and_stored_ones_come_back(tmp_path):
+    one, other = ms.measure(model(), TEXTS[:3]), ms.measure(model(), TEXTS[3:])
+    both = one.merge(other)
+    same(both, measured(), rtol=1e-5, atol=1e-6)
+    assert [part["examples"] for part in both.identity["data"]["parts"]] == [3, 5]
+    path = both.save(tmp_path / "both.safetensors")
+    read = ms.Measurements.load(path)
+    same(read, both)
+    assert read.identity == both.identity and read.provenance == both.provenance
+    assert pl.read_parquet(both.save(tmp_path / "both.parquet")).equals(both.frame())
+    with pytest.raises(ms.InputError, match="not of one choices"):
+        one.merge(ms.measure(model(), TEXTS[3:], ["rms"]))
+    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:200])
+    for bad in (tmp_path / "cut.safetensors", tmp_path / "none.safetensors"):
+        with pytest.raises(ms.InputError, match=str(bad)):
+            ms.Measurements.load(bad)
+
+
+def test_two_data_sets_side_by_side():
+    found = measured().compare(ms.measure(model(), TEXTS[:1]))
+    assert len(found) == len(measured().frame())
+    torch.testing.assert_close((found["other"] - found["value"]).to_torch(), found["difference"].to_torch(), equal_nan=True)
+    with pytest.raises(ms.InputError, match="nothing|no measure"):
+        ms.measure(model(), TEXTS[:1], ["rms"]).compare(ms.measure(model(), TEXTS[:1], ["kurtosis"]))
+
+
+def test_a_scan_is_the_same_and_goes_on_and_shards_are_put_together(tmp_path):
+    whole = ms.scan(model(), TEXTS, out=tmp_path / "run", piece=40)
+    same(whole, measured(), rtol=1e-5, atol=1e-6)
+    assert whole.counts["examples"] == len(TEXTS) and whole.counts["pieces"] > 3
+    first = next((tmp_path / "run").glob("pieces/*/*.parquet"))
+    first.unlink()
+    with pytest.raises(ms.InputError, match="1 of .* pieces are missing"):
+        ms.merge(tmp_path / "run")
+    same(ms.scan(model(), TEXTS, out=tmp_path / "run", piece=40), whole)
+    folders = [tmp_path / f"shard{i}" for i in range(2)]
+    for i, folder in enumerate(folders):
+        assert ms.scan(model(), TEXTS, out=folder, piece=40, shard=(i, 2)) is None
+    same(ms.merge(folders), whole)
+    with pytest.raises(ms.InputError, match="choices"):
+        ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "run", piece=40)
+
+
+def test_images_are_measured_place_by_place():
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (32, 32), color) for color in ("red", "green", "blue")]
+    found = ms.measure(ms.load("default-image"), pictures, ["rms", "kurtosis"])
+    assert {int(numbers["tokens"]) for numbers in found["rms"].values()} == {3 * 16 * 16, 3 * 8 * 8, 3 * 4 * 4}
+    module, _, _ = ZOO["cifar"]()
+    with pytest.raises(ms.InputError):
+        ms.measure(ms.load(module), pixels())
+
+
+REFUSED = {
+    "an unknown measure": ({"names": ["luck"]}, "no measure 'luck'; there are"),
+    "an unknown choice": ({"names": ["rms"], "choices": {"rms": {"luck": 1}}}, "has no choice of luck"),
+    "an unknown basis": ({"at": "logits"}, "nothing is looked at under the name 'logits'"),
+    "an unknown point": ({"points": ["L9.*"]}, "nothing here is called 'L9.*'"),
+    "no measure": ({"names": []}, "there is nothing to measure"),
+    "an unknown stream": ({"stream": "other"}, "there is no stream 'other'"),
+    "no budget": ({"batch_tokens": 0}, "batch_tokens is a whole number from 1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused(name):
+    choices, said = REFUSED[name]
+    with pytest.raises(ms.InputError) as error:
+        ms.measure(model(), TEXTS, **choices)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("data", [[], ["", "  "], Path("nowhere.txt"), 3, [1, 2]])
+def test_data_that_are_none_are_refused(data):
+    with pytest.raises(ms.InputError):
+        ms.measure(model(), data)
+
+
+def test_scores_of_a_corpus_are_those_of_its_prompts(tmp_path):
+    asked = [{"by": "dla"}, {"by": "logprob_increase", "level": "neuron", "top": 3}]
+    found = ms.scan(model(), TEXTS[:4], ["rms"], out=tmp_path / "run", piece=40, scores=asked)
+    rows = found.rows().collect()
+    assert rows["example"].unique().sort().to_list() == [0, 1, 2, 3] and set(rows["by"]) == {"dla", "logprob_increase"}
+    for number, text in enumerate(TEXTS[:4]):
+        trace = model().trace(text)
+        here = rows.filter(rows["example"] == number)
+        best = here.filter(here["by"] == "logprob_increase")
+        assert best["component"].to_list() == [label for label, _ in trace.scores(**asked[1]).top()]
+        whole = here.filter(here["by"] == "dla")["value"].sum()
+        assert whole == pytest.approx(float(trace.logits[0, -1].max()), rel=1e-4)
+        assert set(here["place"]) == {len(trace.tokens[0]) - 1}
+    with pytest.raises(ms.InputError, match="no score 'luck'"):
+        ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "other", scores=["luck"])
+    with pytest.raises(ms.InputError, match="there are no rows of scores"):
+        measured().rows()

@@ -1,0 +1,107 @@
+"""`mainstem measure`, `scan` and `merge`: the numbers of the library, files, and what they refuse."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import mainstem as ms
+from cli._typed import Said, Typed, refusal
+
+pytestmark = pytest.mark.usefixtures("load_once")
+LINES = ["The capital of France is Paris.", "Once upon a time there was a girl.", "Hot is the opposite of cold."]
+TINY = ("--model", "tiny")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "lines.txt"
+    path.write_text("\n\n".join(LINES))
+    return path
+
+
+def record(said: Said) -> Any:
+    assert (said.code, said.err) == (0, ""), said
+    return json.loads(said.out)
+
+
+def test_the_table_holds_the_numbers_of_the_library(typed: Typed, data: Path) -> None:
+    found = ms.measure(ms.load("tiny"), LINES)
+    said = typed("measure", data, *TINY).out
+    for site in found.sites:
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {site} ")]
+        assert f"{float(found['kurtosis'][site]['kurtosis']):.4g}" in line.split()
+    assert "share above 4, 6, 10" in said and re.search(r"^\d+ tokens$", said, re.MULTILINE)
+    rows = record(typed("measure", data, *TINY, "--json"))["rows"]
+    assert len(rows) == len(found.frame()) and {row["site"] for row in rows} == set(found.sites)
+
+
+def test_choices_reach_the_measures(typed: Typed, data: Path) -> None:
+    choices = ("--choice", "outliers.thresholds=[1.0, 2.5]", "--choice", "outliers.sided=one")
+    said = record(typed("measure", data, *TINY, "--by", "outliers", *choices, "--at", "writes", "--points", "L*.mlp", "--json"))
+    assert said["choices"]["choices"]["measures"][0]["choices"] == {"thresholds": [1.0, 2.5], "sided": "one"}
+    assert {row["site"] for row in said["rows"]} == {"L0.mlp", "L1.mlp"}
+
+
+def test_a_scan_is_gone_on_with_and_merged_and_stored(typed: Typed, data: Path, tmp_path: Path) -> None:
+    whole = record(typed("scan", data, *TINY, "--out", tmp_path / "run", "--json"))
+    assert record(typed("scan", data, *TINY, "--out", tmp_path / "run", "--json")) == whole
+    assert record(typed("merge", tmp_path / "run", "--json"))["rows"] == whole["rows"]
+    for i in range(2):
+        said = typed("scan", data, *TINY, "--out", tmp_path / f"s{i}", "--shard", f"{i}/2", "--piece", "20")
+        assert said.code == 0 and said.out.startswith(f"shard {i}/2 is done")
+    files = {"--save": "all.safetensors", "--parquet": "all.parquet", "--csv": "all.csv"}
+    options = [word for option, name in files.items() for word in (option, tmp_path / name)]
+    said = typed("merge", tmp_path / "s0", tmp_path / "s1", *options)
+    assert said.code == 0 and all(f"wrote {tmp_path / name}" in said.err for name in files.values())
+    assert len(pl.read_parquet(tmp_path / "all.parquet")) == len(whole["rows"])
+    assert ms.Measurements.load(tmp_path / "all.safetensors").counts["examples"] == len(LINES)
+
+
+def test_scores_are_stored_as_rows(typed: Typed, data: Path, tmp_path: Path) -> None:
+    asked = ("--score", "dla", "--score", "logprob_increase:neuron:3")
+    said = typed("scan", data, *TINY, "--out", tmp_path / "run", "--by", "rms", *asked)
+    assert said.code == 0, said
+    rows = ms.merge(tmp_path / "run").rows().collect()
+    assert len(rows.filter(rows["by"] == "logprob_increase")) == 3 * len(LINES)
+    for wrong in ("dla:head:x", "dla:head:0", "dla:head:3:4"):
+        refusal(typed("scan", data, *TINY, "--out", tmp_path / "other", "--score", wrong), "BY:LEVEL:TOP")
+
+
+def test_the_measures_are_listed(typed: Typed) -> None:
+    from mainstem.measure import measures, pairs
+
+    said = typed("measure", "--list")
+    assert said.code == 0 and all(re.search(rf"^{name} ", said.out, re.MULTILINE) for name in [*measures(), *pairs()])
+
+
+REFUSED = {
+    "no data": (("measure",), "name what is to be measured"),
+    "data that are not there": (("measure", "nowhere.txt"), "there is no file or folder nowhere.txt"),
+    "an unknown measure": (("measure", "lines.txt", "--by", "luck"), "no measure 'luck'"),
+    "a choice that is none": (("measure", "lines.txt", "--choice", "luck"), "MEASURE.NAME=VALUE"),
+    "an unknown choice": (("measure", "lines.txt", "--by", "rms", "--choice", "rms.luck=1"), "has no choice of luck"),
+    "a shard that is none": (("scan", "lines.txt", "--out", "run", "--shard", "2/2"), "I/N"),
+    "a shard's chart": (("scan", "lines.txt", "--out", "run", "--shard", "0/2", "--png", "x.png"), "no result of its own"),
+    "a folder of no run": (("merge", "."), "is no folder of a run"),
+    "another ending": (("measure", "lines.txt", "--save", "x.pt"), ".safetensors"),
+    "text for images": (("measure", "lines.txt", "--model", "default-image"), ""),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused(typed: Typed, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(data.parent)
+    words, fix = REFUSED[name]
+    model = () if words[0] == "merge" or "--model" in words else TINY
+    refusal(typed(*words, *model), fix)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lines.txt"], "nothing is left behind"
+
+
+def test_another_run_in_the_same_folder_is_refused(typed: Typed, data: Path, tmp_path: Path) -> None:
+    assert typed("scan", data, *TINY, "--out", tmp_path / "run").code == 0
+    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--by", "rms"), "choices.measures", "name another folder")
+    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--no-resume"), str(tmp_path / "run"))
