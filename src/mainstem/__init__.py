@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        ErasersResult,
         HeadResult,
         LensResult,
         Measurements,
@@ -47,6 +48,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "ErasersResult",
         "HeadResult",
         "LensResult",
         "Measurements",
@@ -81,6 +83,7 @@ __all__ = [
     "Contrast",
     "Edit",
     "Embedded",
+    "ErasersResult",
     "Fact",
     "HeadResult",
     "InputError",

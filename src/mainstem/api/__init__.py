@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._erasers import ErasersResult
 from ._figures import figures
 from ._heads import HeadResult
 from ._lens import LensResult
@@ -19,6 +20,7 @@ from ._zoo import verify_zoo
 __all__ = [
     "AnyOf",
     "Contrast",
+    "ErasersResult",
     "HeadResult",
     "LensResult",
     "Measurements",

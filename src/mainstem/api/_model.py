@@ -21,12 +21,13 @@ from ._places import spots
 from ._readable import readable
 from ._trace import Trace
 from ._verify import Verification, verify
+from ._weighed import Weighed
 
 _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of each prompt of one that is made for the map
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
 
 
-class Model:
+class Model(Weighed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.

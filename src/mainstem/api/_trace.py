@@ -18,6 +18,7 @@ from ._aim import Sight, aim
 from ._cautions import Cautious
 from ._curves import Curved
 from ._fitted import fitted
+from ._flow import Flowing
 from ._forced import Forced, forced, tokens_of
 from ._heads import Headed
 from ._lens import LensResult
@@ -34,7 +35,7 @@ from ._weights import Weights
 _OUT = {"attn_out": "attn", "mlp_out": "mlp", "cross_out": "cross"}
 
 
-class Trace(Queried, Headed, Curved, Cautious):
+class Trace(Queried, Headed, Curved, Cautious, Flowing):
     """What one run of a model left behind: points and writes of its stream; everything else is worked out when asked for.
 
     Parameters: `loaded`, the model; `run`, its pass; `inputs`, what it was run with; `positions`, which places are scored

@@ -1,6 +1,7 @@
 """Turns writes into numbers about a prediction."""
 
 from ._additivity import Sums, additivity
+from ._backward import Gradient, backward
 from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
 from ._composition import VIA, Composition, composition, virtual_weights
@@ -30,6 +31,7 @@ __all__ = [
     "Descent",
     "Eraser",
     "Goal",
+    "Gradient",
     "Left",
     "Lens",
     "Linearity",
@@ -43,6 +45,7 @@ __all__ = [
     "Value",
     "Words",
     "additivity",
+    "backward",
     "bend",
     "caveats",
     "component",

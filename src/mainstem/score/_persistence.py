@@ -93,8 +93,8 @@ def taken(run: Pass, label: str, place: Place, zeroed: str = "everywhere") -> li
         square = v @ v
         sums = (1 + float(later @ v / square), 1 + float(unread @ v / square))
         for write in run.stream.points[t].writes if t > start else ():
-            shares = (float(_write(one, write, t, where) @ v / square) for one in (run, other))
-            found.append(Taken(write.label, write.kind, run.stream.points[t].name, *shares, *sums))
+            share, without = (float(_write(one, write, t, where) @ v / square) for one in (run, other))
+            found.append(Taken(write.label, write.kind, run.stream.points[t].name, share, without, *sums))
     return found
 
 

@@ -4,6 +4,7 @@ from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._edit import Edit, patches, zero, zero_dims
+from ._growth import Grown, grown
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
 from ._matrices import Matrices, carried_rows, matrices
@@ -11,7 +12,7 @@ from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
 from ._passing import BASES, Shown, passing, shown
-from ._places import Places, reduce
+from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
 from ._scales import SCALES, Rerun
@@ -31,6 +32,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "Grown",
     "Head",
     "KeyVectors",
     "Matrices",
@@ -54,6 +56,7 @@ __all__ = [
     "find_point",
     "find_write",
     "graded",
+    "grown",
     "head_of",
     "heads",
     "key_products",
@@ -64,6 +67,7 @@ __all__ = [
     "opened",
     "passing",
     "patches",
+    "placed",
     "pre_point",
     "pull",
     "push",

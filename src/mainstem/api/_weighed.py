@@ -1,0 +1,43 @@
+"""What a model's weights say of themselves, with no prompt of one's own."""
+
+from typing import TYPE_CHECKING, Any
+
+from mainstem.models import Loaded, example
+
+from ._erasers import ErasersResult
+
+if TYPE_CHECKING:
+    from ._trace import Trace
+
+
+class Weighed:
+    """The part of a model that reads its weights as rows on the stream."""
+
+    if TYPE_CHECKING:
+        loaded: Loaded
+
+        def trace(self, data: Any) -> Trace: ...
+
+    def erasers(self, data: Any = None) -> ErasersResult:
+        """Neurons whose weights write against what they read, and heads that take away what stands at their own token.
+
+        A neuron's score is cos(W_in, W_out); a head's sum Re(l) / sum |l| over the eigenvalues l of W_V W_O, times its mean attention to
+        the present token, as of `Trace.erasers`.
+
+        Parameters: `data`, prompts that the attention is averaged over, by default the example that the model is mapped with: give
+        some, if heads matter. Raises `InputError` where no weights can be read.
+        """
+        return self._traced(data).erasers()
+
+    def composition(self) -> Any:
+        """How much every head reads of what each earlier head writes, as of `Trace.composition`: a tidy polars frame.
+
+        Raises `InputError` where no two heads follow each other.
+        """
+        return self._traced(None).composition()
+
+    def _traced(self, data: Any) -> "Trace":
+        if data is not None:
+            return self.trace(data)
+        made = example(self.loaded)
+        return self.trace(made.ids if made.ids is not None else made.args[0])
