@@ -16,7 +16,9 @@ DIMS = (2, 5, 31)
 def deaf(module: nn.Module) -> None:
     """GPT-2 of which nothing writes to the features."""
     at = list(DIMS)
-    module.lm_head.weight = nn.Parameter(module.lm_head.weight.detach().clone())  # tied, and it reads what the last norm puts there
+    module.lm_head.weight = nn.Parameter(
+        module.lm_head.weight.detach().clone()
+    )  # tied, and it reads what the last norm puts there
     for block in module.transformer.h:
         for linear in (block.attn.c_proj, block.mlp.c_proj):
             linear.weight.data[:, at] = 0

@@ -1,6 +1,6 @@
 """Which features of a stream are outliers, by what measures say of its points."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -138,7 +138,10 @@ def _others(held: Held, dims: list[list[int]], made: torch.Generator) -> list[li
     return found
 
 
-def zeroing(held: Held, dims: list[list[int]]) -> Edit:
-    """The edit that takes features out of every point of their stages. Parameters: `held`; `dims`, by stage."""
-    parts = [zero_dims(*some, at=sites) for some, sites in zip(dims, held.stages, strict=True) if some]
+def zeroing(held: Held, dims: list[list[int]], able: Collection[str]) -> Edit:
+    """The edit that takes features out of the points of their stages. Parameters: `held`; `dims`, by stage; `able`, points where they can be."""
+    parts = []
+    for some, sites in zip(dims, held.stages, strict=True):
+        at = [site for site in sites if site in able]
+        parts += [zero_dims(*some, at=at)] if some and at else []
     return sum(parts, Edit())

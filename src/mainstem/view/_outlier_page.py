@@ -44,7 +44,7 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     """What zeroing each set of features does, beside random sets of its size: the loss of the next token, or the divergence.
 
     Parameters: `effects`, records with set, draw (None for the set itself), dims, loss, increase, error and divergence; `about`, with
-    effect_tokens. Raises `InputError` where altair is missing.
+    effect_tokens and kept. Raises `InputError` where altair is missing.
     """
     alt, c = altair(), colours()
     number = "increase" if any(row["increase"] is not None and row["set"] != "none" for row in effects) else "divergence"
@@ -69,7 +69,9 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     words = base.transform_filter("datum.kind == 'these features'").mark_text(dy=-12, fontSize=10, aria=False)
     words = words.encode(x=x, y=y, text=alt.Text("value:Q", format="+.3~g"), color=alt.value(c["ink"]))
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=c["muted"], aria=False).encode(x=alt.datum(0))
-    drawn = alt.layer(zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words)
+    drawn = alt.layer(
+        zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words
+    )
     below = (
         f"{about['effect_tokens']:,} places; features zeroed at every point of the stream; bars are one standard error, paired"
     )
@@ -136,7 +138,9 @@ def _summary(record: dict[str, Any]) -> Iterator[str]:
     ):
         found = list(dict.fromkeys((r["stage"], r["dimension"]) for r in record["dimensions"] if r[name]))
         count = f"{len(found)} feature{'' if len(found) == 1 else 's'}"
-        yield element("p", f"<b>{count}</b> by {escape(_BY[name])}: {escape(rule)}.")
+        most = 2 * len(found) > max(point["width"] for point in record["points"])
+        more = " Most features are: the stream has outgrown this magnitude, and a larger one tells more." if most else ""
+        yield element("p", f"<b>{count}</b> by {escape(_BY[name])}: {escape(rule)}.{more}")
     size = (
         f"{about['tokens']:,} places, {len(record['points'])} points of the stream, each in front of the norm of what reads it."
     )
