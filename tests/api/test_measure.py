@@ -164,3 +164,22 @@ def test_it_is_refused(name):
 def test_data_that_are_none_are_refused(data):
     with pytest.raises(ms.InputError):
         ms.measure(model(), data)
+
+
+def test_scores_of_a_corpus_are_those_of_its_prompts(tmp_path):
+    asked = [{"by": "dla"}, {"by": "logprob_increase", "level": "neuron", "top": 3}]
+    found = ms.scan(model(), TEXTS[:4], ["rms"], out=tmp_path / "run", piece=40, scores=asked)
+    rows = found.rows().collect()
+    assert rows["example"].unique().sort().to_list() == [0, 1, 2, 3] and set(rows["by"]) == {"dla", "logprob_increase"}
+    for number, text in enumerate(TEXTS[:4]):
+        trace = model().trace(text)
+        here = rows.filter(rows["example"] == number)
+        best = here.filter(here["by"] == "logprob_increase")
+        assert best["component"].to_list() == [label for label, _ in trace.scores(**asked[1]).top()]
+        whole = here.filter(here["by"] == "dla")["value"].sum()
+        assert whole == pytest.approx(float(trace.logits[0, -1].max()), rel=1e-4)
+        assert set(here["place"]) == {len(trace.tokens[0]) - 1}
+    with pytest.raises(ms.InputError, match="no score 'luck'"):
+        ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "other", scores=["luck"])
+    with pytest.raises(ms.InputError, match="there are no rows of scores"):
+        measured().rows()

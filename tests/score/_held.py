@@ -1,6 +1,5 @@
 """Norms by hand that go on dividing by what they divided by first."""
 
-import torch
 from torch import Tensor, nn
 
 

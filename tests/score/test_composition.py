@@ -181,7 +181,9 @@ def test_parts_are_rows_of_the_whole():
     whole = virtual_weights(run, "L1.attn", "L0.attn", "key")
     assert whole.shape == (16, 32)  # two key heads
     torch.testing.assert_close(virtual_weights(run, "L1.attn.H3", "L0.attn.H1", "key"), whole[8:, 8:16])
-    torch.testing.assert_close(virtual_weights(run, "L1.mlp", "L0.mlp.N3", "up"), virtual_weights(run, "L1.mlp", "L0.mlp", "up")[:, 3:4])
+    torch.testing.assert_close(
+        virtual_weights(run, "L1.mlp", "L0.mlp.N3", "up"), virtual_weights(run, "L1.mlp", "L0.mlp", "up")[:, 3:4]
+    )
 
 
 def test_what_cannot_be_asked_is_said():

@@ -1,6 +1,6 @@
 """What a scan runs: batches of data through a model, each value of interest shown as soon as it is made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -13,7 +13,7 @@ from mainstem.core import InputError, MapError
 from mainstem.find import Stream, StreamMap
 from mainstem.measure import Pair
 from mainstem.models import Inputs, Loaded, prepare
-from mainstem.scan import Batch, Batching, Related
+from mainstem.scan import Batch, Batching, Related, token_at
 from mainstem.stream import Shown, passing, shown
 
 from ._model import Model
@@ -27,7 +27,8 @@ class Looks:
     """Makes what runs batches, once in every process.
 
     Parameters: `loaded`, the model; `bases` and `points`, what is looked at, as of `measure`; `stream`, of several; `beside`, points
-    whose next writes are shown side by side.
+    whose next writes are shown side by side; `scores`, arguments of `Trace.scores`, of which rows are made at the last token of
+    every window.
     """
 
     loaded: Loaded
@@ -35,8 +36,9 @@ class Looks:
     points: tuple[str, ...] | None = None
     stream: str | None = None
     beside: bool = False
+    scores: tuple[Mapping[str, Any], ...] = ()
 
-    def __call__(self) -> Callable[[Batch], list[tuple[str, Tensor, Tensor]]]:
+    def __call__(self) -> Callable[[Batch], list[Any]]:
         return Look(Model(self.loaded), self)
 
 
@@ -46,8 +48,11 @@ class Look:
     def __init__(self, model: Model, how: Looks) -> None:
         self.model, self.how = model, how
 
-    def __call__(self, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
-        """What a batch shows: label, [batch, pos, width], which places count. Parameters: `batch`."""
+    def __call__(self, batch: Batch) -> list[Any]:
+        """What a batch shows: label, [batch, pos, width], which places count; and tables of scores. Parameters: `batch`."""
+        return [*self._points(batch), *([scored(self.model, batch, self.how.scores)] if self.how.scores else [])]
+
+    def _points(self, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
         ready = prepare(self.model.loaded, prompts_of(batch))
         try:
             return self._through(self.model._map_for(ready), ready, batch)
@@ -72,6 +77,32 @@ class Look:
             return list(held.items())
         sides = [(f"writes at {p.name}", [held[w.label] for w in p.writes]) for p in stream.points if p.writes]
         return [*held.items(), *((label, torch.cat(some, -1)) for label, some in sides if len({v.shape for v in some}) == 1)]
+
+
+def scored(model: Model, batch: Batch, asked: Sequence[Mapping[str, Any]]) -> Any:
+    """Scores of a batch as an Arrow table: those of `Result.frame` or `TopResult.frame`, with the example and the place in it.
+
+    Parameters: `model`; `batch`; `asked`, arguments of `Trace.scores`.
+    """
+    import polars
+
+    trace, last = (
+        model.trace(prompts_of(batch), positions=None if batch.ids is None else -1),
+        batch.mask.int().cumsum(1).argmax(1),
+    )
+    rows = torch.arange(len(last))
+    at = [token_at(int(i)) for i in batch.index[rows, last if batch.index.shape[1] > 1 else 0]]
+    names = polars.DataFrame(
+        {
+            "prompt": range(len(at)),
+            "example": [number for number, _ in at],
+            "content": [batch.examples[number].content for number, _ in at],
+            "place": [place for _, place in at],
+        }
+    ).with_columns(polars.col("prompt").cast(polars.Int64))
+    frames = [trace.scores(**one).frame().with_columns(polars.col("prompt").cast(polars.Int64)) for one in asked]
+    frames = [frame.with_columns(polars.lit(one.get("by", "dla")).alias("by")) for frame, one in zip(frames, asked, strict=True)]
+    return polars.concat(frames, how="diagonal").join(names, on="prompt", maintain_order="left").drop("prompt").to_arrow()
 
 
 def chosen(found: StreamMap, name: str | None) -> Stream:

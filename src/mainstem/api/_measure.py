@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, to_plain
 from mainstem.measure import Measure, Pair, measure_named
 from mainstem.models import provenance
 from mainstem.scan import Gather, Job, Ray, Reader, Related, batches, local, source, survey
 from mainstem.scan import merge as merged
 from mainstem.scan import scan as scanned
+from mainstem.score import score_named
 
 from ._looked import Looks, batching, chosen, related, wanted
 from ._measurements import Measurements
@@ -30,22 +31,27 @@ def job(
     batch_tokens: int = TOKENS,
     length: int | None = None,
     pack: bool = False,
+    scores: Sequence[str | Mapping[str, Any]] = (),
 ) -> Job:
     """What is done with data, as of `measure`."""
     made = [_made(one, choices or {}) for one in ([measures] if isinstance(measures, str) else measures)]
-    if not made:
+    asked = tuple({"by": one} if isinstance(one, str) else dict(one) for one in scores)
+    for one in asked:
+        score_named(one.get("by", "dla"))
+    if not made and not asked:
         raise InputError(f"there is nothing to measure: name some, such as {', '.join(USUAL)}.")
     singles = [m for m in made if isinstance(m, Measure)]
     pairs = [m for m in made if isinstance(m, Pair)]
     bases = (at,) if isinstance(at, str) else tuple(at)
     beside = any("writes" in pair.sites for pair in pairs)
     bases = bases if not _needs_writes(pairs) or "writes" in bases else (*bases, "writes")
-    looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside)
+    looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside, asked)
     sites: list[Related] = []
     found = chosen(model.map, stream)
     labels = [one.label for one in wanted(found, bases, looks.points)]
     sites = [related(pair, found, labels) for pair in pairs]
     about = {"at": list(bases), "points": None if points is None else list(points), "stream": found.name, "length": length}
+    about |= {"scores": [{name: to_plain(value) for name, value in one.items()} for one in asked]} if asked else {}
     return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about)
 
 
@@ -99,6 +105,7 @@ def scan(
     unreadable: str = "stop",
     column: str | None = None,
     piece: int = PIECE,
+    scores: Sequence[str | Mapping[str, Any]] = (),
     **choices: Any,
 ) -> Measurements | None:
     """Measures a stream over a corpus, into a folder that keeps what is done: a run that was killed goes on where it stopped.
@@ -106,12 +113,14 @@ def scan(
     Parameters: `model`, `data` and `column` as of `measure`; `measures`, its `names`; `out`, the run's folder; `engine`, "local", "ray"
     or a `mainstem.scan.Ray(...)`; `batch_tokens`, the most tokens of a batch; `resume`, False to refuse a folder with a run; `shard`, (i, n) for the i-th of n
     parts, from 0, to be put together by `merge`; `unreadable`, "stop" at rows that cannot be read, or "skip" them; `piece`, bytes of text that
-    are worked through and stored as one; `choices`, `at`, `points`, `choices`, `stream`, `length` and `pack` as of `measure`.
+    are worked through and stored as one; `scores`, names or arguments of `Trace.scores`, such as {"by": "logprob_increase", "level":
+    "neuron", "top": 20}, worked out at the last token of every window (of the token that the model predicts, if no target is said) and stored
+    as rows, which `Measurements.rows()` reads; `choices`, `at`, `points`, `choices`, `stream`, `length` and `pack` as of `measure`.
 
     Returns the measurements of the whole, None for a shard. Raises `InputError` where the folder holds another run, saying what
     changed, where rows cannot be read, and where the disk is full.
     """
-    work = job(model, measures, batch_tokens=batch_tokens, **choices)
+    work = job(model, measures, batch_tokens=batch_tokens, scores=scores, **choices)
     engines = {"local": local, "ray": Ray()}
     if isinstance(engine, str) and engine not in engines:
         raise InputError(f"no engine {engine!r}; there are {', '.join(engines)}, and mainstem.scan.Ray(...) with choices.")
@@ -126,7 +135,7 @@ def merge(folders: str | Path | Sequence[str | Path]) -> Measurements:
     Parameters: `folders`. Raises `InputError` for folders of different runs, and for pieces that are missing or broken.
     """
     found = merged(folders)
-    return Measurements(list(found.measures.values()), found.states, found.identity, None, found.counts, found.faults)
+    return Measurements(list(found.measures.values()), found.states, found.identity, None, found.counts, found.faults, found.rows)
 
 
 def _made(asked: str | Measure | Pair, choices: Mapping[str, Mapping[str, Any]]) -> Measure | Pair:

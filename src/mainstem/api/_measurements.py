@@ -26,7 +26,7 @@ class Measurements:
     """What data came to at every site of a stream: states of measures, of which numbers are made when they are asked for.
 
     Parameters: `measures`; `states`, by measure and site; `identity`, what they depend on: model, data and choices; `provenance`, of the
-    model, None where only `identity` tells; `counts`, of examples and tokens of a scan; `faults`, rows that were passed over, and why.
+    model, None where only `identity` tells; `counts`, of examples and tokens of a scan; `faults`, rows that were passed over, and why; `files`, of rows of scores.
     """
 
     def __init__(
@@ -37,10 +37,11 @@ class Measurements:
         provenance: Provenance | None = None,
         counts: dict[str, int] | None = None,
         faults: Sequence[tuple[str, str]] = (),
+        files: Sequence[Path] = (),
     ) -> None:
         self.measures = {called(one): one for one in measures}
         self.states, self.identity, self.provenance = dict(states), identity, provenance
-        self.counts, self.faults = counts or {}, tuple(faults)
+        self.counts, self.faults, self.files = counts or {}, tuple(faults), tuple(files)
         self._numbers: dict[tuple[str, str], dict[str, Tensor]] = {}
 
     @property
@@ -93,6 +94,14 @@ class Measurements:
                     rows["value"] += flat
         made = polars.DataFrame(rows, schema={name: getattr(polars, kind) for name, kind in _INDEX.items()})
         return made.select(polars.lit(self.identity["model"].get("name")).alias("model"), *_INDEX)
+
+    def rows(self) -> Any:
+        """The rows of scores that a scan stored, as a lazy polars frame in the order of the data. Raises `InputError` where there are none."""
+        import polars
+
+        if not self.files:
+            raise InputError("there are no rows of scores: ask for them, scan(..., scores=[...]).")
+        return polars.scan_parquet(list(self.files))
 
     def merge(self, other: "Measurements") -> "Measurements":
         """What the data of both come to. Parameters: `other`, of the same model and choices. Raises `InputError` where they are not.

@@ -22,6 +22,9 @@ from ._readable import readable
 from ._trace import Trace
 from ._verify import Verification, verify
 
+_ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of each prompt of one that is made for the map
+_TEXT = {"input_ids", "attention_mask", "position_ids"}
+
 
 class Model:
     """A module with its residual stream found and proved. Made by `load`.
@@ -125,10 +128,20 @@ class Model:
         with self._lock:
             if form not in self._maps:
                 made = self._example()  # rather than the input itself, since a prompt can be too short to map with
-                like = made if made is not None and _form(made.args, made.kwargs) == form else ready
+                like = made if made is not None and _form(made.args, made.kwargs) == form else self._small(ready)
                 self._maps[form] = self._found(like)
                 self._map = self._maps[form] if made is None and self._map is None else self._map
             return self._maps[form]
+
+    def _small(self, ready: Inputs) -> Inputs:
+        """A few tokens of an input, padded as it is: a map holds for any of its form, and is proved in float64, many times over."""
+        if ready.ids is None or ready.ids.numel() <= _ENOUGH or not set(ready.kwargs) <= _TEXT:
+            return ready
+        first = ready.ids[0] if ready.mask is None else ready.ids[0][ready.mask[0].bool()]
+        rows = [first[:_LONG].tolist(), first[: _LONG - 3].tolist()][: 1 if ready.mask is None else 2]
+        left = ready.mask is not None and not bool(ready.mask[:, 0].all())
+        small = prepare(self.loaded, rows, "left" if left else "right")
+        return small if _form(small.args, small.kwargs) == _form(ready.args, ready.kwargs) else ready
 
     def _example(self) -> Inputs | None:
         try:

@@ -43,7 +43,7 @@ def virtual_weights(run: Pass, later: str, earlier: str, key: str | None = None)
     """
     into, out = _matrices(run, later), _matrices(run, earlier)
     names = list(into.reads)
-    if key is None and len(names) != 1 or key is not None and key not in names:
+    if (key is None and len(names) != 1) or (key is not None and key not in names):
         raise InputError(f"{later} reads by {', '.join(names) or 'nothing that is known'}: name one of them with key.")
     name = key or names[0]
     start = _entering(run, out)

@@ -48,7 +48,9 @@ def erasers(run: Pass, weights: Pass, real: Tensor | None = None) -> list[Eraser
         if made is not None:
             found += _heads(run, write, made, real) if len(made.sizes) == 2 else _neurons(made)
     if not found:
-        raise InputError("no weights of this model can be read as rows: it has no neurons or heads that read the stream by a matrix.")
+        raise InputError(
+            "no weights of this model can be read as rows: it has no neurons or heads that read the stream by a matrix."
+        )
     return sorted(found, key=lambda one: one.score)
 
 

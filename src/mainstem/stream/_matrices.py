@@ -86,7 +86,9 @@ def _first(run: Pass, write: Write, source: Source, value: Tensor) -> Tensor:
     each, (_, width) = heads(value, run.prompts), source.sizes
     positions = run.spread[-1]
     if each.shape[-1] == each.shape[-2] == width and positions == width:
-        raise InputError(f"{write.label}: dims and positions cannot be told apart, there are {width} of both: trace another length.")
+        raise InputError(
+            f"{write.label}: dims and positions cannot be told apart, there are {width} of both: trace another length."
+        )
     each = each if each.shape[-1] == width or each.shape[-2] != width else each.mT
     if each.shape[0] != run.prompts or positions not in (each.shape[1], each.shape[2]):
         raise InputError(f"{write.label} does not look at the positions of a prompt as they stand.")
