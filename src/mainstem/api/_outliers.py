@@ -122,7 +122,7 @@ def outlier_report(
     matrices read, behind a norm, while here it is the stream itself, in front of it; Sun et al. 2024, arXiv 2402.17762.
 
     Parameters: `model`; `data`, as of `measure`; `magnitude`, `share` and `points`, of LLM.int8; `massive` and `ratio`; `strongest`,
-    how many features with the largest |x| against the median are zeroed as sets of their own; `draws`, random sets for each; `seed`,
+    how many features with the largest |x|, in root mean squares of their point, are zeroed as sets of their own; `draws`, random sets for each; `seed`,
     of these; `exemplars`, tokens for each feature; `effect_tokens`, about the most places that effects are measured on; `column`,
     `stream`, `batch_tokens` and `length`, as of `measure`.
 
@@ -134,6 +134,7 @@ def outlier_report(
         measure_named("llm_int8", magnitude=magnitude, share=share),
         measure_named("massive", magnitude=massive, ratio=ratio, k=1),
         measure_named("top_tokens", k=exemplars),
+        "rms",
     ]
     how: dict[str, Any] = {"stream": stream, "batch_tokens": batch_tokens, "length": length}
     held = Held(measure(model, data, asked, column=column, **how), share, points)
