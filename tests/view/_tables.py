@@ -90,6 +90,16 @@ def counted(layers: int = 7) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def measured(layers: int = 5) -> dict[str, list[dict[str, Any]]]:
+    """A number at every point of two models whose names are markup."""
+    sites = [("entry", None), *((f"L{i}.resid_{half}", i) for i in range(layers) for half in ("mid", "post"))]
+    rows = [
+        {"site": site, "layer": i, "value": value(k) ** 2 + 1, "error": 0.2, "reference": 2.9}
+        for k, (site, i) in enumerate(sites)
+    ]
+    return {name: rows for name in ("</script>", "&amp;")}
+
+
 def words(labels: Sequence[str]) -> list[list[str]]:
     """Words of components that are markup, white space, and half a character."""
     return [[*HOSTILE, "\ud800", label] for label in labels]
@@ -104,6 +114,8 @@ CHARTS: dict[str, Callable[[], view.Chart]] = {
     "neurons": lambda: view.top_components(written(), 12, words, **said),
     "curve": lambda: view.lower_layer_curve(bent(), **said),
     "additivity": lambda: view.additivity(summed(), **said),
+    "points": lambda: view.by_point(measured(), "rms & <more>", **said),
+    "panels": lambda: view.panels([view.by_point(measured(), "</script>")] * 2, **said),
     "histogram": lambda: view.query_histogram(counted(), **said),
 }
 TOKENS = ("sources", "ranking", "neurons")

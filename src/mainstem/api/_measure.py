@@ -86,7 +86,7 @@ def measure(
     faults: list[Any] = []
     for piece in look.pieces:
         for batch in batches(reader.examples(piece), work.batching, lambda example, why: faults.append((example.place, why))):
-            gather.add(batch, run(batch))
+            gather.add(batch, iter(run(batch)))  # one after the other, as a scan has them: their widths differ
     if faults:
         raise InputError(f"{len(faults)} examples cannot be read; the first, {faults[0][0]}: {faults[0][1]}.")
     identity = {"model": work.model, "data": look.about, "choices": work.plain()}

@@ -10,7 +10,7 @@ from typing import Any
 from mainstem.core import InputError, Provenance, whole_file
 from mainstem.measure import measure_named
 from mainstem.scan import Batch, Batching, Reader, batches, source, survey
-from mainstem.stream import Edit, patches
+from mainstem.stream import patches, zero_dims
 
 from ._context import contexts
 from ._looked import batching, chosen
@@ -31,7 +31,8 @@ class OutlierReport:
 
     Parameters: `dimensions`, a row for each outlier feature and point; `effects`, one for each set that was zeroed, and for each random
     set of its size; `exemplars`, the most extreme tokens of every outlier feature, where it is largest; `points`, how large values
-    are at each; `about`, model, data, choices, counts, and why there are no effects where there are none; `provenance`, of the model.
+    are at each; `about`, model, data, choices, counts, points that nothing was taken out of (a norm follows), and why
+    there are no effects where there are none; `provenance`, of the model.
     """
 
     dimensions: tuple[dict[str, Any], ...]
@@ -121,24 +122,25 @@ def outlier_report(
     matrices read, behind a norm, while here it is the stream itself, in front of it; Sun et al. 2024, arXiv 2402.17762.
 
     Parameters: `model`; `data`, as of `measure`; `magnitude`, `share` and `points`, of LLM.int8; `massive` and `ratio`; `strongest`,
-    how many features with the largest |x| against the median are zeroed as sets of their own; `draws`, random sets for each; `seed`,
+    how many features with the largest |x|, in root mean squares of their point, are zeroed as sets of their own; `draws`, random sets for each; `seed`,
     of these; `exemplars`, tokens for each feature; `effect_tokens`, about the most places that effects are measured on; `column`,
     `stream`, `batch_tokens` and `length`, as of `measure`.
 
-    Returns the report. Effects are left out, and `about` says why, where a norm lies on the points (no feature can be taken out alone);
-    loss is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
+    Returns the report. Where a norm lies on a point no feature can be taken out of it alone: such points are kept, and effects left out, and
+    `about` says why, where there is no other. The is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
     """
     choices: dict[str, Any] = {"magnitude": magnitude, "share": share, "points": points, "massive": massive, "ratio": ratio}
     asked = [
         measure_named("llm_int8", magnitude=magnitude, share=share),
         measure_named("massive", magnitude=massive, ratio=ratio, k=1),
         measure_named("top_tokens", k=exemplars),
+        "rms",
     ]
     how: dict[str, Any] = {"stream": stream, "batch_tokens": batch_tokens, "length": length}
     held = Held(measure(model, data, asked, column=column, **how), share, points)
     sets = sets_of(held, strongest, draws, seed)
-    edits = [zeroing(held, dims) for _, _, dims in sets]
-    why = _refused(model, edits, stream)
+    able, why = _able(model, list(held.rule), stream)
+    edits = [zeroing(held, dims, able) for _, _, dims in sets]
     zeroed = Zeroed(model, [] if why else edits, stream)
     context = dict[int, dict[str, Any]]()
     for batch in _batches(data, column, batching(model.loaded, batch_tokens, length, False)):
@@ -147,6 +149,7 @@ def outlier_report(
             zeroed.add(batch)
     about = {
         "model": model.name, "tokens": held.tokens, "effect_tokens": zeroed.found[0].places, "without": why,
+        "kept": [] if why else [site for site in held.rule if site not in able],
         "choices": {**choices, "draws": draws, "seed": seed}, "identity": held.found.identity,
     }  # fmt: skip
     effects = () if why else _effects(sets, zeroed)
@@ -161,15 +164,18 @@ def _batches(data: Any, column: str | None, how: Batching) -> Iterator[Batch]:
         yield from batches(reader.examples(piece), how, lambda example, why: None)
 
 
-def _refused(model: Model, edits: Sequence[Edit], stream: str | None) -> str:
-    """Why features of this stream cannot be taken out, empty where they can."""
+def _able(model: Model, sites: Sequence[str], stream: str | None) -> tuple[list[str], str]:
+    """Points that single features can be taken out of; where there is none, why."""
     if chosen(model.map, stream).output is None:
-        return "Nothing of the model's output can be followed back to this stream, so it has no loss."
-    try:
-        patches(model.map, sum(edits, Edit()))
-    except InputError as error:
-        return str(error)
-    return ""
+        return [], "Nothing of the model's output can be followed back to this stream, so it has no loss."
+    able, why = [], ""
+    for site in sites:
+        try:
+            patches(model.map, zero_dims(0, at=site))
+            able.append(site)
+        except InputError as error:
+            why = str(error)
+    return able, "" if able else why
 
 
 def _effects(sets: Sequence[Set], zeroed: Zeroed) -> tuple[dict[str, Any], ...]:

@@ -1,6 +1,6 @@
 """Which features of a stream are outliers, by what measures say of its points."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -14,6 +14,7 @@ from mainstem.stream import Edit, zero_dims
 from ._context import told
 from ._measurements import Measurements, layer_of
 
+_NOTHING = 1e-30  # the lowest bin of magnitudes holds all that is smaller
 Set = tuple[str, int | None, list[list[int]]]
 
 
@@ -22,7 +23,7 @@ class Held:
 
     def __init__(self, found: Measurements, share: float, points: float) -> None:
         self.found = found
-        self.rule, self.massive, self.top = (found[name] for name in found.names)
+        self.rule, self.massive, self.top, self.size = (found[name] for name in found.names)
         sites = list(self.rule)
         self.stages = [list(part) for _, part in groupby(sites, key=lambda site: len(self.rule[site]["positions"]))]
         self.tokens = max(int(numbers["tokens"]) for numbers in self.rule.values())
@@ -33,9 +34,9 @@ class Held:
         self.by_massive = [self._chosen(self._stack(s, self.massive, "massive_dimensions").amax(0) > 0) for s in self.stages]
 
     def strength(self, stage: int) -> Tensor:
-        """The largest |x| of each feature against the median of its point, over the points of a stage. Parameters: `stage`."""
+        """The largest |x| of each feature in root mean squares of its point, over the points of a stage. Parameters: `stage`."""
         sites = self.stages[stage]
-        largest = torch.stack([self.top[site]["value"][0].abs() / self.massive[site]["median"] for site in sites])
+        largest = torch.stack([self.top[site]["value"][0].abs() / self.size[site]["rms_pooled"] for site in sites])
         return largest.nan_to_num(0.0, posinf=0.0).amax(0)
 
     def dims(self, stage: int) -> list[int]:
@@ -62,12 +63,16 @@ class Held:
         )
 
     def _row(self, stage: int, dim: int, site: str, context: dict[int, dict[str, Any]]) -> dict[str, Any]:
-        value, median = float(self.top[site]["value"][0, dim]), float(self.massive[site]["median"])
+        value, median = float(self.top[site]["value"][0, dim]), self._median(site)
         positions = float(self.rule[site]["positions"][dim])
         here: dict[str, Any] = {"positions": positions, "outlier_here": positions >= self.share}
         here |= {"massive_here": bool(self.massive[site]["massive_dimensions"][dim])}
         rules = {"llm_int8": dim in self.by_rule[stage], "massive": dim in self.by_massive[stage]}
-        size = {"value": value, "times_median": abs(value) / median if median else None}
+        times = {
+            "times_median": abs(value) / median if median else None,
+            "times_rms": abs(value) / float(self.size[site]["rms_pooled"]),
+        }
+        size = {"value": value, **times}
         about: dict[str, Any] = {"stage": stage, "dimension": dim, "site": site, "layer": layer_of(site)}
         return {**about, **rules, **here, **size, **told(context, self._id(site, 0, dim))}
 
@@ -88,17 +93,23 @@ class Held:
         for site, numbers in self.massive.items():
             about: dict[str, Any] = {"site": site, "layer": layer_of(site), "width": len(self.rule[site]["positions"])}
             largest = float(self.top[site]["value"][0].abs().max())
-            known = {name: float(numbers[name]) for name in ("median", "cut", "massive", "massive_tokens")}
+            known = {name: float(numbers[name]) for name in ("cut", "massive", "massive_tokens")}
+            known |= {"median": self._median(site), "rms": float(self.size[site]["rms_pooled"])}
             found.append({**about, "largest": largest, **known, "outliers": int(self.rule[site]["features"])})
         return tuple(found)
 
     def _peak(self, stage: int, dim: int) -> str:
-        """Where a feature is largest against the median of the point."""
+        """Where a feature is largest against the root mean square of the point."""
 
         def size(site: str) -> float:
-            return float(self.top[site]["value"][0, dim].abs() / self.massive[site]["median"].clamp_min(1e-300))
+            return float(self.top[site]["value"][0, dim].abs() / self.size[site]["rms_pooled"])
 
         return max(self.stages[stage], key=size)
+
+    def _median(self, site: str) -> float:
+        """The median magnitude, 0 where most values are: behind a ReLU they can be."""
+        median = float(self.massive[site]["median"])
+        return median if median > _NOTHING else 0.0
 
     def _id(self, site: str, rank: int, dim: int) -> int:
         return int(self.top[site]["id"][rank, dim])
@@ -138,7 +149,10 @@ def _others(held: Held, dims: list[list[int]], made: torch.Generator) -> list[li
     return found
 
 
-def zeroing(held: Held, dims: list[list[int]]) -> Edit:
-    """The edit that takes features out of every point of their stages. Parameters: `held`; `dims`, by stage."""
-    parts = [zero_dims(*some, at=sites) for some, sites in zip(dims, held.stages, strict=True) if some]
+def zeroing(held: Held, dims: list[list[int]], able: Collection[str]) -> Edit:
+    """The edit that takes features out of the points of their stages. Parameters: `held`; `dims`, by stage; `able`, points where they can be."""
+    parts = []
+    for some, sites in zip(dims, held.stages, strict=True):
+        at = [site for site in sites if site in able]
+        parts += [zero_dims(*some, at=at)] if some and at else []
     return sum(parts, Edit())

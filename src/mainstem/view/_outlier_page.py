@@ -44,7 +44,7 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     """What zeroing each set of features does, beside random sets of its size: the loss of the next token, or the divergence.
 
     Parameters: `effects`, records with set, draw (None for the set itself), dims, loss, increase, error and divergence; `about`, with
-    effect_tokens. Raises `InputError` where altair is missing.
+    effect_tokens and kept. Raises `InputError` where altair is missing.
     """
     alt, c = altair(), colours()
     number = "increase" if any(row["increase"] is not None and row["set"] != "none" for row in effects) else "divergence"
@@ -72,9 +72,8 @@ def effect_chart(effects: Sequence[dict[str, Any]], about: dict[str, Any]) -> Ch
     drawn = alt.layer(
         zero, bars.encode(x=alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour), dots, words
     )
-    below = (
-        f"{about['effect_tokens']:,} places; features zeroed at every point of the stream; bars are one standard error, paired"
-    )
+    where = f"every point of the stream{' but ' if about['kept'] else ''}{', '.join(about['kept'])}"
+    below = f"{about['effect_tokens']:,} places; features zeroed at {where}; bars are one standard error, paired"
     return Chart(drawn.properties(title=heading("What the model loses without them", below, _WIDE)))
 
 
@@ -116,14 +115,18 @@ def dimension_map(rows: Sequence[dict[str, Any]], shown: Sequence[tuple[int, int
 
 
 def _sizes(record: dict[str, Any]) -> Chart:
-    lines = {"largest |x|": "largest", "median |x|": "median", "massive from here": "cut"}
+    lines = {"largest |x|": "largest", "median |x|": "median", "RMS": "rms", "massive from here": "cut"}
     data = {
         name: [{"site": p["site"], "layer": p["layer"], "value": p[of], "width": p["width"]} for p in record["points"] if p[of]]
         for name, of in lines.items()
     }
     held = {name: some for name, some in data.items() if some}
     return by_point(
-        held, "|x|", title="How large values are", about="Largest and median magnitude at every point", width=_WIDE - 60
+        held,
+        "|x|",
+        title="How large values are",
+        about="Magnitudes at every point, and where massive ones begin",
+        width=_WIDE - 60,
     )
 
 
@@ -138,10 +141,10 @@ def _summary(record: dict[str, Any]) -> Iterator[str]:
     ):
         found = list(dict.fromkeys((r["stage"], r["dimension"]) for r in record["dimensions"] if r[name]))
         count = f"{len(found)} feature{'' if len(found) == 1 else 's'}"
-        yield element("p", f"<b>{count}</b> by {escape(_BY[name])}: {escape(rule)}.")
-    size = (
-        f"{about['tokens']:,} places, {len(record['points'])} points of the stream, each in front of the norm of what reads it."
-    )
+        most = 2 * len(found) > max(point["width"] for point in record["points"])
+        more = " Most features are: the stream has outgrown this magnitude, and a larger one tells more." if most else ""
+        yield element("p", f"<b>{count}</b> by {escape(_BY[name])}: {escape(rule)}.{more}")
+    size = f"{about['tokens']:,} places, {len(record['points'])} points of the stream itself, before any norm that what reads it has of its own."
     yield element("p", escape(size), class_="muted")
     if about["without"]:
         yield element("p", escape(plain(f"Nothing was zeroed: {about['without']}")), class_="muted")
@@ -187,7 +190,7 @@ def _features(record: dict[str, Any], shown: Sequence[tuple[int, int]]) -> str:
     count = len({(r["stage"], r["dimension"]) for r in record["dimensions"]})
     more = f" The {len(shown)} strongest of {count}." if count > len(shown) else ""
     head = element("tr", [element("th", name) for name in ("feature", "rule", "largest at", "its most extreme tokens there")])
-    said = element("p", f"Each feature where it is largest against the median.{more}", class_="muted")
+    said = element("p", f"Each feature where it is largest against the root mean square of the point.{more}", class_="muted")
     return element("h2", "Which tokens do it") + said + element("table", [head, *rows])
 
 
@@ -211,11 +214,11 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _strongest(rows: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Outlier features to show, in the order of the stream: those with the largest values against the median."""
+    """Outlier features to show, in the order of the stream: those with the largest values against the root mean square."""
     size: dict[tuple[int, int], float] = {}
     for row in rows:
         key = (row["stage"], row["dimension"])
-        size[key] = max(size.get(key, 0.0), row["times_median"] or 0.0)
+        size[key] = max(size.get(key, 0.0), row["times_rms"] or 0.0)
     return sorted(sorted(size, key=lambda key: -size[key])[:MOST])
 
 
