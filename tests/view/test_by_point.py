@@ -30,7 +30,9 @@ def rows(chart: view.Chart) -> list[dict[str, Any]]:
 
 def axis(chart: view.Chart) -> dict[str, Any]:
     """The scale of y."""
-    return next(layer["encoding"]["y"]["scale"] for layer in chart.to_dict()["layer"] if "scale" in layer["encoding"].get("y", {}))
+    return next(
+        layer["encoding"]["y"]["scale"] for layer in chart.to_dict()["layer"] if "scale" in layer["encoding"].get("y", {})
+    )
 
 
 @pytest.mark.parametrize("layers", [1, 2, 6, 30])

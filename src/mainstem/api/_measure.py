@@ -35,7 +35,7 @@ def job(
 ) -> Job:
     """What is done with data, as of `measure`."""
     made = [_made(one, choices or {}) for one in ([measures] if isinstance(measures, str) else measures)]
-    asked = tuple({"by": one} if isinstance(one, str) else dict(one) for one in scores)
+    asked: tuple[dict[str, Any], ...] = tuple({"by": one} if isinstance(one, str) else dict(one) for one in scores)
     for one in asked:
         score_named(one.get("by", "dla"))
     if not made and not asked:
