@@ -50,7 +50,12 @@ def job(
     found = chosen(model.map, stream)
     labels = [one.label for one in wanted(found, bases, looks.points)]
     sites = [related(pair, found, labels) for pair in pairs]
-    about = {"at": list(bases), "points": None if points is None else list(points), "stream": found.name, "length": length}
+    about: dict[str, Any] = {
+        "at": list(bases),
+        "points": None if points is None else list(points),
+        "stream": found.name,
+        "length": length,
+    }
     about |= {"scores": [{name: to_plain(value) for name, value in one.items()} for one in asked]} if asked else {}
     return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about)
 
