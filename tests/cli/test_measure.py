@@ -78,6 +78,19 @@ def test_the_measures_are_listed(typed: Typed) -> None:
     assert said.code == 0 and all(re.search(rf"^{name} ", said.out, re.MULTILINE) for name in [*measures(), *pairs()])
 
 
+def test_figures_and_the_outlier_report_are_written(typed: Typed, data: Path, tmp_path: Path) -> None:
+    said = typed("figures", data, *TINY, "--png", tmp_path / "f.png", "--html", tmp_path / "f.html")
+    assert (
+        said.code == 0
+        and (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+        and "<html" in (tmp_path / "f.html").read_text()
+    )
+    said = typed("outliers", data, *TINY, "--magnitude", "1", "--html", tmp_path / "o.html", "--parquet", tmp_path / "o.parquet")
+    assert said.code == 0 and "LLM.int8's rule" in said.out
+    assert "<html" in (tmp_path / "o.html").read_text() and len(pl.read_parquet(tmp_path / "o.parquet"))
+    refusal(typed("figures", data, *TINY), "name where to draw")
+
+
 REFUSED = {
     "no data": (("measure",), "name what is to be measured"),
     "data that are not there": (("measure", "nowhere.txt"), "there is no file or folder nowhere.txt"),

@@ -5,7 +5,22 @@ from typing import Annotated
 
 import typer
 
-from . import _find, _lens, _measure, _merge, _models, _queries, _scan, _score, _trace, _tune, _verify, _words
+from . import (
+    _figures,
+    _find,
+    _lens,
+    _measure,
+    _merge,
+    _models,
+    _outliers,
+    _queries,
+    _scan,
+    _score,
+    _trace,
+    _tune,
+    _verify,
+    _words,
+)
 from ._help import explained
 
 HELP = explained(
@@ -37,6 +52,8 @@ app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("queries", help=_queries.HELP)(_queries.queries)
 app.command("measure", help=_measure.HELP)(_measure.measure)
+app.command("figures", help=_figures.HELP)(_figures.figures)
+app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("models", help=_models.HELP)(_models.models)
