@@ -1,5 +1,7 @@
 """Cosines, CKA and coherence against closed forms."""
 
+from importlib import import_module
+
 import pytest
 import torch
 
@@ -71,7 +73,7 @@ def test_random_writers_have_the_level_of_chance(width: int):
 
 
 def test_coherence_of_a_set_is_that_of_all_its_pairs(monkeypatch):
-    monkeypatch.setattr("mainstem.measure._coherence._BLOCK", 100)
+    monkeypatch.setattr(import_module("mainstem.measure._coherence"), "_BLOCK", 100)
     x = gaussian(37, 6)
     unit = x / x.norm(dim=1, keepdim=True)
     pairs = (unit @ unit.mT)[~torch.eye(37, dtype=torch.bool)]
