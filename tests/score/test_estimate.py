@@ -24,10 +24,11 @@ def test_the_estimate_is_what_the_writes_scores_take(trace, level, every):
     assert size(trace.run, level, every) == sum(g.values.numel() * g.values.element_size() for g in writes)
 
 
-def test_a_large_one_is_announced(trace, monkeypatch, caplog):
+@pytest.mark.parametrize("by", ["dla", "logprob_increase", "prob_increase"])
+def test_a_large_one_is_announced(trace, monkeypatch, caplog, by):
     monkeypatch.setattr(_estimate, "_LARGE", 100)
     with caplog.at_level(logging.WARNING, "mainstem"):
-        trace.scores(0, "edge", positions="all")
+        trace.scores(0, "edge", by, positions="all", within=0.1 if by != "dla" else None)
     assert "score one position" in caplog.text
 
 

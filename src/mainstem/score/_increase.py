@@ -11,6 +11,7 @@ from mainstem.core import Group, Parts, bound, error
 from mainstem.stream import Pass, Vectors
 
 from ._certify import everything, likeliest
+from ._estimate import announce
 from ._goal import Goal
 from ._reading import Normed
 from ._registry import Choices
@@ -74,6 +75,7 @@ def opened_scene(run: Pass, goal: Goal, choices: Choices, parts: bool) -> Scene:
 
     Parameters: `run`; `goal`; `choices`; `parts`, only the writes that the level takes apart.
     """
+    announce(run, choices.level, len(goal.shape) == 2)
     bias = True if choices.norm_bias is None else choices.norm_bias
     return scene(run, goal, choices.level, choices.base or "before", choices.norm or "own", bias, parts)
 
