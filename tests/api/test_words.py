@@ -84,7 +84,7 @@ def test_several_have_no_first_of_their_own():
         ({"component": "L0.mlp", "first": -1}, "0 or more at each end"),
         ({"component": "L0.mlp", "of": "key"}, "words are of 'write' or 'row', not of 'key'"),
         ({"component": "L0.mlp", "prompt": 3}, "there is no prompt 3: there are 3"),
-        ({"component": "L0.mlp", "position": 2}, "there is no position 2"),
+        ({"component": "L0.mlp", "position": 99}, "there is no position 99: prompt 0 has"),
     ],
 )
 def test_what_is_asked_wrongly(asked, said):

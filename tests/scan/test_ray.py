@@ -41,6 +41,14 @@ def local(tmp_path):
     return toy.result(tmp_path / "local")
 
 
+def patiently(is_so):
+    """Waits until something is so; fails where it is not within a minute."""
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until, "a minute has gone by"
+        time.sleep(0.05)
+
+
 def dying(mark: Path, times: int) -> toy.Job:
     """A run whose process ends at one example, as often as told."""
 
@@ -64,7 +72,8 @@ def test_a_model_is_loaded_once_by_each_actor_and_no_more_is_read_than_actors_ca
     loads.mkdir()
 
     def load():
-        (loads / str(time.time_ns())).touch()
+        (loads / f"{os.getpid()}.{time.time_ns()}").touch()
+        patiently(lambda: len(list(loads.iterdir())) > 1)  # else the first actor may have done all before the second is there
         return toy.run
 
     engine, real, read = Ray(workers=2), Reader.examples, [0]
@@ -135,5 +144,5 @@ def test_a_node_that_is_killed_in_mid_run_changes_nothing(cluster, tmp_path, loc
 
     toy.scan(toy.job(load=lambda: run), survey(source(toy.texts(200)), 300), tmp_path / "run", engine)
     assert killed
-    assert name not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    patiently(lambda: name not in {node["NodeID"] for node in ray.nodes() if node["Alive"]})
     assert toy.same(toy.result(tmp_path / "run"), local)
