@@ -148,6 +148,12 @@ REFUSED = {
     "an unknown point": ({"points": ["L9.*"]}, "nothing here is called 'L9.*'"),
     "no measure": ({"names": []}, "there is nothing to measure"),
     "an unknown stream": ({"stream": "other"}, "there is no stream 'other'"),
+    "no window": ({"length": 0}, "length is how many tokens"),
+    "nothing at all": ({"at": []}, "there is nothing to look at"),
+    "a threshold that is none": (
+        {"names": ["outliers"], "choices": {"outliers": {"thresholds": "abc"}}},
+        "thresholds are above 0",
+    ),
     "no budget": ({"batch_tokens": 0}, "batch_tokens is a whole number from 1"),
 }
 
@@ -158,6 +164,32 @@ def test_it_is_refused(name):
     with pytest.raises(ms.InputError) as error:
         ms.measure(model(), TEXTS, **choices)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scores": [{"by": "dla", "level": "foo"}]}, "no level 'foo'"),
+        ({"scores": [{"foo": 1}]}, "not by 'foo'"),
+        ({"scores": [{"by": "dla", "top": 0}]}, "a whole number from 1, not 0"),
+        ({"shard": "0/2"}, "shard is"),
+        ({"engine": "cloud"}, "no engine 'cloud'; there are local, ray"),
+    ],
+)
+def test_a_scan_is_refused_before_its_folder_is_made(tmp_path, more, said):
+    with pytest.raises(ms.InputError, match=said):
+        ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "run", **more)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ms.InputError, match=r"ms.load\('tiny'\)"):
+        ms.measure("tiny", TEXTS)
+
+
+def test_a_piece_in_anothers_place_is_noticed(tmp_path):
+    ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "run", piece=40)
+    first, *_, last = sorted((tmp_path / "run").glob("pieces/*/*.parquet"))
+    last.write_bytes(first.read_bytes())
+    with pytest.raises(ms.InputError, match="holds piece 0, not"):
+        ms.merge(tmp_path / "run")
 
 
 @pytest.mark.parametrize("data", [[], ["", "  "], Path("nowhere.txt"), 3, [1, 2]])

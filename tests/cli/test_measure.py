@@ -71,6 +71,24 @@ def test_scores_are_stored_as_rows(typed: Typed, data: Path, tmp_path: Path) -> 
         refusal(typed("scan", data, *TINY, "--out", tmp_path / "other", "--score", wrong), "BY:LEVEL:TOP")
 
 
+@pytest.mark.parametrize("command", ["measure", "scan"])
+def test_rows_that_cannot_be_read_are_named(typed: Typed, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"text": "Hot"}\n{"text": 5}\nno json\n{"text": "The capital of France"}\n')
+    more = ("--out", tmp_path / "run") if command == "scan" else ()
+    refusal(typed(command, path, *TINY, *more), "2 of 4 rows cannot be read", "--unreadable skip")
+    said = typed(command, path, *TINY, *more, "--unreadable", "skip")
+    assert said.code == 0 and said.out.count("passed over: ") == 2 and "2 rows passed over" in said.out
+
+
+def test_what_is_refused_leaves_the_folder_as_it_was(typed: Typed, data: Path, tmp_path: Path) -> None:
+    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--score", "dla:foo"), "no level 'foo'")
+    assert not (tmp_path / "run").exists() and typed("scan", data, *TINY, "--out", tmp_path / "run").code == 0
+    (tmp_path / "run" / "run.json").write_text("{")
+    for command in (("merge", tmp_path / "run"), ("scan", data, *TINY, "--out", tmp_path / "run")):
+        refusal(typed(*command), "run.json is broken")
+
+
 def test_the_measures_are_listed(typed: Typed) -> None:
     from mainstem.measure import measures, pairs
 

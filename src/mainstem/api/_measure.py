@@ -10,7 +10,7 @@ from mainstem.models import provenance
 from mainstem.scan import Gather, Job, Ray, Reader, Related, batches, local, source, survey
 from mainstem.scan import merge as merged
 from mainstem.scan import scan as scanned
-from mainstem.score import score_named
+from mainstem.score import Choices, score_named
 
 from ._looked import Looks, batching, chosen, related, wanted
 from ._measurements import Measurements
@@ -35,14 +35,20 @@ def job(
 ) -> Job:
     """What is done with data, as of `measure`."""
     made = [_made(one, choices or {}) for one in ([measures] if isinstance(measures, str) else measures)]
-    asked: tuple[dict[str, Any], ...] = tuple({"by": one} if isinstance(one, str) else dict(one) for one in scores)
-    for one in asked:
-        score_named(one.get("by", "dla"))
+    if not isinstance(model, Model):
+        raise InputError(f"a model is what mainstem.load gives, not {model!r}: ms.load({model!r}).")
+    listed = [scores] if isinstance(scores, str | Mapping) else scores
+    asked: tuple[dict[str, Any], ...] = tuple(_score(one) for one in listed)
+    points = [points] if isinstance(points, str) else points
+    if length is not None and length < 1:
+        raise InputError(f"length is how many tokens a window has at most, from 1, not {length!r}.")
     if not made and not asked:
         raise InputError(f"there is nothing to measure: name some, such as {', '.join(USUAL)}.")
     singles = [m for m in made if isinstance(m, Measure)]
     pairs = [m for m in made if isinstance(m, Pair)]
     bases = (at,) if isinstance(at, str) else tuple(at)
+    if not bases or (points is not None and not points):
+        raise InputError("there is nothing to look at: name some of at and points, or leave them out.")
     beside = any("writes" in pair.sites for pair in pairs)
     bases = bases if not _needs_writes(pairs) or "writes" in bases else (*bases, "writes")
     looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside, asked)
@@ -72,6 +78,7 @@ def measure(
     batch_tokens: int = TOKENS,
     length: int | None = None,
     pack: bool = False,
+    unreadable: str = "stop",
 ) -> Measurements:
     """Measures a stream over data, in memory: no logits are worked out, padding never counts, and shards can be merged.
 
@@ -81,21 +88,24 @@ def measure(
     labels or patterns such as "L*.resid_post", None for all; `choices`, of measures by name, such as {"outliers": {"sided":
     "one"}}; `column`, of rows; `stream`, which of several by name; `batch_tokens`, the most of a batch, pads included (of images,
     images); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
-    one behind the other into rows of that length.
+    one behind the other into rows of that length; `unreadable`, "stop" at examples that cannot be read, or "skip" them: `faults`
+    of the measurements names them.
 
     Returns the measurements. Raises `InputError` for data that cannot be read, and for names and choices that there are not.
     """
     work = job(model, names, at, points, choices, stream, batch_tokens, length, pack)
-    look, run = survey(source(data, column)), work.load()
+    look, run = survey(source(data, column), PIECE, unreadable), work.load()
     gather, reader = Gather(work.measures, work.pairs), Reader(look)
-    faults: list[Any] = []
+    faults: list[tuple[str, str]] = look.faults()
     for piece in look.pieces:
         for batch in batches(reader.examples(piece), work.batching, lambda example, why: faults.append((example.place, why))):
             gather.add(batch, iter(run(batch)))  # one after the other, as a scan has them: their widths differ
-    if faults:
+    if faults and unreadable == "stop":
         raise InputError(f"{len(faults)} examples cannot be read; the first, {faults[0][0]}: {faults[0][1]}.")
     identity = {"model": work.model, "data": look.about, "choices": work.plain()}
-    return Measurements([*work.measures, *(pair for pair, _ in work.pairs)], gather.states(), identity, provenance(model.loaded))
+    return Measurements(
+        [*work.measures, *(pair for pair, _ in work.pairs)], gather.states(), identity, provenance(model.loaded), faults=faults
+    )
 
 
 def scan(
@@ -130,6 +140,8 @@ def scan(
     if isinstance(engine, str) and engine not in engines:
         raise InputError(f"no engine {engine!r}; there are {', '.join(engines)}, and mainstem.scan.Ray(...) with choices.")
     how = engines[engine] if isinstance(engine, str) else engine
+    if shard is not None and not (isinstance(shard, tuple) and len(shard) == 2 and all(isinstance(i, int) for i in shard)):
+        raise InputError(f"shard is (i, n), the i-th of n parts counted from 0, not {shard!r}.")
     scanned(work, survey(source(data, column), piece, unreadable), out, how, resume, shard or (0, 1), unreadable)
     return merge(out) if shard is None else None
 
@@ -145,6 +157,20 @@ def merge(folders: str | Path | Sequence[str | Path]) -> Measurements:
 
 def _made(asked: str | Measure | Pair, choices: Mapping[str, Mapping[str, Any]]) -> Measure | Pair:
     return measure_named(asked, **choices.get(asked, {})) if isinstance(asked, str) else asked
+
+
+def _score(asked: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `Trace.scores`, looked at before anything is run."""
+    one = {"by": asked} if isinstance(asked, str) else dict(asked)
+    known = ("target", "level", "by", "base", "norm", "norm_bias", "within", "zeroed", "top")
+    if strange := [name for name in one if name not in known]:
+        raise InputError(f"a score is asked for by {', '.join(known)}, not by {strange[0]!r}.")
+    choices: dict[str, Any] = {name: value for name, value in one.items() if name not in ("by", "target", "top")}
+    score_named(one.get("by", "dla")).checked(Choices(**choices))
+    top = one.get("top")
+    if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
+        raise InputError(f"top is how many to take, a whole number from 1, not {top!r}.")
+    return one
 
 
 def _needs_writes(pairs: Sequence[Pair]) -> bool:

@@ -36,6 +36,7 @@ def measure(
     batch_tokens: how.Tokens = 4096,
     length: how.Length = None,
     pack: how.Pack = False,
+    unreadable: how.UnreadableOption = how.Unreadable.stop,
     listed: how.Listed = False,
     json: opt.Json = False,
     save: how.Save = None,
@@ -52,7 +53,7 @@ def measure(
 ) -> None:
     """Prints `mainstem.measure()`.
 
-    Parameters: `data`, `column`, `stream`, `batch_tokens`, `length` and `pack`, as of `mainstem.measure`; `model`, `device`, `dtype`,
+    Parameters: `data`, `column`, `stream`, `batch_tokens`, `length`, `pack` and `unreadable`, as of `mainstem.measure`; `model`, `device`, `dtype`,
     `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `by`, its names; `at` and `points`, what is measured; `choice`, of measures;
     `listed`, the measures instead; `json`, as plain data; `save`, `parquet`, `csv`, `html`, `svg`, `png`, files to write.
     """
@@ -70,6 +71,6 @@ def measure(
         more = {"names": by} if by else {}
         found = measured(
             held, data, at=bases, points=points, choices=choices, column=column, stream=stream,
-            batch_tokens=batch_tokens, length=length, pack=pack, **more,
+            batch_tokens=batch_tokens, length=length, pack=pack, unreadable=unreadable.value, **more,
         )  # fmt: skip
     how.tell(found, json, [path for path in (save, parquet, csv) if path], charts)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mainstem.api import Measurements
 
 
+_NAMED = 5  # rows that were passed over
+
+
 class Basis(StrEnum):
     """What is measured."""
 
@@ -26,6 +29,13 @@ class Basis(StrEnum):
     values = "values"
     pre = "pre"
     post = "post"
+
+
+class Unreadable(StrEnum):
+    """What is done at rows that cannot be read."""
+
+    stop = "stop"
+    skip = "skip"
 
 
 Data = Annotated[
@@ -56,6 +66,9 @@ Stream = Annotated[str | None, typer.Option(metavar="NAME", help="Which of sever
 Tokens = Annotated[int, typer.Option(min=1, metavar="N", help="The most tokens of a batch, padding included; of images, images.")]
 Length = Annotated[int | None, typer.Option(min=1, metavar="N", help="The most tokens of a window that texts are cut into.")]
 Pack = Annotated[bool, typer.Option("--pack", help="Lay texts one behind the other into rows of that length: no padding.")]
+UnreadableOption = Annotated[
+    Unreadable, typer.Option(help="What is done at rows that cannot be read: they are named either way.")
+]
 Save = Annotated[
     Path | None,
     typer.Option(metavar="FILE", callback=output(".safetensors"), help="Store the states, for Measurements.load and merge."),
@@ -143,6 +156,8 @@ def _shown(found: "Measurements") -> Iterator["RenderableType"]:
     lost = {k: sum(int(n[k]) for name in found.names[:1] for n in found[name].values()) for k in ("tokens", "nan", "inf")}
     first = next(iter(found[found.names[0]].values()))
     bad = "".join(f", {lost[k]:,} left out for a {k}" for k in ("nan", "inf") if lost[k])
+    for place, why in found.faults[:_NAMED]:
+        yield Text(f"passed over: {place}: {why}", style=DIM)
     yield Text(
         f"{int(first['tokens']):,} tokens{bad}" + (f", {len(found.faults)} rows passed over" if found.faults else ""), style=DIM
     )

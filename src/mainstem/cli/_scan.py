@@ -35,20 +35,10 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-class Unreadable(StrEnum):
-    """What is done at rows that cannot be read."""
-
-    stop = "stop"
-    skip = "skip"
-
-
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; made where it is not there.")]
 EngineOption = Annotated[Engine, typer.Option(help="Where the work is done.")]
 Shard = Annotated[str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts, counted from 0.")]
 Fresh = Annotated[bool, typer.Option("--no-resume", help="Refuse a folder that holds a run.")]
-UnreadableOption = Annotated[
-    Unreadable, typer.Option(help="What is done at rows that cannot be read: they are named either way.")
-]
 Score = Annotated[
     list[str] | None,
     typer.Option(
@@ -71,7 +61,7 @@ def scan(
     engine: EngineOption = Engine.local,
     shard: Shard = None,
     no_resume: Fresh = False,
-    unreadable: UnreadableOption = Unreadable.stop,
+    unreadable: how.UnreadableOption = how.Unreadable.stop,
     piece: Bytes = 2**20,
     score: Score = None,
     column: how.Column = None,

@@ -38,4 +38,4 @@ def measure_named(name: str, **choices: Any) -> Measure | Pair:
     known = [field.name for field in fields(_members()[name])]
     if strange := set(choices) - set(known):
         raise InputError(f"measure {name!r} has no choice of {min(strange)}; it takes {', '.join(known) or 'none'}.")
-    return _members()[name](**choices)
+    return _members()[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()})

@@ -1,6 +1,7 @@
 """How many features ever take a value beyond a threshold."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import torch
@@ -35,7 +36,7 @@ class Outliers(Measure):
     about = "Share of features that ever pass a threshold."
 
     def __post_init__(self) -> None:
-        if not self.thresholds or min(self.thresholds) <= 0:
+        if not isinstance(self.thresholds, tuple) or not self.thresholds or not all(0 < t < inf for t in self.thresholds):
             raise InputError(f"thresholds are above 0, for example (4.0, 6.0), not {self.thresholds!r}.")
         if self.sided not in ("two", "one"):
             raise InputError(f'sided is "two" or "one", not {self.sided!r}.')

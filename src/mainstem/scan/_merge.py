@@ -12,7 +12,7 @@ from mainstem.core import InputError, from_plain
 from mainstem.measure import Measure, Pair, measure_named
 
 from ._gather import States, called, choices_of, merged
-from ._store import differences, load_piece
+from ._store import differences, load_piece, load_run, unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def merge(folders: str | Path | Sequence[str | Path], measures: Sequence[Measure
         raise InputError(
             f"{len(missing)} of {about['pieces']} pieces are missing, the first is {missing[0]}: go on with the run, or name the other shards' folders too."
         )
-    return _folded([files[k] for k in range(about["pieces"])], about["identity"], measures)
+    return _folded([files[k] for k in range(about["pieces"])], about["identity"], measures, unread(places[0]))
 
 
 def _about(places: Sequence[Path]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _about(places: Sequence[Path]) -> dict[str, Any]:
     for place in places:
         if not (place / "run.json").is_file():
             raise InputError(f"{place} is no folder of a run: it has no run.json.")
-        said = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        said = load_run(place / "run.json")
         if found and (other := differences(found["identity"], said["identity"])):
             raise InputError(f"{places[0]} and {place} are not of one run: {'; '.join(other)}.")
         found = found or said
@@ -111,13 +111,16 @@ def _asked(choices: dict[str, Any], given: Sequence[Measure | Pair] | None) -> S
     return given
 
 
-def _folded(files: Sequence[Path], identity: dict[str, Any], measures: Sequence[Measure | Pair]) -> Merged:
+def _folded(
+    files: Sequence[Path], identity: dict[str, Any], measures: Sequence[Measure | Pair], faults: list[tuple[str, str]]
+) -> Merged:
     states: States = {}
     counts = {"pieces": len(files), "examples": 0, "tokens": 0, "unreadable": identity["data"]["unreadable"]}
-    faults: list[tuple[str, str]] = []
     seen: list[dict[str, str]] = []
-    for path in files:
+    for number, path in enumerate(files):
         more, about = load_piece(path)
+        if about["piece"]["number"] != number:
+            raise InputError(f"{path} holds piece {about['piece']['number']}, not {number}: delete it and run the scan again.")
         if other := differences(identity, about["identity"]):
             raise InputError(f"{path} is of another run: {'; '.join(other)}. Delete it and run the scan again.")
         states = dict(merged(measures, states, more))

@@ -66,8 +66,10 @@ class Store:
         place = self.folder / "run.json"
         if place.exists():
             if not resume:
-                raise InputError(f"{self.folder} holds a run already: name another folder, or go on with it, resume=True.")
-            self._same(json.loads(place.read_text(encoding="utf-8"))["identity"], survey)
+                raise InputError(
+                    f"{self.folder} holds a run already: name another folder, or go on with it (resume=True; on the command line without --no-resume)."
+                )
+            self._same(load_run(place)["identity"], survey)
             self._sweep()
             return
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.glob("[!.]*"))) and not self._begun():
@@ -149,6 +151,28 @@ class Store:
             raise InputError(
                 f"the disk of {self.folder} is full ({error.strerror}): {kept}. Free some space and run it again; it goes on where it stopped."
             ) from error
+
+
+def load_run(path: Path) -> dict[str, Any]:
+    """What a run.json says. Parameters: `path`. Raises `InputError` for a file that is broken."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {"identity": dict(said["identity"]), "pieces": int(said["pieces"])}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is broken ({type(error).__name__}: {error}): name another folder.") from error
+
+
+def unread(folder: Path) -> list[tuple[str, str]]:
+    """Rows of the data that could not be read: their places, and why. Parameters: `folder`, of a run."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    path = folder / "examples.parquet"
+    rows = pyarrow.parquet.read_table(path, columns=["place", "fault"]) if path.is_file() else None
+    if rows is None:
+        return []
+    rows = rows.filter(pyarrow.compute.is_valid(rows["fault"]))
+    return list(zip(rows["place"].to_pylist(), rows["fault"].to_pylist(), strict=True))
 
 
 def load_piece(path: Path) -> tuple[States, dict[str, Any]]:
