@@ -127,7 +127,7 @@ def outlier_report(
     `stream`, `batch_tokens` and `length`, as of `measure`.
 
     Returns the report. Where a norm lies on a point no feature can be taken out of it alone: such points are kept, and effects left out, and
-    `about` says why, where there is no other. The is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
+    `about` says why, where there is no other. The loss is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
     """
     if draws < 1 or effect_tokens < 1 or any(not isinstance(k, int) or k < 1 for k in strongest):
         raise InputError("draws, effect_tokens and each of strongest are whole numbers from 1.")
