@@ -129,8 +129,8 @@ def outlier_report(
     Returns the report. Where a norm lies on a point no feature can be taken out of it alone: such points are kept, and effects left out, and
     `about` says why, where there is no other. The loss is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
     """
-    if draws < 1 or effect_tokens < 1 or any(not isinstance(k, int) or k < 1 for k in strongest):
-        raise InputError("draws, effect_tokens and each of strongest are whole numbers from 1.")
+    if draws < 0 or effect_tokens < 1 or any(not isinstance(k, int) or k < 1 for k in strongest):
+        raise InputError("draws is a whole number from 0; effect_tokens and each of strongest are from 1.")
     choices: dict[str, Any] = {"magnitude": magnitude, "share": share, "points": points, "massive": massive, "ratio": ratio}
     asked = [
         measure_named("llm_int8", magnitude=magnitude, share=share),
