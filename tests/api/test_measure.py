@@ -47,7 +47,7 @@ def kurtosis(x: Tensor) -> Tensor:
     return (moved**4).mean(-1) / (moved**2).mean(-1) ** 2
 
 
-def same(one: ms.Measurements, other: ms.Measurements, **close: float) -> None:
+def assert_same(one: ms.Measurements, other: ms.Measurements, **close: float) -> None:
     mine, theirs = one.frame(), other.frame()
     assert mine.drop("value").equals(theirs.drop("value"))
     torch.testing.assert_close(mine["value"].to_torch(), theirs["value"].to_torch(), equal_nan=True, **(close or SAME))
@@ -64,7 +64,7 @@ def test_numbers_are_those_of_the_points_of_traces(point):
 
 @pytest.mark.parametrize("how", [{"batch_tokens": 40}, {"batch_tokens": 10_000}])
 def test_batches_and_their_padding_change_nothing(how):
-    same(measured(), measured(**how), rtol=1e-5, atol=1e-6)
+    assert_same(measured(), measured(**how), rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_measured_is_what_was_asked_for():
@@ -90,11 +90,11 @@ def test_every_measure_can_be_asked_for_by_its_name(name):
 def test_parts_merge_to_the_whole_and_stored_ones_come_back(tmp_path):
     one, other = ms.measure(model(), TEXTS[:3]), ms.measure(model(), TEXTS[3:])
     both = one.merge(other)
-    same(both, measured(), rtol=1e-5, atol=1e-6)
+    assert_same(both, measured(), rtol=1e-5, atol=1e-6)
     assert [part["examples"] for part in both.identity["data"]["parts"]] == [3, 5]
     path = both.save(tmp_path / "both.safetensors")
     read = ms.Measurements.load(path)
-    same(read, both)
+    assert_same(read, both)
     assert read.identity == both.identity and read.provenance == both.provenance
     assert pl.read_parquet(both.save(tmp_path / "both.parquet")).equals(both.frame())
     with pytest.raises(ms.InputError, match="not of one choices"):
@@ -115,17 +115,17 @@ def test_two_data_sets_side_by_side():
 
 def test_a_scan_is_the_same_and_goes_on_and_shards_are_put_together(tmp_path):
     whole = ms.scan(model(), TEXTS, out=tmp_path / "run", piece=40)
-    same(whole, measured(), rtol=1e-5, atol=1e-6)
+    assert_same(whole, measured(), rtol=1e-5, atol=1e-6)
     assert whole.counts["examples"] == len(TEXTS) and whole.counts["pieces"] > 3
     first = next((tmp_path / "run").glob("pieces/*/*.parquet"))
     first.unlink()
     with pytest.raises(ms.InputError, match="1 of .* pieces are missing"):
         ms.merge(tmp_path / "run")
-    same(ms.scan(model(), TEXTS, out=tmp_path / "run", piece=40), whole)
+    assert_same(ms.scan(model(), TEXTS, out=tmp_path / "run", piece=40), whole)
     folders = [tmp_path / f"shard{i}" for i in range(2)]
     for i, folder in enumerate(folders):
         assert ms.scan(model(), TEXTS, out=folder, piece=40, shard=(i, 2)) is None
-    same(ms.merge(folders), whole)
+    assert_same(ms.merge(folders), whole)
     with pytest.raises(ms.InputError, match="choices"):
         ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "run", piece=40)
 

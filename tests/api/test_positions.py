@@ -50,7 +50,7 @@ def test_one_position_of_every_prompt(name, position, padding):
     assert looked.to_dict(1)["tokens"] == [one.tokens[1][scores.positions[1]]]
 
 
-def alike(one: dict, other: dict) -> None:
+def assert_alike(one: dict, other: dict) -> None:
     """The same words, with the same numbers up to rounding."""
     for end in ("first", "last"):
         assert [word for word, _ in one[end]] == [word for word, _ in other[end]]
@@ -60,9 +60,9 @@ def alike(one: dict, other: dict) -> None:
 @pytest.mark.parametrize("other", [[("a", 1.0), ("c", 0.5)], [("a", 1.01), ("b", 0.5)], [("b", 0.5), ("a", 1.0)]])
 def test_words_that_are_not_alike_are_noticed(other):
     one = {"first": [("a", 1.0), ("b", 0.5)], "last": []}
-    alike(one, one)
+    assert_alike(one, one)
     with pytest.raises(AssertionError):
-        alike(one, one | {"first": other})
+        assert_alike(one, one | {"first": other})
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -74,7 +74,7 @@ def test_what_was_not_computed_is_when_it_is_asked_for(name):
             one.lens(5, positions=position).values.kl, whole.lens(5, positions=position).values.kl, **CLOSE
         )
     assert one.words("L1.mlp.N3", position=1).frame().equals(whole.words("L1.mlp.N3", position=1).frame())
-    alike(one.words("L1.mlp.N3", position=-1)["L1.mlp.N3"], whole.words("L1.mlp.N3", position=-1)["L1.mlp.N3"])
+    assert_alike(one.words("L1.mlp.N3", position=-1)["L1.mlp.N3"], whole.words("L1.mlp.N3", position=-1)["L1.mlp.N3"])
     assert one.summary(5, position=3) == whole.summary(5, position=3)
     assert one.logits.shape[1] == 1
     torch.testing.assert_close(one["L1.attn.H2"], whole["L1.attn.H2"], **CLOSE)
@@ -84,7 +84,7 @@ def test_what_was_not_computed_is_when_it_is_asked_for(name):
 def test_the_last_words_are_of_the_position():
     one, whole = model("gpt2").trace(PROMPTS, positions=-1), model("gpt2").trace(PROMPTS)
     for prompt in range(3):
-        alike(*(t.words("L0.mlp.N3", prompt=prompt)["L0.mlp.N3"] for t in (one, whole)))
+        assert_alike(*(t.words("L0.mlp.N3", prompt=prompt)["L0.mlp.N3"] for t in (one, whole)))
 
 
 def test_a_position_that_is_not_there_is_said_at_once():

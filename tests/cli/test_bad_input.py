@@ -50,7 +50,7 @@ TYPED = {
 def test_it_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     arguments, fixes = TYPED[name]
-    refusal(typed(*arguments), *fixes)
+    assert refusal(typed(*arguments), *fixes)
     assert left_behind(tmp_path) == []
 
 
@@ -59,21 +59,21 @@ def test_a_blank_is_a_prompt(typed: Typed) -> None:
 
 
 def test_a_prompt_longer_than_the_context_of_a_folder(typed: Typed, small: Path) -> None:
-    refusal(typed("lens", "word " * 40, "-m", small), "at most 32", "shorten it by")
+    assert refusal(typed("lens", "word " * 40, "-m", small), "at most 32", "shorten it by")
 
 
 def test_images_that_are_none(typed: Typed, seeing: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     for name, reason in (("text.png", "cannot identify"), ("absent.png", "No such file"), (".", "Is a directory")):
-        refusal(typed("trace", "--image", tmp_path / name, "-m", seeing), reason, "PNG or JPEG")
+        assert refusal(typed("trace", "--image", tmp_path / name, "-m", seeing), reason, "PNG or JPEG")
     for model in (seeing, "default-image"):
         for command in ("trace", "lens"):
-            refusal(typed(command, "a cat", "-m", model), "'a cat' as an image", "reads images, not text", "--image FILE")
+            assert refusal(typed(command, "a cat", "-m", model), "'a cat' as an image", "reads images, not text", "--image FILE")
 
 
 def test_an_image_that_is_too_large(typed: Typed, seeing: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
-    refusal(typed("trace", "--image", picture, "-m", seeing), str(picture), "is too large", "resize it")
+    assert refusal(typed("trace", "--image", picture, "-m", seeing), str(picture), "is too large", "resize it")
 
 
 def test_sixteen_bits_are_scaled_to_eight(typed: Typed, seeing: Path, tmp_path: Path) -> None:
@@ -89,20 +89,20 @@ def test_sixteen_bits_are_scaled_to_eight(typed: Typed, seeing: Path, tmp_path: 
 
 def test_an_image_of_the_wrong_size(typed: Typed, picture: Path, tmp_path: Path) -> None:
     folder = vit(tmp_path / "model", size=32)
-    refusal(typed("trace", "--image", picture, "-m", folder), "32 x 32", "reads 16", "preprocessor_config.json")
+    assert refusal(typed("trace", "--image", picture, "-m", folder), "32 x 32", "reads 16", "preprocessor_config.json")
 
 
 def test_a_model_that_came_without_its_processor(typed: Typed, picture: Path, tmp_path: Path) -> None:
     folder = vit(tmp_path / "model", size=16)
     (folder / "preprocessor_config.json").unlink()
-    refusal(typed("trace", "--image", picture, "-m", folder), "preprocessor_config.json into the folder")
+    assert refusal(typed("trace", "--image", picture, "-m", folder), "preprocessor_config.json into the folder")
 
 
 def test_classes_and_places_of_an_image(typed: Typed, seeing: Path, picture: Path) -> None:
     at = ("trace", "--image", picture, "-m", seeing)
-    refusal(typed(*at, "--target", "zebra"), "no class 'zebra'", "'cat', 'dog, hound', 'fish'")
-    refusal(typed(*at, "--target", "3"), "no target 3", "3 entries")
-    refusal(typed(*at, "--position", "1"), "no positions", "leave the position out")
+    assert refusal(typed(*at, "--target", "zebra"), "no class 'zebra'", "'cat', 'dog, hound', 'fish'")
+    assert refusal(typed(*at, "--target", "3"), "no target 3", "3 entries")
+    assert refusal(typed(*at, "--position", "1"), "no positions", "leave the position out")
 
 
 OPTIONS = [("trace", "--html"), ("trace", "--parquet"), ("trace", "--csv"), ("lens", "--csv"), ("find", "--svg")]
@@ -113,10 +113,10 @@ def test_places_that_cannot_be_written(typed: Typed, tmp_path: Path, command: st
     monkeypatch.setattr("mainstem.api.load", None)  # refused before any work is done
     ending = option.replace("--", ".")
     typing = (command, *([PROMPT] if command != "find" else []), option)
-    refusal(typed(*typing, tmp_path / "absent" / f"x{ending}"), "there is no folder", "mkdir -p")
-    refusal(typed(*typing, tmp_path), "is a folder", f"mainstem{ending}")
-    refusal(typed(*typing, tmp_path / "x.txt"), f"does not end with {ending}", f"x{ending}")
-    refusal(typed(*typing, os.devnull), "not a plain file")
+    assert refusal(typed(*typing, tmp_path / "absent" / f"x{ending}"), "there is no folder", "mkdir -p")
+    assert refusal(typed(*typing, tmp_path), "is a folder", f"mainstem{ending}")
+    assert refusal(typed(*typing, tmp_path / "x.txt"), f"does not end with {ending}", f"x{ending}")
+    assert refusal(typed(*typing, os.devnull), "not a plain file")
     assert left_behind(tmp_path) == []
 
 
@@ -148,6 +148,6 @@ def test_a_full_disk_leaves_no_file(typed: Typed, tmp_path: Path, command: str, 
     with files_of_at_most(100):
         more = {"trace": [PROMPT, "--top", "1"], "lens": [PROMPT]}.get(command, [])
         said = typed(command, *more, option, path)
-    refusal(said, "too large", "Free some space")
+    assert refusal(said, "too large", "Free some space")
     assert path.read_text() == "what was there before"
     assert left_behind(tmp_path) == [path.name]

@@ -14,7 +14,7 @@ def test_a_broken_folder_is_refused(typed: Typed, small: Path, tmp_path: Path, n
     breaks, fixes = BROKEN[name]
     folder = Path(shutil.copytree(small, tmp_path / "model"))
     breaks(folder)
-    refusal(typed("trace", PROMPT, "--model", folder, "--html", tmp_path / "page.html"), *fixes)
+    assert refusal(typed("trace", PROMPT, "--model", folder, "--html", tmp_path / "page.html"), *fixes)
     assert left_behind(tmp_path) == ["model"]
 
 
@@ -22,7 +22,7 @@ def test_a_broken_folder_is_refused(typed: Typed, small: Path, tmp_path: Path, n
 def test_every_command_refuses_it(typed: Typed, small: Path, tmp_path: Path, command: str) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "model"))
     truncate(folder / "model.safetensors")
-    refusal(typed(command, *(["-m", folder, PROMPT] if command == "lens" else [folder])), "half-written")
+    assert refusal(typed(command, *(["-m", folder, PROMPT] if command == "lens" else [folder])), "half-written")
 
 
 def test_whole_folders_are_taken(typed: Typed, small: Path, tmp_path: Path) -> None:
@@ -31,33 +31,33 @@ def test_whole_folders_are_taken(typed: Typed, small: Path, tmp_path: Path) -> N
     pickled(folder)
     assert typed("trace", PROMPT, "--model", folder, "--pickles").code == 0
     (folder / "pytorch_model.bin").write_bytes(b"not a pickle")
-    refusal(typed("trace", PROMPT, "--model", folder, "--pickles"), "pickled checkpoint is broken")
+    assert refusal(typed("trace", PROMPT, "--model", folder, "--pickles"), "pickled checkpoint is broken")
 
 
 @pytest.mark.parametrize("where", ["/no/such/folder", "./nothing", "a/b/c"])
 def test_a_missing_folder(typed: Typed, where: str) -> None:
-    refusal(typed("trace", PROMPT, "--model", where), f"no folder {where}", "check the path")
+    assert refusal(typed("trace", PROMPT, "--model", where), f"no folder {where}", "check the path")
 
 
 def test_a_name_that_no_hub_knows(typed: Typed) -> None:
-    refusal(typed("find", "no-such-model"), "cannot load 'no-such-model'", "./model")
+    assert refusal(typed("find", "no-such-model"), "cannot load 'no-such-model'", "./model")
 
 
 def test_a_file_instead_of_a_folder(typed: Typed, small: Path) -> None:
-    refusal(typed("find", small / "model.safetensors"), "is a file", "name the folder")
+    assert refusal(typed("find", small / "model.safetensors"), "is a file", "name the folder")
 
 
 def test_a_tokenizer_of_another_model(typed: Typed, tmp_path: Path) -> None:
     folder = gpt2(tmp_path / "model", vocabulary=50)
-    refusal(typed("trace", PROMPT, "-m", folder), "ids up to 4095", "only 50 embeddings", "model's own tokenizer")
+    assert refusal(typed("trace", PROMPT, "-m", folder), "ids up to 4095", "only 50 embeddings", "model's own tokenizer")
 
 
 def test_code_of_its_own_is_not_run(typed: Typed, plain: Path) -> None:
-    refusal(typed("verify", plain), "code of its own", "--trust-remote-code")
+    assert refusal(typed("verify", plain), "code of its own", "--trust-remote-code")
 
 
 def test_a_model_without_a_stream(typed: Typed, plain: Path) -> None:
-    refusal(typed("verify", plain, "--trust-remote-code"), "No residual stream")
+    assert refusal(typed("verify", plain, "--trust-remote-code"), "No residual stream")
 
 
 def test_a_refusal_can_fail() -> None:
@@ -71,4 +71,4 @@ def test_a_refusal_can_fail() -> None:
         Said(2, "", "error: no.\n"),
     ):
         with pytest.raises(AssertionError):
-            refusal(bad, "check the path")
+            assert refusal(bad, "check the path")

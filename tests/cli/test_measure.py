@@ -68,7 +68,7 @@ def test_scores_are_stored_as_rows(typed: Typed, data: Path, tmp_path: Path) -> 
     rows = ms.merge(tmp_path / "run").rows().collect()
     assert len(rows.filter(rows["by"] == "logprob_increase")) == 3 * len(LINES)
     for wrong in ("dla:head:x", "dla:head:0", "dla:head:3:4"):
-        refusal(typed("scan", data, *TINY, "--out", tmp_path / "other", "--score", wrong), "BY:LEVEL:TOP")
+        assert refusal(typed("scan", data, *TINY, "--out", tmp_path / "other", "--score", wrong), "BY:LEVEL:TOP")
 
 
 @pytest.mark.parametrize("command", ["measure", "scan"])
@@ -76,17 +76,17 @@ def test_rows_that_cannot_be_read_are_named(typed: Typed, tmp_path: Path, comman
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"text": "Hot"}\n{"text": 5}\nno json\n{"text": "The capital of France"}\n')
     more = ("--out", tmp_path / "run") if command == "scan" else ()
-    refusal(typed(command, path, *TINY, *more), "2 of 4 rows cannot be read", "--unreadable skip")
+    assert refusal(typed(command, path, *TINY, *more), "2 of 4 rows cannot be read", "--unreadable skip")
     said = typed(command, path, *TINY, *more, "--unreadable", "skip")
     assert said.code == 0 and said.out.count("passed over: ") == 2 and "2 rows passed over" in said.out
 
 
 def test_what_is_refused_leaves_the_folder_as_it_was(typed: Typed, data: Path, tmp_path: Path) -> None:
-    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--score", "dla:foo"), "no level 'foo'")
+    assert refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--score", "dla:foo"), "no level 'foo'")
     assert not (tmp_path / "run").exists() and typed("scan", data, *TINY, "--out", tmp_path / "run").code == 0
     (tmp_path / "run" / "run.json").write_text("{")
     for command in (("merge", tmp_path / "run"), ("scan", data, *TINY, "--out", tmp_path / "run")):
-        refusal(typed(*command), "run.json is broken")
+        assert refusal(typed(*command), "run.json is broken")
 
 
 def test_the_measures_are_listed(typed: Typed) -> None:
@@ -106,7 +106,7 @@ def test_figures_and_the_outlier_report_are_written(typed: Typed, data: Path, tm
     said = typed("outliers", data, *TINY, "--magnitude", "1", "--html", tmp_path / "o.html", "--parquet", tmp_path / "o.parquet")
     assert said.code == 0 and "LLM.int8's rule" in said.out
     assert "<html" in (tmp_path / "o.html").read_text() and len(pl.read_parquet(tmp_path / "o.parquet"))
-    refusal(typed("figures", data, *TINY), "name where to draw")
+    assert refusal(typed("figures", data, *TINY), "name where to draw")
 
 
 REFUSED = {
@@ -128,11 +128,13 @@ def test_it_is_refused(typed: Typed, data: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(data.parent)
     words, fix = REFUSED[name]
     model = () if words[0] == "merge" or "--model" in words else TINY
-    refusal(typed(*words, *model), fix)
+    assert refusal(typed(*words, *model), fix)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lines.txt"], "nothing is left behind"
 
 
 def test_another_run_in_the_same_folder_is_refused(typed: Typed, data: Path, tmp_path: Path) -> None:
     assert typed("scan", data, *TINY, "--out", tmp_path / "run").code == 0
-    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--by", "rms"), "choices.measures", "name another folder")
-    refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--no-resume"), str(tmp_path / "run"))
+    assert refusal(
+        typed("scan", data, *TINY, "--out", tmp_path / "run", "--by", "rms"), "choices.measures", "name another folder"
+    )
+    assert refusal(typed("scan", data, *TINY, "--out", tmp_path / "run", "--no-resume"), str(tmp_path / "run"))

@@ -74,13 +74,13 @@ def test_what_is_embedded_is_listed_and_shown(typed: Typed) -> None:
 
 def test_a_name_that_is_not_there(typed: Typed, three: Path) -> None:
     for more in ((), ("--json",)):
-        refusal(
+        assert refusal(
             typed("models", "tiney", *more),
             "no model called 'tiney'",
             "'default', 'tiny', 'default-image'",
             "did you mean 'tiny'?",
         )
-    refusal(typed("trace", PROMPT, "--model", "defalt"), "cannot load 'defalt'", "did you mean 'default'?")
+    assert refusal(typed("trace", PROMPT, "--model", "defalt"), "cannot load 'defalt'", "did you mean 'default'?")
 
 
 def test_a_broken_installation(typed: Typed, three: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_broken_installation(typed: Typed, three: Path) -> None:
     said = typed("models")
     assert said.code == 2 and re.search(r"^error: .*tiny/model.safetensors is missing.*Install mainstem again", said.err)
     assert re.findall(r"^(default|tiny|default-image) ", said.out, re.MULTILINE) == ["default", "default-image"]
-    refusal(typed("models", "tiny"), "tiny/model.safetensors is missing")
+    assert refusal(typed("models", "tiny"), "tiny/model.safetensors is missing")
     (three / "tiny" / "card.json").write_text("{")
     assert "tiny/card.json is not readable JSON" in typed("models").err
 

@@ -41,11 +41,11 @@ def test_a_broken_folder(command: str, small: Path, tmp_path: Path) -> None:
     for file in small.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     truncate(tmp_path / "model.safetensors")
-    refusal(process(command, *([PROMPT, "-m"] if command == "trace" else []), tmp_path), "download it again")
+    assert refusal(process(command, *([PROMPT, "-m"] if command == "trace" else []), tmp_path), "download it again")
 
 
 def test_a_missing_folder_of_the_page(tmp_path: Path) -> None:
-    refusal(process("trace", PROMPT, "--html", tmp_path / "absent" / "x.html"), "there is no folder", "mkdir -p")
+    assert refusal(process("trace", PROMPT, "--html", tmp_path / "absent" / "x.html"), "there is no folder", "mkdir -p")
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])
@@ -64,7 +64,7 @@ def test_a_reader_that_leaves(more: tuple[str, ...]) -> None:
 def test_a_full_stdout() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
-    refusal(Said(done.returncode, "", done.stderr), "No space left", "Free some space")
+    assert refusal(Said(done.returncode, "", done.stderr), "No space left", "Free some space")
 
 
 def test_colours_on_a_terminal_and_nothing_of_libraries(small: Path) -> None:

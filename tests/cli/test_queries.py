@@ -29,7 +29,7 @@ def test_the_chart(typed: Typed, tmp_path: Path) -> None:
     assert said.code == 0, said
     html, svg, png = (path.read_bytes() for path in paths)
     assert b"<html" in html and b'src="http' not in html and b"<svg" in svg[:500] and png.startswith(b"\x89PNG")
-    refusal(typed(*ONE, "--png", tmp_path / "one.png"), "without --of")
+    assert refusal(typed(*ONE, "--png", tmp_path / "one.png"), "without --of")
     assert not (tmp_path / "one.png").exists()
 
 
@@ -128,5 +128,5 @@ def test_it_fits_on_a_narrow_terminal(typed: Typed, monkeypatch: pytest.MonkeyPa
 )
 def test_what_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed_in: Any, fixes: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    refusal(typed(*typed_in), *fixes)
+    assert refusal(typed(*typed_in), *fixes)
     assert left_behind(tmp_path) == []

@@ -140,7 +140,7 @@ REFUSED = {
 def test_it_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     options, fixes = REFUSED[name]
-    refusal(typed("score", PROMPT, *options), *fixes)
+    assert refusal(typed("score", PROMPT, *options), *fixes)
     assert left_behind(tmp_path) == []
 
 

@@ -70,19 +70,19 @@ def test_the_lens_command_reads_through_it(typed: Typed, lens: Path, tmp_path: P
 
 
 def test_a_lens_of_another_model_is_refused(typed: Typed, lens: Path) -> None:
-    refusal(typed("lens", PROMPT, "--tuned", lens), "this lens is of", "fit one for this model")
+    assert refusal(typed("lens", PROMPT, "--tuned", lens), "this lens is of", "fit one for this model")
 
 
 def test_files_that_are_no_lens(typed: Typed, lens: Path, prompts: Path, tmp_path: Path) -> None:
     lens.write_bytes(lens.read_bytes()[:1000])
     at = ("lens", PROMPT, "--model", "tiny", "--tuned")
-    refusal(typed(*at, lens), "broken or half-written")
-    refusal(typed(*at, prompts), "broken or half-written")
-    refusal(typed(*at, tmp_path / "none"), "'--tuned'", "does not exist")
+    assert refusal(typed(*at, lens), "broken or half-written")
+    assert refusal(typed(*at, prompts), "broken or half-written")
+    assert refusal(typed(*at, tmp_path / "none"), "'--tuned'", "does not exist")
 
 
 def test_the_last_norm_goes_with_the_logit_lens_only(typed: Typed, lens: Path) -> None:
-    refusal(typed("lens", PROMPT, "-m", "tiny", "--tuned", lens, "--norm", "final"), "leave norm out")
+    assert refusal(typed("lens", PROMPT, "-m", "tiny", "--tuned", lens, "--norm", "final"), "leave norm out")
 
 
 def test_what_cannot_be_learned_from(typed: Typed, prompts: Path, tmp_path: Path) -> None:
@@ -91,13 +91,13 @@ def test_what_cannot_be_learned_from(typed: Typed, prompts: Path, tmp_path: Path
     latin.write_bytes(b"caf\xe9")
     out = ("--out", tmp_path / "lens.safetensors")
     before = left_behind(tmp_path)
-    refusal(typed("tune", empty, *out), "holds no text")
-    refusal(typed("tune", latin, *out), "no text in UTF-8")
-    refusal(typed("tune", tmp_path / "none.txt", *out), "does not exist")
-    refusal(typed("tune", prompts, "--out", tmp_path / "lens.pt"), "does not end with .safetensors")
-    refusal(typed("tune", prompts), "--out")
-    refusal(typed("tune", prompts, *out, "--steps", "-1"), "'--steps'")
-    refusal(typed("tune", prompts, *out, "--rate", "0", "-m", "tiny"), "give a rate above 0")
+    assert refusal(typed("tune", empty, *out), "holds no text")
+    assert refusal(typed("tune", latin, *out), "no text in UTF-8")
+    assert refusal(typed("tune", tmp_path / "none.txt", *out), "does not exist")
+    assert refusal(typed("tune", prompts, "--out", tmp_path / "lens.pt"), "does not end with .safetensors")
+    assert refusal(typed("tune", prompts), "--out")
+    assert refusal(typed("tune", prompts, *out, "--steps", "-1"), "'--steps'")
+    assert refusal(typed("tune", prompts, *out, "--rate", "0", "-m", "tiny"), "give a rate above 0")
     assert left_behind(tmp_path) == before
 
 

@@ -96,7 +96,7 @@ TYPED = {
 def test_it_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     arguments, fixes = TYPED[name]
-    refusal(typed(*arguments), *fixes)
+    assert refusal(typed(*arguments), *fixes)
     assert left_behind(tmp_path) == []
 
 

@@ -46,7 +46,7 @@ def levels(run: Pass) -> list[str]:
     return ["write", *(n for n in ("head", "edge", "neuron") if any(applies(w, n) for w in run.stream.writes))]
 
 
-def closes(parts: Parts, wanted: Tensor, **close: float) -> None:
+def assert_closes(parts: Parts, wanted: Tensor, **close: float) -> None:
     torch.testing.assert_close(parts.whole, wanted, **close)
     torch.testing.assert_close(torch.cat([g.flat() for g in parts.groups]).sum(0), wanted, **close)
 
@@ -57,7 +57,7 @@ def test_rows_sum_to_the_log_sum_exp_of_the_logits(name):
         last = run.output()[:, -1] if run.output().ndim == 3 else run.output()
         for level, kind in product(levels(run), SETS):
             parts = direct(run, same(run, *SETS[kind]), level)
-            closes(parts, odds(last, *SETS[kind]), **TIGHT)
+            assert_closes(parts, odds(last, *SETS[kind]), **TIGHT)
             assert any(g.label == "readout.choice" for g in parts.groups) == (kind != "token")
 
 
@@ -67,7 +67,7 @@ def test_rows_sum_at_every_place(name):
     for kind in ("any_of", "contrast"):
         parts = direct(run, same(run, *SETS[kind], every=True), "head")
         assert parts.rest == ("batch", "pos")
-        closes(parts, odds(run.output(), *SETS[kind]), **TIGHT)
+        assert_closes(parts, odds(run.output(), *SETS[kind]), **TIGHT)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "bert", "resnet"])
@@ -77,7 +77,7 @@ def test_rows_close_in_float32_and_bfloat16(name, kind):
         run = main(name, dtype)
         last = run.output()[:, -1] if run.output().ndim == 3 else run.output()
         parts = direct(run, same(run, *SETS[kind]), "neuron")
-        closes(parts, odds(last, *SETS[kind]), rtol=1e-5, atol=max(parts.bound, 1e-6))
+        assert_closes(parts, odds(last, *SETS[kind]), rtol=1e-5, atol=max(parts.bound, 1e-6))
         assert parts.error <= parts.bound < 1e-2
 
 
@@ -117,11 +117,11 @@ def test_the_places_of_a_sequence_are_summed(name):
     each = logits[places[:, 0], places[:, 1], ids[:, 0]]
     for level in levels(run):
         parts = direct(run, sequence, level)
-        closes(parts, torch.stack([each[:2].sum(), each[2:].sum()]), **TIGHT)
+        assert_closes(parts, torch.stack([each[:2].sum(), each[2:].sum()]), **TIGHT)
     mixed = made(places, torch.cat([ids, ids + 20], 1), ids + 1, run.output().shape[:1], places[:, 0])
     rows = logits[places[:, 0], places[:, 1]]
     each = rows.gather(1, torch.cat([ids, ids + 20], 1)).logsumexp(-1) - rows.gather(1, ids + 1)[:, 0]
-    closes(direct(run, mixed, "edge"), torch.stack([each[:2].sum(), each[2:].sum()]), **TIGHT)
+    assert_closes(direct(run, mixed, "edge"), torch.stack([each[:2].sum(), each[2:].sum()]), **TIGHT)
 
 
 def test_a_run_of_one_position_says_the_same():
@@ -143,7 +143,7 @@ def test_places_of_padding_and_other_counts_of_alternatives():
     whole[0, :2] = 0.0
     whole[0, 3] = run.output()[0, 3, 1]
     parts = direct(run, target, "edge")
-    closes(parts, whole, **TIGHT)
+    assert_closes(parts, whole, **TIGHT)
     assert not bool(parts.tensor[:, 0, :2].any())
     assert float(parts["readout.choice"][0, 3]) == 0.0
 
@@ -152,7 +152,7 @@ def test_a_token_that_cannot_come_takes_no_part(monkeypatch):
     run = passes("gpt2")[0]
     output = run.output().index_fill(-1, torch.tensor([2]), -torch.inf)
     monkeypatch.setattr(Pass, "output", lambda self: output)
-    closes(direct(run, same(run, [1, 2, 4], None)), odds(output[:, -1], [1, 4], None), **TIGHT)
+    assert_closes(direct(run, same(run, [1, 2, 4], None)), odds(output[:, -1], [1, 4], None), **TIGHT)
 
 
 @pytest.mark.parametrize("kind", SETS)

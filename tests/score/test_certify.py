@@ -136,7 +136,7 @@ def parts_of(parts: Parts, level: str) -> tuple[list[str], Tensor]:
     return labels, torch.cat([g.flat().flatten(1) for g in groups]).T
 
 
-def agrees(run: Pass, goal: Goal, level: str, k: int, **choices: Any) -> Tops:
+def assert_agrees(run: Pass, goal: Goal, level: str, k: int, **choices: Any) -> Tops:
     """The best by their bounds against all of them worked out."""
     score = score_named("logprob_increase")
     labels, scores = parts_of(score.rows(run, goal, Choices(level=level, within=0.0, **choices)), level)
@@ -159,7 +159,7 @@ def test_the_best_of_a_model_at_every_level(name, level, monkeypatch):
     monkeypatch.setattr(_certify, "_ROUND", 2)
     run = run_of(name)
     for k in (1, 5, 10_000):
-        agrees(run, goal_of(run), level, k)
+        assert_agrees(run, goal_of(run), level, k)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "sequence"])
@@ -168,8 +168,8 @@ def test_every_kind_of_target_and_what_it_is_added_to(kind, base, monkeypatch):
     monkeypatch.setattr(_certify, "_ROUND", 2)
     for name in ("gpt2", "granite", "gemma2"):
         run = run_of(name)
-        agrees(run, goal_of(run, kind), "neuron", 6, base=base)
-        agrees(run, goal_of(run, kind, (2,)), "head", 2, base=base, norm="final")
+        assert_agrees(run, goal_of(run, kind), "neuron", 6, base=base)
+        assert_agrees(run, goal_of(run, kind, (2,)), "head", 2, base=base, norm="final")
 
 
 @pytest.mark.parametrize("norm", ["own", "final", "none"])
@@ -178,7 +178,7 @@ def test_every_rule_of_the_norm(norm, monkeypatch):
     for name in ("gpt2", "bloom", "t5"):
         run = run_of(name)
         for bias in (True, False):
-            found = agrees(run, goal_of(run), "neuron", 6, norm=norm, norm_bias=bias)
+            found = assert_agrees(run, goal_of(run), "neuron", 6, norm=norm, norm_bias=bias)
             assert (found.choices["norm"], found.choices["norm_bias"]) == (norm, bias)
 
 
@@ -187,7 +187,7 @@ def test_every_place_of_every_prompt(monkeypatch):
     for name in ("gpt2", "t5"):
         run = run_of(name)
         goal = goal_of(run, "token", tuple(range(run.output().shape[1])))
-        found = agrees(run, goal, "edge", 4)
+        found = assert_agrees(run, goal, "edge", 4)
         assert len(found.labels) == found.values.shape[0] == goal.shape[0] * goal.shape[1]
         assert found.rest == ("batch", "pos")
 
@@ -205,14 +205,14 @@ def test_equal_components_are_all_there(monkeypatch):
     monkeypatch.setattr(_certify, "_ROUND", 1)
     run = passes("gpt2", change=alike)[0]
     for k in (1, 2, 3, 7, 64):
-        found = agrees(run, goal_of(run), "neuron", k)
+        found = assert_agrees(run, goal_of(run), "neuron", k)
         if k % 2 == 0:
             torch.testing.assert_close(found.values[:, ::2], found.values[:, 1::2], rtol=0, atol=0)
 
 
 def test_rows_and_the_best_in_float32_come_from_the_same_numbers():
     run = passes("gpt2", torch.float32)[0]
-    found = agrees(run, goal_of(run), "neuron", 5)
+    found = assert_agrees(run, goal_of(run), "neuron", 5)
     assert found.values.dtype == torch.float64
 
 

@@ -28,7 +28,7 @@ def scored(run: Pass, goal: Goal, level: str = "write", **choices: object) -> Pa
     return score_named("logprob_increase").rows(run, goal, Choices(level=level, **{"within": 0.0, **choices}))
 
 
-def holds(parts: Parts, slow: Naive | Images, **tolerance: float) -> int:
+def assert_holds(parts: Parts, slow: Naive | Images, **tolerance: float) -> int:
     """Some components of every write against the slow way; how many."""
     count = 0
     for write in slow.run.stream.writes:
@@ -48,7 +48,7 @@ def test_every_level_is_what_the_models_own_head_says(name):
     for level in LEVELS:
         if level == "write" or any(applies(w, level) for w in slow.run.stream.writes):
             parts = scored(slow.run, slow.goal, level)
-            assert holds(parts, slow) >= len(slow.run.stream.writes)
+            assert assert_holds(parts, slow) >= len(slow.run.stream.writes)
             close(parts.whole, whole)
             close(parts.sum(), whole)
             assert parts.error <= parts.bound < 1e-10
@@ -59,7 +59,7 @@ def test_every_level_is_what_the_models_own_head_says(name):
 def test_every_kind_of_target(name, kind):
     slow = naive(name, kind)
     for level in ("write", "head", "neuron"):
-        holds(scored(slow.run, slow.goal, level), slow)
+        assert_holds(scored(slow.run, slow.goal, level), slow)
 
 
 def test_a_wrong_score_is_noticed():
@@ -67,7 +67,7 @@ def test_a_wrong_score_is_noticed():
     parts = scored(slow.run, slow.goal, "head")
     parts.groups[0].values[0, 0, 0] += 1e-6
     with pytest.raises(AssertionError):
-        holds(parts, slow)
+        assert_holds(parts, slow)
 
 
 @pytest.mark.parametrize("name", ["bert", "openai"])
@@ -145,7 +145,7 @@ def test_the_norms_scale_given_or_left_out(name, norm, bias):
     scale = whole.read.scale(last) if norm == "final" else torch.ones(len(last), dtype=torch.float64)
     slow = Naive(whole.run, whole.read.by(scale, bias), whole.goal)
     parts = scored(slow.run, slow.goal, "neuron", norm=norm, norm_bias=bias)
-    holds(parts, slow)
+    assert_holds(parts, slow)
     close(parts.whole, slow.goal.total(slow.point(-1) - slow.point(0)))
     assert (parts.choices["norm"], parts.choices["norm_bias"]) == (norm, bias)
 
@@ -164,7 +164,7 @@ def test_without_the_norms_bias_by_its_own_scale(name):
 
     slow = Naive(whole.run, read, whole.goal)
     parts = scored(slow.run, slow.goal, "head", norm_bias=False)
-    holds(parts, slow)
+    assert_holds(parts, slow)
     assert float((parts.tensor - scored(slow.run, slow.goal, "head").tensor).abs().max()) > 1e-4
 
 
@@ -248,7 +248,7 @@ def test_classifiers_of_images(name):
     for level in ("write", "head", "neuron"):
         if level == "write" or any(applies(w, level) for w in run.stream.writes):
             parts = scored(run, slow.goal, level)
-            holds(parts, slow)
+            assert_holds(parts, slow)
             close(parts.whole, slow.point(-1) - slow.point(0))
             close(parts.sum(), parts.whole)
 
@@ -259,7 +259,7 @@ def test_the_embedded_image_classifier():
     slow = Images(trace.run, small_resnet(copy.deepcopy(trace.run.module).double().requires_grad_(False)), 3)
     for level in ("write", "neuron"):
         parts = scored(trace.run, slow.goal, level)
-        holds(parts, slow, rtol=1e-5, atol=1e-6)
+        assert_holds(parts, slow, rtol=1e-5, atol=1e-6)
         close(parts.whole, slow.point(-1) - slow.point(0), rtol=1e-9, atol=1e-9)
 
 
@@ -272,7 +272,7 @@ def test_the_embedded_language_model():
         for level in LEVELS if kind == "token" else ("head",):
             for within in (0.0, 1e-4):
                 parts = scored(trace.run, slow.goal, level, within=within)
-                holds(parts, slow, rtol=1e-5, atol=2 * within + 1e-5)
+                assert_holds(parts, slow, rtol=1e-5, atol=2 * within + 1e-5)
                 close(parts.whole, slow.goal.total(slow.point(-1) - slow.point(0)), rtol=1e-9, atol=1e-9)
 
 
@@ -284,7 +284,7 @@ def test_low_precision_is_scored_in_a_higher_one(name, dtype):
     slow = Naive(run, READ[name](copy.deepcopy(run.module).double().requires_grad_(False)), goal_of(run))
     for level in ("write", "head", "neuron"):
         parts = scored(run, slow.goal, level)
-        holds(parts, slow, rtol=1e-5, atol=1e-6)
+        assert_holds(parts, slow, rtol=1e-5, atol=1e-6)
         close(parts.whole, slow.goal.total(slow.point(-1) - slow.point(0)), rtol=1e-6, atol=1e-7)
         assert parts.tensor.dtype == torch.float64
         lost = [g.values.abs().max() for g in parts.groups if g.kind == "rounding"]
@@ -304,7 +304,7 @@ def test_tokens_that_are_ruled_out(within, monkeypatch):
     run = passes("gptj", change=rule_out)[0]
     slow = Naive(run, READ["gptj"](run.module.requires_grad_(False)), goal_of(run))
     for level in ("write", "neuron"):
-        holds(scored(run, slow.goal, level, within=within), slow, rtol=1e-10, atol=within + 1e-11)
+        assert_holds(scored(run, slow.goal, level, within=within), slow, rtol=1e-10, atol=within + 1e-11)
 
 
 @pytest.mark.parametrize(("ids", "against"), [([30], None), ([30, 31], None), ([3], [40]), ([40], [3])])

@@ -30,7 +30,7 @@ def looked(name: str, norm: str = "own") -> tuple[Pass, Lens]:
     return run, lens(run, some_target(run), norm)
 
 
-def holds(found: Lens, logits: Tensor, final: Tensor, target: Tensor, point: int) -> None:
+def assert_holds(found: Lens, logits: Tensor, final: Tensor, target: Tensor, point: int) -> None:
     """Every number of the lens at a point, from logits computed elsewhere."""
     logp, last = logits.log_softmax(-1), final.log_softmax(-1)
     at = target[..., None]
@@ -84,11 +84,11 @@ def test_a_wrong_number_of_the_lens_is_noticed(what):
     run = main("gpt2")
     target, logits = some_target(run), run.output()
     found, last = lens(run, target), len(run.stream.points) - 1
-    holds(found, logits, logits, target, last)
+    assert_holds(found, logits, logits, target, last)
     spoiled = getattr(found, what).clone()
     spoiled[last, 0, 0] += 1
     with pytest.raises(AssertionError):
-        holds(replace(found, **{what: spoiled}), logits, logits, target, last)
+        assert_holds(replace(found, **{what: spoiled}), logits, logits, target, last)
 
 
 @pytest.mark.parametrize("name", LAYER_NORM)
@@ -97,7 +97,7 @@ def test_every_point_through_the_last_norm_and_the_unembedding(name):
     module, target = run.module.requires_grad_(False), some_target(run)
     found = lens(run, target)
     for t in range(len(run.stream.points)):
-        holds(found, module.lm_head(module.transformer.ln_f(run.face(t))), run.output(), target, t)
+        assert_holds(found, module.lm_head(module.transformer.ln_f(run.face(t))), run.output(), target, t)
 
 
 @pytest.mark.parametrize("name", RMS_NORM)
@@ -112,7 +112,7 @@ def test_every_point_by_its_own_scale_also_where_the_norm_is_spelled_out(name):
         logits = module.lm_head(x / (x.square().mean(-1, keepdim=True) + c.rms_norm_eps).sqrt() * gain)
         cap = getattr(c, "final_logit_softcapping", None)
         logits = logits / getattr(c, "logits_scaling", 1.0) if cap is None else cap * (logits / cap).tanh()
-        holds(found, logits, run.output(), target, t)
+        assert_holds(found, logits, run.output(), target, t)
 
 
 def test_the_norm_of_the_last_point_for_all():
@@ -124,7 +124,7 @@ def test_the_norm_of_the_last_point_for_all():
     for t in range(5):
         x = run.face(t)
         normed = (x - x.mean(-1, keepdim=True)) / scale * norm.weight + norm.bias
-        holds(found, module.lm_head(normed), run.output(), target, t)
+        assert_holds(found, module.lm_head(normed), run.output(), target, t)
 
 
 def test_a_post_norm_model_is_read_after_its_norm():
@@ -134,7 +134,7 @@ def test_a_post_norm_model_is_read_after_its_norm():
     norms = [module.bert.embeddings.LayerNorm]
     norms += [n for layer in module.bert.encoder.layer for n in (layer.attention.output.LayerNorm, layer.output.LayerNorm)]
     for t, norm in enumerate(norms):
-        holds(found, module.cls(norm(run.point(t))), run.output(), target, t)
+        assert_holds(found, module.cls(norm(run.point(t))), run.output(), target, t)
 
 
 def test_a_resnet_goes_through_the_shortcuts_that_follow():
