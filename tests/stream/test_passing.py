@@ -1,5 +1,7 @@
 """What a pass shows as it goes is what a trace holds of it; it ends where nothing more is asked for, and leaves nothing behind."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -118,6 +120,28 @@ def test_in_place_additions_are_shown_as_they_were():
     for point, block in zip(stream.points[1:], module.blocks, strict=True):
         x = x + block(x)
         torch.testing.assert_close(found[point.name], x, **EXACT)
+
+
+def test_a_write_is_shown_as_it_is_added():
+    class Subtracts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(11, 8), nn.Linear(8, 11)
+            self.blocks = nn.ModuleList(nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 8)) for _ in range(2))
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embed(ids)
+            for block in self.blocks:
+                x = x - block(x)
+            return self.head(x)
+
+    module, ids = Subtracts().double().eval(), torch.arange(10).reshape(2, 5)
+    found: dict[str, Tensor] = {}
+    stream = find(module, ids).main
+    passing(module, (ids,), {}, shown(stream, ("points", "writes")), lambda label, x: found.update({label: x.detach()}), 2)
+    for before, point in pairwise(stream.points):
+        (write,) = point.writes
+        torch.testing.assert_close(found[before.name] + found[write.label], found[point.name], **EXACT)
 
 
 def test_another_way_through_the_module_is_noticed():
