@@ -10,6 +10,8 @@ from ._measure import measure, merge, scan
 from ._measurements import Measurements
 from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
+from ._patched import PatchingResult
+from ._patching import activation_patching, attribution_patching
 from ._queries import QueriesResult
 from ._result import Result
 from ._taken import mean, patch, resample
@@ -31,6 +33,7 @@ __all__ = [
     "Measurements",
     "Model",
     "OutlierReport",
+    "PatchingResult",
     "QueriesResult",
     "Result",
     "TokenSequence",
@@ -38,7 +41,9 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "activation_patching",
     "any_of",
+    "attribution_patching",
     "contrast",
     "figures",
     "load",

@@ -5,6 +5,7 @@ from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
 from ._changes import Change, Held, Mean
 from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
+from ._exchanges import MODES, Exchange, Source, exchanges
 from ._growth import Grown, grown
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
@@ -17,7 +18,9 @@ from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
 from ._scales import SCALES, Rerun
+from ._siblings import PATCHED, Siblings, siblings
 from ._spots import Spots, spots
+from ._swaps import Swap, Swaps
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._taken import taken
@@ -30,6 +33,8 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "MODES",
+    "PATCHED",
     "SCALES",
     "Aimed",
     "Change",
@@ -37,6 +42,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "Exchange",
     "Grown",
     "Head",
     "Held",
@@ -49,7 +55,11 @@ __all__ = [
     "Rerun",
     "Row",
     "Shown",
+    "Siblings",
+    "Source",
     "Spots",
+    "Swap",
+    "Swaps",
     "Sweep",
     "Target",
     "Tokens",
@@ -61,6 +71,7 @@ __all__ = [
     "by_key_position",
     "carried_rows",
     "carry",
+    "exchanges",
     "factors",
     "find_point",
     "find_write",
@@ -89,6 +100,7 @@ __all__ = [
     "rows",
     "scale",
     "shown",
+    "siblings",
     "spot",
     "spots",
     "steer",

@@ -14,6 +14,7 @@ from ._points import by_point
 from ._ranking import top_components
 from ._river import river
 from ._svg import MINUS, Picture
+from ._token_map import token_map
 
 __all__ = [
     "MINUS",
@@ -38,5 +39,6 @@ __all__ = [
     "save_page",
     "score_by_layer",
     "source_map",
+    "token_map",
     "top_components",
 ]
