@@ -221,7 +221,7 @@ def test_prompts_of_different_lengths_by_tokens_counted_from_the_end():
 
 @pytest.mark.parametrize("level", ["write", "head"])
 def test_other_things_can_be_put_in(level):
-    made, label = ms.load("tiny"), {"write": "L0.mlp", "head": "L1.attn.H1"}[level]
+    made, label = ms.load("tiny"), {"write": "L0.mlp", "head": "L0.attn.H1"}[level]
     clean, corrupt = "The capital of France is", "The capital of Italy is"
     means = made.means(["The capital of Spain is Madrid.", "A river."], label)
     edits = {"zero": ms.zero(label, positions=3), "mean": ms.mean(label, over=means, positions=3)}

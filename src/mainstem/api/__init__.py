@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._edit_effect import EditEffect, edit_effect, edit_loss
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._generate import Generation
@@ -14,6 +15,7 @@ from ._patched import PatchingResult
 from ._patching import activation_patching, attribution_patching
 from ._queries import QueriesResult
 from ._result import Result
+from ._scaled import SubspaceScale, subspace_scale
 from ._taken import mean, patch, resample
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
@@ -25,6 +27,7 @@ from ._zoo import verify_zoo
 __all__ = [
     "AnyOf",
     "Contrast",
+    "EditEffect",
     "ErasersResult",
     "Generation",
     "HeadResult",
@@ -36,6 +39,7 @@ __all__ = [
     "PatchingResult",
     "QueriesResult",
     "Result",
+    "SubspaceScale",
     "TokenSequence",
     "TopResult",
     "Trace",
@@ -45,6 +49,8 @@ __all__ = [
     "any_of",
     "attribution_patching",
     "contrast",
+    "edit_effect",
+    "edit_loss",
     "figures",
     "load",
     "mean",
@@ -56,5 +62,6 @@ __all__ = [
     "save_words",
     "scan",
     "sequence",
+    "subspace_scale",
     "verify_zoo",
 ]

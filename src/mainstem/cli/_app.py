@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    _ablate,
     _figures,
     _find,
     _lens,
@@ -32,6 +33,7 @@ HELP = explained(
     mainstem lens "The capital of France is"
     mainstem score "The capital of France is" --level neuron
     mainstem queries "The capital of France is"
+    mainstem ablate "The capital of France is" --zero L3.mlp
     mainstem patch "The capital of France is" "The capital of Italy is"
     mainstem measure stories.txt
     mainstem verify path/to/model
@@ -53,6 +55,7 @@ app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("queries", help=_queries.HELP)(_queries.queries)
+app.command("ablate", help=_ablate.HELP)(_ablate.ablate)
 app.command("patch", help=_patch.HELP)(_patch.patch)
 app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)

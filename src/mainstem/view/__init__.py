@@ -13,6 +13,7 @@ from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
+from ._scale_curve import scale_curve
 from ._svg import MINUS, Picture
 from ._token_map import token_map
 
@@ -37,6 +38,7 @@ __all__ = [
     "query_histogram",
     "river",
     "save_page",
+    "scale_curve",
     "score_by_layer",
     "source_map",
     "token_map",
