@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, real, whole
 from mainstem.models import Inputs, Loaded, prepare
-from mainstem.score import Goal, backward, component, composition, erasers, persistence, taken, virtual_weights
+from mainstem.score import Goal, backward, component, composition, erasers, persistence, presence, taken, virtual_weights
 from mainstem.stream import SCALES, Pass, find_point, grown, spot
 
 from ._erasers import ErasersResult
@@ -89,9 +89,17 @@ class Flowing:
         Returns them, those that erase most first; `.frame()`, `.chart()`. What erases because of one write says `erased`. Raises
         `InputError` where no weights can be read.
         """
+        return ErasersResult(tuple(erasers(self.run, self._short(), self._real())), self._loaded.name, self._weights)
+
+    @fitted
+    def _presence(self, heads: Sequence[str]) -> tuple[dict[str, float], int]:
+        """Heads' mean attention to the present token, and over how many tokens. Parameters: `heads`, their labels."""
+        return presence(self.run, heads, self._real())
+
+    def _real(self) -> Tensor | None:
+        """Which places are tokens, None where all are."""
         mask = self._inputs.mask
-        real = mask.bool() if mask is not None and tuple(mask.shape) == tuple(self.run.spread) else None
-        return ErasersResult(tuple(erasers(self.run, self._short(), real)), self._loaded.name, self._weights)
+        return mask.bool() if mask is not None and tuple(mask.shape) == tuple(self.run.spread) else None
 
     @fitted
     def virtual_weights(self, later: str, earlier: str, key: str | None = None) -> Float[Tensor, "later earlier"]:
@@ -195,16 +203,17 @@ class Flowing:
         start = find_point(run.stream, point)
         if start is None:
             raise InputError(f"no point {point!r}: name one such as {run.stream.points[-1].name!r}.")
-        if not size > 0:
+        kinds = (norms,) if isinstance(norms, str) else norms
+        if not isinstance(kinds, Sequence) or not kinds:
+            raise InputError(f"norms says how norms divide, some of {', '.join(SCALES)}, not {norms!r}.")
+        if not real("size", size) > 0:
             raise InputError(f"size is above zero, not {size}.")
         where = spot(run, place)
         x = where.of(run.point(start))[0]
         d = _direction(run, direction, where.of, x, seed)
         rows: list[dict[str, Any]] = []
         first: dict[str, float] = {}
-        for one in grown(
-            run, start, where, d * (size * x.norm() / d.norm()), (norms,) if isinstance(norms, str) else tuple(norms)
-        ):
+        for one in grown(run, start, where, d * (size * x.norm() / d.norm()), tuple(kinds)):
             first.setdefault(one.scales, one.size)
             how = {
                 "direction": direction if isinstance(direction, str) else "a vector" if direction is not None else f"seed {seed}"
@@ -252,7 +261,9 @@ def _layered(row: dict[str, Any], layer: int | None) -> dict[str, Any]:
 def _direction(run: Pass, direction: str | Tensor | None, of: Any, x: Tensor, seed: int) -> Tensor:
     """A vector of the point's own width that is not zero."""
     if direction is None:
-        return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype).to(x.device)
+        return torch.randn(x.shape, generator=torch.Generator().manual_seed(whole("seed", seed)), dtype=x.dtype).to(x.device)
+    if not isinstance(direction, str | Tensor):
+        raise InputError(f"a direction is a component's label, a tensor, or None for a random one, not {direction!r}.")
     d = of(component(run, direction))[0] if isinstance(direction, str) else direction.detach().to(x)
     if d.shape != x.shape:
         raise InputError(f"a direction of {tuple(d.shape)} numbers: this point has {len(x)}.")

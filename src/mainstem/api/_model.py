@@ -197,6 +197,12 @@ class Model(Weighed):
         return f"Model({self.name}: {type(self.module).__name__}{known})"
 
 
+def check_model(value: Any) -> None:
+    """Raises `InputError` for what is no model. Parameters: `value`."""
+    if not isinstance(value, Model):
+        raise InputError(f"a model is what mainstem.load gives, not {value!r}: ms.load({value!r}).")
+
+
 def _form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     return len(args), *sorted(kwargs)
 

@@ -14,7 +14,8 @@ from mainstem.models import Inputs, prepare
 from mainstem.scan import Batch
 from mainstem.stream import Edit, patches
 
-from ._looked import chosen, prompts_of
+from ._batching import prompts_of
+from ._looked import chosen
 from ._model import Model
 from ._readable import readable
 

@@ -1,7 +1,8 @@
 """Loops over data: examples through measures and scores, in one process or on many machines, into a folder that keeps what is done."""
 
 from ._batches import Batch, Batching, batches, token_at
-from ._gather import Gather, Related, called, choices_of
+from ._differences import differences
+from ._gather import Gather, Related, called, checksum, choices_of
 from ._local import local
 from ._merge import Merged, merge
 from ._ray import Ray
@@ -29,7 +30,9 @@ __all__ = [
     "Survey",
     "batches",
     "called",
+    "checksum",
     "choices_of",
+    "differences",
     "local",
     "merge",
     "scan",

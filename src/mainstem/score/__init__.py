@@ -6,7 +6,7 @@ from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
 from ._composition import VIA, Composition, composition, virtual_weights
 from ._dla import direct
-from ._erasers import Eraser, erasers
+from ._erasers import Eraser, erasers, presence
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
@@ -60,6 +60,7 @@ __all__ = [
     "no_translators",
     "norm_linearity",
     "persistence",
+    "presence",
     "queries",
     "score_named",
     "scores",
