@@ -1,5 +1,6 @@
 """Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
+from ._along import gradients, growth, persistence
 from ._altair import Chart, check_charts
 from ._charts import grid, lines
 from ._compatibility import compatibility
@@ -26,13 +27,16 @@ __all__ = [
     "diagram",
     "dimension_map",
     "effect_chart",
+    "gradients",
     "grid",
+    "growth",
     "head_map",
     "lines",
     "lower_layer_curve",
     "outlier_page",
     "page",
     "panels",
+    "persistence",
     "query_histogram",
     "river",
     "save_page",
