@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import mainstem as ms
+from mainstem.api._measure import job
 from mainstem.measure import measure_named, measures, pairs
 from zoo import ZOO, pixels
 
@@ -183,6 +184,20 @@ def test_a_scan_is_refused_before_its_folder_is_made(tmp_path, more, said):
     assert not (tmp_path / "run").exists()
     with pytest.raises(ms.InputError, match=r"ms.load\('tiny'\)"):
         ms.measure("tiny", TEXTS)
+
+
+def test_a_disk_that_is_too_small_is_named_before_anything_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    monkeypatch.setattr("mainstem.api._looked.Looks.__call__", lambda self: pytest.fail("the model was run"))
+    with pytest.raises(ms.InputError, match=r"1 pieces are left, which take some .* and the disk of .*run has 0\.0"):
+        ms.scan(model(), TEXTS, out=tmp_path / "deep" / "run")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_pieces_size_is_told_beforehand(tmp_path):
+    found = ms.scan(model(), TEXTS, ["kurtosis", "outliers", "rms", "variance"], out=tmp_path / "run")
+    states = sum(value.numel() * value.element_size() for state in found.states.values() for value in state.values())
+    assert job(model(), ["kurtosis", "outliers", "rms", "variance"]).size == states
 
 
 def test_a_piece_in_anothers_place_is_noticed(tmp_path):

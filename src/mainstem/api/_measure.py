@@ -65,7 +65,8 @@ def job(
         "length": length,
     }
     about |= {"scores": [{name: to_plain(value) for name, value in one.items()} for one in asked]} if asked else {}
-    return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about)
+    size = _size(singles, sites, labels, found.width)
+    return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about, size)
 
 
 def measure(
@@ -204,6 +205,13 @@ def _score(asked: str | Mapping[str, Any]) -> dict[str, Any]:
     if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
         raise InputError(f"top is how many to take, a whole number from 1, not {top!r}.")
     return one
+
+
+def _size(singles: Sequence[Measure], pairs: Sequence[Related], labels: Sequence[str], width: int) -> int:
+    """About how many bytes the states of a piece take: those of no token, at sites as wide as the stream."""
+    states = [one.init(width) for one in singles] * len(labels)
+    states += [pair.init(width, width) for pair, sites in pairs for _ in sites]
+    return sum(value.numel() * value.element_size() for state in states for value in state.values())
 
 
 def _needs_writes(pairs: Sequence[Pair]) -> bool:

@@ -81,6 +81,14 @@ class Store:
         """Stores what a piece came to: its rows, then its states, which make it done. Parameters: `done`."""
         self._guarded(lambda: self._keep(done))
 
+    def enough(self, survey: Survey, left: int, size: int) -> None:
+        """Whether the disk will hold the run, by an estimate, before anything is written.
+
+        Parameters: `survey`; `left`, pieces; `size`, bytes of one. Raises `InputError` where it will not.
+        """
+        listed = 0 if (self.folder / "run.json").exists() else survey.rows.nbytes
+        self._fits(listed + left * size, left)
+
     def room(self, left: int) -> None:
         """Whether the disk will hold what is left, if its pieces are as large as the last.
 
@@ -88,8 +96,11 @@ class Store:
         """
         last = max(self.done().values(), key=lambda path: path.stat().st_mtime)
         rows = self.folder / "rows" / last.parent.name / last.name
-        needs = left * (last.stat().st_size + (rows.stat().st_size if rows.exists() else 0))
-        free = shutil.disk_usage(self.folder).free
+        self._fits(left * (last.stat().st_size + (rows.stat().st_size if rows.exists() else 0)), left)
+
+    def _fits(self, needs: int, left: int) -> None:
+        there = next((place for place in (self.folder, *self.folder.absolute().parents) if place.exists()), Path())
+        free = shutil.disk_usage(there).free
         if needs > free:
             raise InputError(
                 f"{left} pieces are left, which take some {needs / 2**20:,.1f} MiB, and the disk of {self.folder} has "
