@@ -1,4 +1,4 @@
-"""How data become what a model is run on."""
+"""How data become batches of what a model reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
