@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         measure,
         merge,
         outlier_report,
+        rotate,
         scan,
         sequence,
     )
@@ -68,6 +69,7 @@ _ROOMS = {
         "measure",
         "merge",
         "outlier_report",
+        "rotate",
         "scan",
         "sequence",
     ),
@@ -118,6 +120,7 @@ __all__ = [
     "measure",
     "merge",
     "outlier_report",
+    "rotate",
     "scan",
     "sequence",
     "zero",

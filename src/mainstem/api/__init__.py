@@ -10,6 +10,7 @@ from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
+from ._rotate import rotate
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
@@ -40,6 +41,7 @@ __all__ = [
     "measure",
     "merge",
     "outlier_report",
+    "rotate",
     "save_words",
     "scan",
     "sequence",

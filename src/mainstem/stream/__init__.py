@@ -15,6 +15,7 @@ from ._passing import BASES, Shown, passing, shown
 from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._rotate import rotated
 from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
@@ -74,6 +75,7 @@ __all__ = [
     "readout",
     "reduce",
     "refit",
+    "rotated",
     "rows",
     "shown",
     "spot",
