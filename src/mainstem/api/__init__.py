@@ -3,6 +3,7 @@
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._heads import HeadResult
+from ._input_shift import InputShift, input_shift
 from ._lens import LensResult
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
@@ -23,6 +24,7 @@ __all__ = [
     "Contrast",
     "ErasersResult",
     "HeadResult",
+    "InputShift",
     "LensResult",
     "Measurements",
     "Model",
@@ -37,6 +39,7 @@ __all__ = [
     "any_of",
     "contrast",
     "figures",
+    "input_shift",
     "load",
     "measure",
     "merge",

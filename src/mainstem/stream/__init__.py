@@ -20,6 +20,7 @@ from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._type_change import Change, type_change
 from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 from ._without import Without
@@ -29,6 +30,7 @@ __all__ = [
     "LEVELS",
     "SCALES",
     "Aimed",
+    "Change",
     "Coordinate",
     "Cut",
     "Edit",
@@ -86,6 +88,7 @@ __all__ = [
     "through",
     "through_head",
     "transport",
+    "type_change",
     "unembed",
     "vectors",
     "whole",
