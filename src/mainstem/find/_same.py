@@ -1,6 +1,7 @@
 """Whether an operation leaves the basis of its operands' features alone, tried out by turning them."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ class Trial:
         assert node.call is not None
         self.node, self.width = node, width
         self.call = raised_to(node.call, torch.float64)
-        self.source = torch.Generator().manual_seed(node.index)
-        v = torch.randn(width, generator=self.source, dtype=torch.float64)
+        self.drawn = 0
+        v = self._numbers(torch.Size([width]))
         self.mirror = v / v.norm()
 
     def turns(self, live: Axes, beside: Axes = {}) -> int | None:  # noqa: B006
@@ -59,7 +60,13 @@ class Trial:
     def random(self, path: Path) -> Tensor:
         """Random numbers of an operand's shape. Parameters: `path`."""
         like = self.call.arg(path)
-        return torch.randn(like.shape, generator=self.source, dtype=torch.float64).to(like.device)
+        return self._numbers(like.shape).to(like.device)
+
+    def _numbers(self, shape: torch.Size) -> Tensor:
+        """Others at every call, a prime number of them over and over: drawing as many as a large model has weights takes its time."""
+        self.drawn += 1
+        pool, count = _pool().roll(1009 * self.drawn), shape.numel()
+        return pool.repeat(count // len(pool) + 1)[:count].reshape(shape)
 
     def turn(self, value: Tensor, axis: int) -> Tensor:
         """The vectors along an axis mirrored at a random plane. Parameters: `value`; `axis`."""
@@ -74,6 +81,11 @@ class Trial:
     def near(self, a: Tensor, b: Tensor) -> bool:
         """Whether two results agree but for rounding. Parameters: `a`; `b`."""
         return a.shape == b.shape and bool((a - b).abs().max() <= _MISS * (1e-300 + a.abs().max()))
+
+
+@cache
+def _pool() -> Tensor:
+    return torch.randn(65_537, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def evaluated(call: Call, values: Mapping[Path, Tensor]) -> Tensor:

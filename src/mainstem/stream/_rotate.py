@@ -1,6 +1,6 @@
 """A module whose stream stands in another basis, and whose output does not change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -89,11 +89,11 @@ def _check(
     module: nn.Module, new: nn.Module, found: Basis, changed: Mapping[Slot, Tensor], args: Any, kwargs: Mapping[str, Any]
 ) -> None:
     """Both in float64 on the input at hand: every floating output must be the same."""
+    before = _outputs(deepcopy(module).double(), args, kwargs)
     wide = deepcopy(new).double()
     for slot, value in changed.items():
         getattr(wide.get_submodule(slot.owner), slot.name).copy_(value)
-    pairs = zip(_outputs(deepcopy(module).double(), args, kwargs), _outputs(wide, args, kwargs), strict=True)
-    for a, b in pairs:
+    for a, b in zip(before, _outputs(wide, args, kwargs), strict=True):
         limit = _DEEP * FACTOR * torch.finfo(torch.float64).eps * max(float(a.abs().max()), 1e-300)
         if a.shape != b.shape or not (miss := error(a, b)) <= limit:
             raise InputError(
@@ -101,10 +101,10 @@ def _check(
             )
 
 
-def _outputs(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+def _outputs(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> list[Tensor]:
     result = run(module, _wide(args), _wide(kwargs), double=True).result
     opened = result if isinstance(result, (Tensor, list, tuple, Mapping)) else vars(result)
-    return (t for _, t in tensors(opened) if t.is_floating_point() and t.numel())
+    return [t for _, t in tensors(opened) if t.is_floating_point() and t.numel()]
 
 
 def _wide(tree: Any) -> Any:
