@@ -1,6 +1,6 @@
 """Finds residual streams and proves them; the interception by which forward passes are read and edited."""
 
-from ._basis import Basis, Slot, basis
+from ._basis import basis
 from ._find import find
 from ._map import Point, Proof, Stream, Write
 from ._norm_form import Norm, unscaled
@@ -9,6 +9,7 @@ from ._run import Captured, Patch, Tap, run
 from ._show import bottleneck
 from ._stream_map import StreamMap
 from ._subkeys import Subkey
+from ._weights import Basis, Slot
 from ._writers import Attention, Source, Writer
 
 __all__ = [

@@ -77,8 +77,12 @@ def _assembled(module: nn.Module, found: Basis, changed: Mapping[Slot, Tensor]) 
         else:
             owner.register_parameter(slot.name, nn.Parameter(made, requires_grad=like.requires_grad))
     for path, form in found.norms.items():
-        parent, _, name = path.rpartition(".")
-        setattr(new.get_submodule(parent), name, unscaled(new.get_submodule(path), form).train(module.training))
+        norm = new.get_submodule(path)
+        plain = unscaled(norm, form).train(module.training)
+        for other, one in list(new.named_modules(remove_duplicate=False)):  # one that is held in several places is put into each
+            if one is norm:
+                parent, _, name = other.rpartition(".")
+                setattr(new.get_submodule(parent), name, plain)
     config: Any = getattr(new, "config", None)
     if getattr(config, "tie_word_embeddings", False):
         config.tie_word_embeddings = False
