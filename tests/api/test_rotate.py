@@ -1,5 +1,6 @@
 """A rotated model: the same outputs, R x where x stood, and a refusal that names what no rotation leaves alone."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import mainstem as ms
 import nets
 from mainstem.core import FACTOR, error
 from mainstem.find import run
-from mainstem.measure import directions
+from mainstem.measure import directions, measure_named
 from mainstem.models import digest
 from zoo import GROUPED, SMALL, ZOO, causal, ids
 
@@ -175,6 +176,49 @@ def test_a_rotated_llama_loads_into_its_own_class(tmp_path: Path) -> None:
     assert torch.equal(outputs(again, args, kwargs), outputs(new.module, args, kwargs))
 
 
+def test_state_is_stored_and_the_module_pickled(tmp_path: Path) -> None:
+    module, args, kwargs = built("gpt2")
+    new, other = (ms.rotate(ms.load(module), None, *args, seed=seed, **kwargs).module for seed in (1, 2))
+    torch.save(new.state_dict(), tmp_path / "state.pt")
+    torch.save(new, tmp_path / "module.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    whole = torch.load(tmp_path / "module.pt", weights_only=False)
+    for again in (other, whole):
+        assert torch.equal(outputs(again, args, kwargs), outputs(new, args, kwargs))
+
+
+def test_one_of_two_streams_is_rotated_alone() -> None:
+    module, args, kwargs = built("t5")
+    old, R = ms.load(module), rotation(32)
+    new = ms.rotate(old, R, *args, stream="dec", **kwargs)
+    assert new.map_with(*args, **kwargs).proof.closed
+    a, b = outputs(module, args, kwargs), outputs(new.module, args, kwargs)
+    assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
+    with pytest.raises(ms.InputError, match="is part of the module's output .encoder.final_layer_norm"):
+        ms.rotate(old, R, *args, stream="enc", **kwargs)
+    with pytest.raises(ms.InputError, match="no stream 'third'"):
+        ms.rotate(old, R, *args, stream="third", **kwargs)
+
+
+def test_the_rotated_module_learns() -> None:
+    module, args, kwargs = built("llama")
+    new = ms.rotate(ms.load(module), None, *args, **kwargs).module
+    new(args[0], labels=args[0]).loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in new.parameters() if p.requires_grad)
+
+
+def test_kurtosis_of_a_rotated_point_is_that_of_r_x() -> None:
+    R, texts = rotation(192, 4), ["The capital of France is Paris.", "Water is wet."]
+    old = ms.load("default")
+    found = ms.measure(ms.rotate(old, R), texts, ["kurtosis"])["kurtosis"]
+    one = measure_named("kurtosis")
+    for site, numbers in found.items():
+        rows = [old.trace(text)[site][0].double() for text in texts]
+        x = torch.cat([row - row.mean(-1, keepdim=True) for row in rows]) @ R.T
+        state = one.update(one.init(192), x, torch.ones(len(x), dtype=torch.bool))
+        assert float(numbers["kurtosis"]) == pytest.approx(float(one.result(state)["kurtosis"]), rel=1e-4)
+
+
 def test_provenance_says_which_rotation() -> None:
     module, args, kwargs = built("gpt2")
     seeded, given = (ms.rotate(ms.load(module), R, *args, seed=5, **kwargs).provenance for R in (None, rotation(32)))
@@ -186,5 +230,14 @@ def test_the_default_model_says_the_same() -> None:
     old = ms.load("default")
     new = ms.rotate(old, seed=0)
     a, b = (m.trace("The capital of France is").logits for m in (old, new))
+    assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
+    assert torch.equal(a.argmax(-1), b.argmax(-1))
+
+
+@pytest.mark.slow
+def test_smollm2_says_the_same(real_model: Callable[[str], Path]) -> None:
+    old = ms.load(real_model("smollm2"))
+    new = ms.rotate(old, seed=0)
+    a, b = (m.trace("The capital of France is Paris, and that of Italy is").logits for m in (old, new))
     assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
     assert torch.equal(a.argmax(-1), b.argmax(-1))

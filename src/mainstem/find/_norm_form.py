@@ -95,7 +95,8 @@ def _rounded(module: nn.Module, measured: Tensor) -> Tensor:
         for held in (p.detach(), 1 + p.detach()):
             if held.shape == measured.shape and bool((held - measured).abs().max() <= _MISS * (1 + held.abs().max())):
                 return held.clone()
-    return torch.zeros_like(measured) if not measured.any() else measured
+    whole = measured.round()  # ones where there is no gain, zeros where there is no shift
+    return whole if bool((whole - measured).abs().max() <= _MISS) else measured
 
 
 def unscaled(module: nn.Module, form: Norm) -> nn.Module:
@@ -105,6 +106,8 @@ def unscaled(module: nn.Module, form: Norm) -> nn.Module:
     """
     own = list(module.named_parameters(recurse=False))
     plain = replace(form, gain=torch.ones_like(form.gain), shift=torch.zeros_like(form.shift))
+    if form.same(plain):
+        return deepcopy(module)
     if not form.centred and len(own) == 1:
         for value in (1.0, 0.0):
             made = deepcopy(module)
@@ -113,4 +116,5 @@ def unscaled(module: nn.Module, form: Norm) -> nn.Module:
             if told is not None and told.same(plain):
                 return made
     like = next(module.parameters(), torch.ones(()))
-    return nn.RMSNorm(len(form.gain), form.eps, device=like.device, dtype=like.dtype if like.is_floating_point() else None)
+    eps = max(form.eps, torch.finfo(torch.float32).tiny)  # a vector of zeros is none divided by none without
+    return nn.RMSNorm(len(form.gain), eps, device=like.device, dtype=like.dtype if like.is_floating_point() else None)
