@@ -200,6 +200,58 @@ def test_one_of_two_streams_is_rotated_alone() -> None:
         ms.rotate(old, R, *args, stream="third", **kwargs)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_module_that_asks_whether_weights_are_shared_is_answered(scaled: bool) -> None:
+    module, args, kwargs = built("t5")
+    module.config.tie_word_embeddings = True  # type: ignore[union-attr]
+    module.config.scale_decoder_outputs = scaled  # type: ignore[union-attr]
+    new = ms.rotate(ms.load(module), None, *args, **kwargs).module
+    a, b = outputs(module, args, kwargs), outputs(new, args, kwargs)
+    assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
+
+
+class Latents(nn.Module):
+    """The stream begins at weights of its own, which are read behind a norm and added to."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.latents, self.first = nn.Parameter(torch.randn(3, width)), nn.Linear(width, width)
+        self.stem, self.blocks = nn.Linear(5, width), nn.ModuleList(nets.TabularBlock(width) for _ in range(2))
+        self.start, self.norm, self.head = nn.LayerNorm(width), nn.LayerNorm(width), nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.latents.expand(len(x), -1, -1)
+        z = z + torch.tanh(self.first(self.start(z))) * self.stem(x)[:, None]
+        for block in self.blocks:
+            z = block(z)
+        return self.head(self.norm(z).mean(1))
+
+
+class Written(nn.Module):
+    """As `Latents`, with weights between what is gated and the stream."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.inner, self.out = Latents(width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.inner
+        z = inner.latents.expand(len(x), -1, -1)
+        z = z + self.out(torch.tanh(inner.first(inner.start(z))) * inner.stem(x)[:, None])
+        for block in inner.blocks:
+            z = block(z)
+        return inner.head(inner.norm(z).mean(1))
+
+
+def test_a_stream_that_begins_at_weights_is_rotated_and_a_gate_on_it_is_not() -> None:
+    x = torch.randn(6, 5)
+    module = Written().eval()
+    a, b = outputs(module, (x,), {}), outputs(ms.rotate(ms.load(module), None, x).module, (x,), {})
+    assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
+    with pytest.raises(ms.InputError, match="mul. makes a part of the stream feature by feature"):
+        ms.rotate(ms.load(Latents().eval()), None, x)
+
+
 def test_the_rotated_module_learns() -> None:
     module, args, kwargs = built("llama")
     new = ms.rotate(ms.load(module), None, *args, **kwargs).module

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mainstem.measure import directions
@@ -19,7 +19,7 @@ from ._readable import readable
 
 def rotate(
     model: Model,
-    R: Shaped[Tensor, "row column"] | None = None,
+    R: Float[Tensor, "row column"] | Int[Tensor, "row column"] | None = None,
     *args: Any,
     seed: int = 0,
     stream: str | None = None,

@@ -100,7 +100,7 @@ class Spread:
 
     def _leaves(self, made: Node, frame: tuple[str, int]) -> bool:
         output = any(made is out for _, out in self.graph.outputs)
-        return made.data and made.floating and (output or any(not _inside(r, frame) for r in made.readers))
+        return made.call is not None and made.floating and (output or any(not _inside(r, frame) for r in made.readers))
 
     def _weighs(self, reader: Node, node: Node, axis: int, norm: str | None) -> bool:
         """Whether weights take the stream up, feature by feature: then they are turned with it."""
@@ -214,10 +214,9 @@ class Spread:
         self._put(reader, axis, norm)
         for path, n in reader.operands:
             if path in live:
-                if n.pure:
+                if n.pure:  # weights that are a part of the stream, which may be read as such elsewhere too
                     self._written_by(reader, n, live[path])
-                else:
-                    self._put(n, live[path], norm if n.op not in _ZEROS else self.at.get(n, (0, norm))[1])
+                self._put(n, live[path], norm if n.op not in _ZEROS else self.at.get(n, (0, norm))[1])
 
     def _keeps_shift(self, trial: Trial, live: Axes, axis: int, norm: str) -> None:
         """A norm's shift is taken up by the weights behind this only if it comes through as it is."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from math import nan
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mainstem.algebra import tensors
@@ -13,8 +14,10 @@ from mainstem.core import FACTOR, InputError, error
 from mainstem.find import Basis, Slot, basis, run, unscaled
 
 Rotation = Float[Tensor, "width width"]
-Given = Shaped[Tensor, "row column"]
-_DEEP = 1e3  # what rounding grows by over a model's depth, of the bound that a single sum keeps
+Given = Float[Tensor, "row column"] | Int[Tensor, "row column"]
+_LIMIT = (
+    1e3 * FACTOR * torch.finfo(torch.float64).eps
+)  # rounding grows over a model's depth: a thousand times what a single sum keeps
 
 
 def rotated(module: nn.Module, R: Given | None, args: Any, kwargs: Mapping[str, Any], stream: str | None, make: Any) -> nn.Module:
@@ -83,9 +86,6 @@ def _assembled(module: nn.Module, found: Basis, changed: Mapping[Slot, Tensor]) 
             if one is norm:
                 parent, _, name = other.rpartition(".")
                 setattr(new.get_submodule(parent), name, plain)
-    config: Any = getattr(new, "config", None)
-    if getattr(config, "tie_word_embeddings", False):
-        config.tie_word_embeddings = False
     return new
 
 
@@ -97,12 +97,28 @@ def _check(
     wide = deepcopy(new).double()
     for slot, value in changed.items():
         getattr(wide.get_submodule(slot.owner), slot.name).copy_(value)
-    for a, b in zip(before, _outputs(wide, args, kwargs), strict=True):
-        limit = _DEEP * FACTOR * torch.finfo(torch.float64).eps * max(float(a.abs().max()), 1e-300)
-        if a.shape != b.shape or not (miss := error(a, b)) <= limit:
-            raise InputError(
-                f"this stream cannot be rotated: turned, an output differs by {miss:.3g} of {float(a.abs().max()):.3g}."
-            )
+    tied = [c for c in (getattr(m, "config", None) for m in (new, wide)) if getattr(c, "tie_word_embeddings", False)]
+    _say(tied, False)
+    miss = _miss(before, _outputs(wide, args, kwargs))
+    if tied and not miss <= _LIMIT:
+        _say(tied, True)
+        miss = _miss(before, _outputs(wide, args, kwargs))
+    if not miss <= _LIMIT:
+        raise InputError(f"this stream cannot be rotated: turned, an output differs by {miss:.3g} of its size.")
+
+
+def _say(configs: list[Any], tied: bool) -> None:
+    """Says in configurations whether embeddings are shared: some modules ask at every pass whether they once were."""
+    for config in configs:
+        config.tie_word_embeddings = tied
+
+
+def _miss(before: list[Tensor], after: list[Tensor]) -> float:
+    """The most that an output differs by, as a share of its size; not a number where one does not compare."""
+    shares = [
+        error(a, b) / (float(a.abs().max()) or 1.0) if a.shape == b.shape else nan for a, b in zip(before, after, strict=True)
+    ]
+    return nan if any(share != share for share in shares) else max(shares, default=0.0)
 
 
 def _outputs(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> list[Tensor]:
