@@ -4,6 +4,7 @@ from ._erasers import ErasersResult
 from ._figures import figures
 from ._generate import Generation
 from ._heads import HeadResult
+from ._input_shift import InputShift, input_shift
 from ._lens import LensResult
 from ._means import Means
 from ._measure import measure, merge, scan
@@ -12,6 +13,7 @@ from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
+from ._rotate import rotate
 from ._taken import mean, patch, resample
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
@@ -26,6 +28,7 @@ __all__ = [
     "ErasersResult",
     "Generation",
     "HeadResult",
+    "InputShift",
     "LensResult",
     "Means",
     "Measurements",
@@ -41,6 +44,7 @@ __all__ = [
     "any_of",
     "contrast",
     "figures",
+    "input_shift",
     "load",
     "mean",
     "measure",
@@ -48,6 +52,7 @@ __all__ = [
     "outlier_report",
     "patch",
     "resample",
+    "rotate",
     "save_words",
     "scan",
     "sequence",

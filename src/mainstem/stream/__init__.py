@@ -16,6 +16,7 @@ from ._passing import BASES, Shown, passing, shown
 from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._rotate import rotated
 from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
@@ -23,6 +24,7 @@ from ._take import refit, take
 from ._taken import taken
 from ._targets import Target, targets
 from ._tokens import Tokens
+from ._type_change import TypeChange, type_change
 from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 from ._without import Without
@@ -53,6 +55,7 @@ __all__ = [
     "Sweep",
     "Target",
     "Tokens",
+    "TypeChange",
     "Vectors",
     "Without",
     "activations",
@@ -86,6 +89,7 @@ __all__ = [
     "readout",
     "reduce",
     "refit",
+    "rotated",
     "rows",
     "scale",
     "shown",
@@ -100,6 +104,7 @@ __all__ = [
     "through",
     "through_head",
     "transport",
+    "type_change",
     "unembed",
     "vectors",
     "whole",
