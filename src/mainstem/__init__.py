@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mainstem.api import (
+        AblationCurve,
         AnyOf,
         Contrast,
         ErasersResult,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Trace,
         TunedLens,
         WordsResult,
+        ablation_curve,
         any_of,
         contrast,
         figures,
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "api": (
+        "AblationCurve",
         "AnyOf",
         "Contrast",
         "ErasersResult",
@@ -61,6 +64,7 @@ _ROOMS = {
         "Trace",
         "TunedLens",
         "WordsResult",
+        "ablation_curve",
         "any_of",
         "contrast",
         "figures",
@@ -79,6 +83,7 @@ _ROOMS = {
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AblationCurve",
     "AnyOf",
     "Contrast",
     "Edit",
@@ -108,6 +113,7 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "ablation_curve",
     "any_of",
     "contrast",
     "embedded",

@@ -1,8 +1,11 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._ablated import Ablated, Unshared
 from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
+from ._behind import NORMS
+from ._blocks import SIDES, Block
 from ._edit import Edit, patches, zero, zero_dims
 from ._growth import Grown, grown
 from ._key_products import key_products
@@ -26,8 +29,12 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "NORMS",
     "SCALES",
+    "SIDES",
+    "Ablated",
     "Aimed",
+    "Block",
     "Coordinate",
     "Cut",
     "Edit",
@@ -44,6 +51,7 @@ __all__ = [
     "Shown",
     "Spots",
     "Sweep",
+    "Unshared",
     "Vectors",
     "Without",
     "activations",
