@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    _curve,
     _figures,
     _find,
     _lens,
@@ -54,6 +55,7 @@ app.command("queries", help=_queries.HELP)(_queries.queries)
 app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
+app.command("curve", help=_curve.HELP)(_curve.curve)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("models", help=_models.HELP)(_models.models)

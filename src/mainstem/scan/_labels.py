@@ -90,9 +90,10 @@ def _json(raw: Any, column: str, place: str) -> Any:
     if isinstance(raw, Broken) or not raw.strip():
         return None
     try:
-        return _entry(json.loads(raw), column, place)
+        row = json.loads(raw)
     except ValueError:
         return None  # a row that cannot be read, which is said where rows are
+    return _entry(row, column, place)
 
 
 def _parquet(table: ParquetRows, column: str) -> list[Any]:
