@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         AnyOf,
         Contrast,
         ErasersResult,
+        Generation,
         HeadResult,
         LensResult,
+        Means,
         Measurements,
         Model,
         OutlierReport,
@@ -33,16 +35,19 @@ if TYPE_CHECKING:
         contrast,
         figures,
         load,
+        mean,
         measure,
         merge,
         outlier_report,
+        patch,
+        resample,
         scan,
         sequence,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, KeyVectors, zero, zero_dims
+    from mainstem.stream import Edit, KeyVectors, scale, steer, without_skip, zero, zero_dims
 
 __version__ = "0.1.0"
 
@@ -52,8 +57,10 @@ _ROOMS = {
         "AnyOf",
         "Contrast",
         "ErasersResult",
+        "Generation",
         "HeadResult",
         "LensResult",
+        "Means",
         "Measurements",
         "Model",
         "OutlierReport",
@@ -69,16 +76,19 @@ _ROOMS = {
         "contrast",
         "figures",
         "load",
+        "mean",
         "measure",
         "merge",
         "outlier_report",
+        "patch",
+        "resample",
         "scan",
         "sequence",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
+    "stream": ("Edit", "KeyVectors", "scale", "steer", "without_skip", "zero", "zero_dims"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -90,6 +100,7 @@ __all__ = [
     "Embedded",
     "ErasersResult",
     "Fact",
+    "Generation",
     "HeadResult",
     "InputError",
     "KeyVectors",
@@ -97,6 +108,7 @@ __all__ = [
     "LoadError",
     "MainstemError",
     "MapError",
+    "Means",
     "Measurements",
     "Model",
     "NoStreamError",
@@ -121,11 +133,17 @@ __all__ = [
     "figures",
     "find",
     "load",
+    "mean",
     "measure",
     "merge",
     "outlier_report",
+    "patch",
+    "resample",
+    "scale",
     "scan",
     "sequence",
+    "steer",
+    "without_skip",
     "zero",
     "zero_dims",
 ]

@@ -12,7 +12,7 @@ from mainstem.stream import NORMS, SIDES
 
 from ._ablating import Ablating, Part, known, part_of
 from ._ablation_result import AblationCurve, rows_of
-from ._looked import batching
+from ._batching import batching
 from ._model import Model
 
 _TOKENS, _IMAGES, _PIECE = 2048, 32, 2**20
