@@ -18,6 +18,7 @@ from ._model import Model
 from ._readable import readable
 
 _TOKENS, _IMAGES = 8192, 64  # of all copies that run together
+_FEW = 16  # tokens that tell whether a model looks ahead
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Ablating:
             if part.ids is None:
                 raise InputError("labels are needed: a list with one for each example, or the name of a column.")
             return
-        ids = max(part.ids, key=len)
+        ids = max(part.ids, key=len)[:_FEW]
         other = [*ids[:-1], ids[0] if ids[0] != ids[-1] else ids[-1] - 1 if ids[-1] else 1]
         one, two = (self._plain(x) for x in (ids, other))
         if one.ndim != 3 or one.shape[1] != len(ids):
