@@ -120,9 +120,8 @@ def curve(
             held, data, side.value, metric, norm.value, labels, column, stream, places.value, batch_tokens, length,
             resamples, seed, not alone,
         )  # fmt: skip
-        chart = found.chart() if charts else None
         for path in charts:
-            chart.save(path)
+            found.chart().save(path)
     written = [found.save(path) for path in (save, parquet, csv) if path]
     print_json(found.to_dict()) if json else show([repr(found)])
     for path in (*charts, *written):
