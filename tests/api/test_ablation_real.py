@@ -1,5 +1,6 @@
 """Curves on trained weights: one pass says what a pass for each says, and what is known of these models comes out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,29 @@ def test_the_default_model_needs_its_blocks(shared: Path) -> None:
         found = ms.ablation_curve(ms.load("default"), texts, side, "loss", resamples=0)
         assert found.values()[0] == min(found.values())
         assert found.values()[-1] > found.rows[0]["chance"] > found.values()[0]
+
+
+@pytest.mark.slow
+def test_texts_of_many_lengths_are_classified_the_same_both_ways(tmp_path: Path, real_model: Callable[[str], Path]) -> None:
+    """An encoder that classifies, with a real tokenizer: padded together for the tail, by lengths for the others."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(real_model("minilm"))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+    module = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **sizes, num_labels=3)).eval()
+    texts = [
+        "Good.",
+        "A film that is worth every minute.",
+        "Bad.",
+        "I left before the end of it, and so will you.",
+        "Well.",
+        "Good!",
+    ]
+    path = tmp_path / "reviews.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text, "label": i % 3}) for i, text in enumerate(texts)))
+    model = ms.load(module, tokenizer=tokenizer)
+    for side in SIDES:
+        fast = ms.ablation_curve(model, path, side, "loss", labels="label", resamples=0)
+        slow = ms.ablation_curve(model, path, side, "loss", labels="label", resamples=0, together=False)
+        assert fast.about["together"] and fast.about["examples"] == len(texts)
+        assert fast.values() == pytest.approx(slow.values(), abs=1e-5)

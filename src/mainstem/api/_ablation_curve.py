@@ -15,7 +15,7 @@ from ._ablation_result import AblationCurve, rows_of
 from ._batching import batching
 from ._model import Model
 
-_TOKENS, _IMAGES, _PIECE = 2048, 32, 2**20
+_TOKENS, _IMAGES = 2048, 16
 PLACES = ("all", "last")
 
 
@@ -48,7 +48,7 @@ def ablation_curve(
     a list, or the column that it stands in; of image files by default the number that their names begin with ("12_n01440764_tench.jpg"),
     else their folder, a number, a class of the model by name, or one of the folders in the order of names; of texts without labels the
     next token is predicted; `column`, of rows, that is read; `stream`, which of several by name; `places`, "all" next tokens, or the
-    "last" of each window; `batch_tokens`, the most tokens of a batch (2,048), of images the most images (32); `length`, the most of
+    "last" of each window; `batch_tokens`, the most tokens of a batch (2,048), of images the most images (16); `length`, the most of
     a window that texts are cut into, of which only the first counts where there are labels; `resamples` and `seed`, of the bootstrap; `together`, False
     to run the model anew for every value: the numbers are the same but for rounding.
 

@@ -60,7 +60,7 @@ Labels = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column t
 PlacesOption = Annotated[Places, typer.Option(help="All next tokens, or the last of each window.")]
 NormOption = Annotated[opt.Norm, typer.Option(help="The readout's norm: each curve value's own, or that of the whole model.")]
 BatchTokens = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="The most tokens of a batch, 2,048 by default; of images, images, 32.")
+    int | None, typer.Option(min=1, metavar="N", help="The most tokens of a batch, 2,048 by default; of images, images, 16.")
 ]
 Resamples = Annotated[int, typer.Option(min=0, metavar="N", help="Resamples of the bootstrap; 0 for no interval.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")]

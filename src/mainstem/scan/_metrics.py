@@ -46,7 +46,7 @@ def within(k: int, logits: Float[Tensor, "... place class"], labels: Int[Tensor,
         found[held] = 1 / (logits[held] == own[held][:, None]).sum(-1).to(own.dtype)
         return found
     above, beside = (logits > own[..., None]).sum(-1), (logits == own[..., None]).sum(-1)
-    return ((k - above) / beside).clamp(0, 1).to(own.dtype)
+    return ((k - above).to(own.dtype) / beside).clamp(0, 1)
 
 
 def entropy(counts: Int[Tensor, " class"]) -> float:

@@ -1,6 +1,6 @@
 """Sums over examples, and what they come to: means with bootstrap intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -43,8 +43,9 @@ class Tally:
         return torch.stack([mean, *ends.unflatten(1, mean.shape)])
 
 
-def weights(examples: int, resamples: int, seed: int) -> Sequence[Float[Tensor, " example"]]:
+def weights(examples: int, resamples: int, seed: int) -> Iterator[Float[Tensor, " example"]]:
     """How often each example is drawn, for every resample. Parameters: `examples`; `resamples`; `seed`."""
     made = torch.Generator().manual_seed(seed)
-    draws = (torch.randint(examples, (examples,), generator=made) for _ in range(resamples))
-    return [torch.bincount(draw, minlength=examples).double() for draw in draws]
+    for _ in range(resamples):
+        draw = torch.randint(examples, (examples,), generator=made)
+        yield torch.bincount(draw, minlength=examples).double()
