@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mainstem.api import (
+        AblationCurve,
         AnyOf,
         Contrast,
         ErasersResult,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Trace,
         TunedLens,
         WordsResult,
+        ablation_curve,
         any_of,
         contrast,
         figures,
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "api": (
+        "AblationCurve",
         "AnyOf",
         "Contrast",
         "ErasersResult",
@@ -72,6 +75,7 @@ _ROOMS = {
         "Trace",
         "TunedLens",
         "WordsResult",
+        "ablation_curve",
         "any_of",
         "contrast",
         "figures",
@@ -95,6 +99,7 @@ _ROOMS = {
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AblationCurve",
     "AnyOf",
     "Contrast",
     "Edit",
@@ -127,6 +132,7 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "ablation_curve",
     "any_of",
     "contrast",
     "embedded",

@@ -1,5 +1,7 @@
 """The objects that users hold."""
 
+from ._ablation_curve import ablation_curve
+from ._ablation_result import AblationCurve
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._generate import Generation
@@ -23,6 +25,7 @@ from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
+    "AblationCurve",
     "AnyOf",
     "Contrast",
     "ErasersResult",
@@ -41,6 +44,7 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "ablation_curve",
     "any_of",
     "contrast",
     "figures",

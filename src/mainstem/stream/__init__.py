@@ -1,8 +1,11 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._ablated import Ablated, Unshared
 from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
+from ._behind import NORMS
+from ._blocks import SIDES, Block
 from ._changes import Change, Held, Mean
 from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
 from ._growth import Grown, grown
@@ -32,8 +35,12 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "NORMS",
     "SCALES",
+    "SIDES",
+    "Ablated",
     "Aimed",
+    "Block",
     "Change",
     "Coordinate",
     "Cut",
@@ -56,6 +63,7 @@ __all__ = [
     "Target",
     "Tokens",
     "TypeChange",
+    "Unshared",
     "Vectors",
     "Without",
     "activations",
