@@ -85,9 +85,10 @@ def test_another_module_is_no_norm(module: nn.Module) -> None:
     assert norm_form(module, WIDTH) is None
 
 
+@pytest.mark.parametrize("lively", [True, False])
 @pytest.mark.parametrize("module", [nn.LayerNorm(WIDTH), nn.RMSNorm(WIDTH, 1e-5), OnePlus(), Unit()])
-def test_what_stands_in_its_place_only_norms(module: nn.Module) -> None:
-    found = norm_form(live(module), WIDTH)
+def test_what_stands_in_its_place_only_norms(module: nn.Module, lively: bool) -> None:
+    found = norm_form(live(module) if lively else module, WIDTH)
     assert found is not None
     plain = unscaled(module, found)
     told = norm_form(plain, WIDTH)

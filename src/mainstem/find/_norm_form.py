@@ -105,7 +105,7 @@ def unscaled(module: nn.Module, form: Norm) -> nn.Module:
     Parameters: `module`; `form`, what it is.
     """
     own = list(module.named_parameters(recurse=False))
-    plain = replace(form, gain=torch.ones_like(form.gain), shift=torch.zeros_like(form.shift))
+    plain = replace(form, centred=False, gain=torch.ones_like(form.gain), shift=torch.zeros_like(form.shift))
     if form.same(plain):
         return deepcopy(module)
     if not form.centred and len(own) == 1:
