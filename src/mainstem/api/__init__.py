@@ -1,9 +1,12 @@
 """The objects that users hold."""
 
+from ._ablation_curve import ablation_curve
+from ._ablation_result import AblationCurve
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._generate import Generation
 from ._heads import HeadResult
+from ._input_shift import InputShift, input_shift
 from ._lens import LensResult
 from ._means import Means
 from ._measure import measure, merge, scan
@@ -12,6 +15,7 @@ from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
+from ._rotate import rotate
 from ._taken import mean, patch, resample
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
@@ -21,11 +25,13 @@ from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
 __all__ = [
+    "AblationCurve",
     "AnyOf",
     "Contrast",
     "ErasersResult",
     "Generation",
     "HeadResult",
+    "InputShift",
     "LensResult",
     "Means",
     "Measurements",
@@ -38,9 +44,11 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "ablation_curve",
     "any_of",
     "contrast",
     "figures",
+    "input_shift",
     "load",
     "mean",
     "measure",
@@ -48,6 +56,7 @@ __all__ = [
     "outlier_report",
     "patch",
     "resample",
+    "rotate",
     "save_words",
     "scan",
     "sequence",

@@ -10,7 +10,7 @@ from torch import Tensor
 from mainstem.core import InputError, real, whole
 from mainstem.models import Inputs, Loaded, prepare
 from mainstem.score import Goal, backward, component, composition, erasers, persistence, presence, taken, virtual_weights
-from mainstem.stream import SCALES, Pass, find_point, grown, spot
+from mainstem.stream import SCALES, Pass, find_point, grown, spot, type_change
 
 from ._erasers import ErasersResult
 from ._fitted import fitted
@@ -222,6 +222,36 @@ class Flowing:
             rows.append({**how, "point": one.point, "norms": one.scales, **numbers})
         return self._flow(rows, place)
 
+    @fitted
+    def type_change(self, prompt: int | None = None, position: int | None = None) -> Any:
+        """How much every block, and every write, makes of the stream something else: what it adds beside what the stream had there.
+
+        branch = |f|, shortcut = |T x|, where T carries x from the point before to the sum (in a ResNet's down-sampling block by its projection, else often
+        by nothing), total = |T x + f|; ratio = branch / shortcut; cosine = cos(f, T x); in_out = cos(x, x + f), of what is read before and behind. All
+        places together are one vector, so total^2 = branch^2 + shortcut^2 + 2 cosine branch shortcut, of norms as root mean squares over places.
+
+        Parameters: `prompt`, one of them alone; `position`, one place of it alone. Raises `InputError` for a place that there is not.
+
+        Returns a tidy polars frame, a row for each write and each block: model, prompt, position, level, write, point, layer, branch, shortcut,
+        total, ratio, cosine, in_out (null where the width or the image changes).
+        """
+        names = ("level", "point", "branch", "shortcut", "total", "ratio", "cosine", "in_out")
+        about = {"prompt": prompt, "position": position}
+        found = type_change(self.run, self._counting(prompt, position))
+        return self._framed_flow([{**about, "write": one.label, **_fields(one, names)} for one in found])
+
+    def _counting(self, prompt: int | None, position: int | None) -> Tensor | None:
+        """Which prompts count, or which of their positions; None for all."""
+        mask, spread = self._inputs.mask, self.run.spread
+        if prompt is None and position is None:
+            return None if mask is None or mask.shape != spread else mask.bool()
+        if position is not None and len(spread) != 2:
+            raise InputError("this stream has no positions of tokens: name a prompt alone.")
+        place = self._place(prompt or 0, position)[1]
+        counting = torch.zeros(spread, dtype=torch.bool)
+        counting[place if position is not None else place[:1]] = True
+        return counting if mask is None or mask.shape != spread else counting & mask.bool().cpu()
+
     def _flow(self, rows: Iterable[dict[str, Any]], place: Place) -> Any:
         return self._framed_flow([{**self._where(place), **row} for row in rows])
 
@@ -240,7 +270,8 @@ class Flowing:
         if not rows:
             raise InputError("nothing is added behind this: it is the last write.")
         every = [{"model": self._loaded.name, **_layered(row, layer_of(f"{row.get('write', row['point'])}."))} for row in rows]
-        types = {"position": pl.Int64, "token": pl.String, "layer": pl.Int64}
+        types = {"prompt": pl.Int64, "position": pl.Int64, "token": pl.String, "layer": pl.Int64, "in_out": pl.Float64}
+        types = {name: kind for name, kind in types.items() if name in every[0]}
         return pl.DataFrame(every, schema_overrides=types, infer_schema_length=None)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    _curve,
     _erasers,
     _figures,
     _find,
@@ -56,6 +57,7 @@ app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
 app.command("erasers", help=_erasers.HELP)(_erasers.erasers)
+app.command("curve", help=_curve.HELP)(_curve.curve)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("models", help=_models.HELP)(_models.models)

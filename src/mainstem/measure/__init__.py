@@ -8,15 +8,19 @@ from ._llm_int8 import outlier_dimensions
 from ._measure import Measure, Pair
 from ._registry import measure_named, measures, pairs
 from ._rotation import directions
+from ._shift import FullShift, Shift, bures, shift_by
 from ._state import State
 from ._subspace import captured, leading, principal_angles, project, span
 
 __all__ = [
     "Coherence",
+    "FullShift",
     "Fused",
     "Measure",
     "Pair",
+    "Shift",
     "State",
+    "bures",
     "captured",
     "coherence_of",
     "directions",
@@ -30,5 +34,6 @@ __all__ = [
     "project",
     "rotated_mean",
     "rotated_scatter",
+    "shift_by",
     "span",
 ]

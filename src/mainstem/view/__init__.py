@@ -1,5 +1,6 @@
 """Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
+from ._ablation import ablation_curve
 from ._along import gradients, growth, persistence
 from ._altair import Chart, check_charts
 from ._charts import grid, lines
@@ -20,6 +21,7 @@ __all__ = [
     "MINUS",
     "Chart",
     "Picture",
+    "ablation_curve",
     "additivity",
     "by_point",
     "check_charts",
