@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         outlier_report,
         scan,
         sequence,
+        view,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -70,6 +71,7 @@ _ROOMS = {
         "outlier_report",
         "scan",
         "sequence",
+        "view",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
@@ -120,6 +122,7 @@ __all__ = [
     "outlier_report",
     "scan",
     "sequence",
+    "view",
     "zero",
     "zero_dims",
 ]

@@ -19,6 +19,7 @@ from . import (
     _trace,
     _tune,
     _verify,
+    _view,
     _words,
 )
 from ._help import explained
@@ -33,6 +34,7 @@ HELP = explained(
     mainstem queries "The capital of France is"
     mainstem measure stories.txt
     mainstem verify path/to/model
+    mainstem view
     mainstem models
     """,
 )
@@ -56,6 +58,7 @@ app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
+app.command("view", help=_view.HELP)(_view.view)
 app.command("models", help=_models.HELP)(_models.models)
 
 

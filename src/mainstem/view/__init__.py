@@ -1,4 +1,4 @@
-"""Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
+"""Draws: a model as pages served on this machine, a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
 from ._altair import Chart, check_charts
 from ._charts import grid, lines
@@ -13,12 +13,19 @@ from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
+from ._serve import Served, serve
 from ._svg import MINUS, Picture
+from ._turns import Answer, Asked, Superseded, Turn
 
 __all__ = [
     "MINUS",
+    "Answer",
+    "Asked",
     "Chart",
     "Picture",
+    "Served",
+    "Superseded",
+    "Turn",
     "additivity",
     "by_point",
     "check_charts",
@@ -37,6 +44,7 @@ __all__ = [
     "river",
     "save_page",
     "score_by_layer",
+    "serve",
     "source_map",
     "top_components",
 ]

@@ -1,5 +1,8 @@
 /** The lens grid: points by positions, the last point on top; one cell in the tab order, arrows move. */
 
+import { make, token, visible } from "./dom.js";
+import { number, percent, spoken } from "./text.js";
+
 const SPAN = 40;
 const SCALE = ["#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58"];
 const MEASURES = {
@@ -17,7 +20,7 @@ function shade(share, stops) {
   return { paper: `rgb(${rgb.map(Math.round).join(" ")})`, ink: light > 0.3 ? "#10202c" : "#f4f8fb" };
 }
 
-function lensGrid(record) {
+export function lensGrid(record) {
   const grid = record.lens_grid;
   if (!grid?.points?.length || !record.tokens?.length) return null;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -36,7 +39,7 @@ function lensGrid(record) {
     const end = Math.min(state.start + SPAN, record.tokens.length);
     table.replaceChildren(columnHeads(record, state.start, end), lines(record, grid, state, end, (value) => shade((value - from) / (to - from || 1), stops)));
     legend.replaceChildren(number(from, 1), ramp(stops), number(to, 0), make("span", {}, `${kind.about} (ColorBrewer YlGnBu${dark.matches ? ", reversed" : ""})`));
-    controls.replaceChildren(...switches(grid, state, draw), ...pages(record.tokens.length, state, end, draw));
+    controls.replaceChildren(...switches(grid, state, draw), ...windows(record.tokens.length, state, end, draw));
     const first = table.querySelector("td.here") ?? table.querySelector("td");
     first.tabIndex = 0;
     tell(first);
@@ -93,7 +96,7 @@ function switches(grid, state, draw) {
   });
 }
 
-function pages(total, state, end, draw) {
+function windows(total, state, end, draw) {
   if (total <= SPAN) return [];
   const step = (name, start) => {
     const button = make("button", { type: "button" }, name);

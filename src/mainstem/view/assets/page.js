@@ -1,8 +1,12 @@
 /** Puts the record of one traced prompt on its page. Finds the page from the script itself, so that two may stand side by side. */
 
+import { bar, largest, make, section, token } from "./dom.js";
+import { lensGrid } from "./grid.js";
+import { read } from "./source.js";
+import { number, percent, small } from "./text.js";
+
 const page = document.currentScript.closest(".ms-page");
-const whole = (_, value) => typeof value === "string" && value.toWellFormed ? value.toWellFormed() : value;
-const record = JSON.parse(page.querySelector("script[type='application/json']").textContent, whole);
+const record = read(page.querySelector("script[type='application/json']").textContent);
 const targetName = [token(record.target?.text), ...(record.target?.against ? [" minus ", token(record.target.against.text)] : [])];
 
 function strip(tokens, position) {
