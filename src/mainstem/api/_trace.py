@@ -352,5 +352,13 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
         from mainstem.view import save_page
 
-        record = self.summary(target, prompt, position)
-        return save_page(record | {"provenance": self.provenance.to_dict()}, path)
+        return save_page(self._page(self.summary(target, prompt, position), target, prompt), path)
+
+    def _page(self, record: dict[str, Any], target: Target, prompt: int) -> dict[str, Any]:
+        """A summary with what its page can be asked. Parameters: `record`, the summary; `target` and `prompt`, that it was made with."""
+        from ._kept import kept
+
+        at = record["position"]
+        look = kept(self, self._plain(target, prompt, at) if target is not None else None, prompt, at)
+        less = {name: value for name, value in record.items() if name != "lens_grid"}
+        return {**less, "look": look, "provenance": self.provenance.to_dict()}

@@ -31,7 +31,7 @@ def page(record: dict[str, Any]) -> str:
     inside = [
         _section("head"),
         element("div", (_column(parts, record) for parts in COLUMNS), class_="columns"),
-        _section("grid"),
+        element("div", " ", data_part="look"),
         _section("foot"),
         "<noscript><p>Only the river is drawn without scripts.</p></noscript>",
         f'<script type="application/json">{written(record)}</script>',
@@ -43,7 +43,7 @@ def page(record: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
         f"<title>{escape(_title(record))}</title></head>\n<body>"
-        f'<main class="ms-page"><style>{asset("page.css")}</style>{"".join(inside)}</main></body></html>\n'
+        f'<main class="ms-page"><style>{asset("page.css")}{asset("look.css")}</style>{"".join(inside)}</main></body></html>\n'
     )
 
 
@@ -78,5 +78,5 @@ def policy(script: str) -> str:
     Parameters: `script`, its text.
     """
     own = b64encode(sha256(script.encode()).digest()).decode()
-    rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "base-uri 'none'")
+    rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "img-src data:", "base-uri 'none'")
     return "; ".join((*rules, "form-action 'none'"))

@@ -9,14 +9,14 @@ import { themeSwitch } from "./theme.js";
 
 const frame = /** @type {HTMLElement} */ (document.querySelector("main.ms-page"));
 const opening = read(frame.querySelector("script[type='application/json']")?.textContent ?? "{}");
-const shown = pages.filter((page) => page.name === "terms" || opening.pages?.includes(page.name));
+const offered = pages.filter((page) => page.name === "terms" || opening.pages?.includes(page.name));
 const ask = served(new URL(".", location.href).href);
 
 const status = make("p.status", { role: "status", "aria-live": "polite" });
 const place = make("div.place");
-const links = make("nav", { "aria-label": "pages" }, shown.map((page) => make("a", { href: hashOf({ page: page.name, choices: {} }) }, page.title)));
-const head = make("header.shell", {}, make("p.brand", {}, make("b", {}, "mainstem"), ` ${opening.model ?? ""}`), links, themeSwitch(frame));
-frame.replaceChildren(head, status, place);
+const links = make("nav", { "aria-label": "pages" }, offered.map((page) => make("a", { href: hashOf({ page: page.name, choices: {} }) }, page.title)));
+const head = make("header.shell", {}, make("p.brand", {}, make("b", {}, "mainstem"), ` ${opening.model ?? ""}`), links, themeSwitch(frame), status);
+frame.replaceChildren(head, place);
 
 /** @type {{name: string, choices: Choices, leave: () => void} | null} */
 let now = null;
@@ -51,7 +51,7 @@ function heard({ what, done, of }) {
 
 function open() {
   const { page: name, choices } = placeOf(location.hash);
-  const page = shown.find((one) => one.name === name) ?? shown[0];
+  const page = offered.find((one) => one.name === name) ?? offered[0];
   if (now?.name === page.name) return now.choices.take(choices);
   now?.leave();
   tell("");
@@ -59,7 +59,7 @@ function open() {
     const address = hashOf({ page: page.name, choices: next });
     if (address !== location.hash) history[step ? "pushState" : "replaceState"](null, "", address);
   });
-  for (const [i, link] of [...links.children].entries()) link.toggleAttribute("aria-current", shown[i] === page);
+  for (const [i, link] of [...links.children].entries()) link.toggleAttribute("aria-current", offered[i] === page);
   now = { name: page.name, choices: held, leave: page.open(place, { ask, choices: held, opening, page: frame, waiting, heard }) };
 }
 

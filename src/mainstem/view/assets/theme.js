@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-const NAMES = { "": "as the system", light: "light", dark: "dark" };
+const THEMES = { "": "as the system", light: "light", dark: "dark" };
 
 /** @param {HTMLElement} page @param {string} name */
 function applied(page, name) {
@@ -19,8 +19,8 @@ export function isDark(page) {
 /** A switch with three places. @param {HTMLElement} page @returns {HTMLElement} */
 export function themeSwitch(page) {
   const kept = attempt(() => localStorage.getItem("mainstem theme")) ?? "";
-  const choice = /** @type {HTMLSelectElement} */ (make("select", { "aria-label": "colours" }, Object.entries(NAMES).map(([value, text]) => make("option", { value }, text))));
-  choice.value = kept in NAMES ? kept : "";
+  const choice = /** @type {HTMLSelectElement} */ (make("select", { "aria-label": "colours" }, Object.entries(THEMES).map(([value, text]) => make("option", { value }, text))));
+  choice.value = kept in THEMES ? kept : "";
   applied(page, choice.value);
   choice.addEventListener("change", () => {
     applied(page, choice.value);
