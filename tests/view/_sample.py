@@ -96,7 +96,9 @@ def _grid(random: Random, points: list[str], tokens: list[str]) -> dict[str, Any
         "target": [6] * len(tokens),
         **numbers,
         "tops": [[[[6, 0.5], [4, 0.25]] for _ in tokens] for _ in points],
-        "scores": [{"by": "dla", "name": "direct logit attribution", "about": "What the part gives.", "unit": "logit", "norm": False}],
+        "scores": [
+            {"by": "dla", "name": "direct logit attribution", "about": "What the part gives.", "unit": "logit", "norm": False}
+        ],
     }
 
 

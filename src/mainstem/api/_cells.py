@@ -105,7 +105,9 @@ def place(trace: Trace, asked: Asked) -> tuple[int, int]:
     if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < tokens:
         raise InputError(f"there is no position {position!r}: there are {tokens}, counted from 0.")
     if name not in points:
-        raise InputError(f"there is no point {name!r}: there are {points[0]}, {', '.join(points[1:3])} and so on to {points[-1]}.")
+        raise InputError(
+            f"there is no point {name!r}: there are {points[0]}, {', '.join(points[1:3])} and so on to {points[-1]}."
+        )
     return points.index(name), position
 
 

@@ -132,6 +132,7 @@ export function partsPanel(context, asked, above) {
       const tops = make("div.top", {}, crumbs(path), saving(table, path));
       const rows = [make("h2", {}, heading(table)), make("p.about", {}, table.keys ? "" : score().about), controls(), tops, about(table), list];
       node.replaceChildren(...rows.filter((row) => row !== null));
+      Object.assign(node.dataset, { by: score().by, path: path.join(",") });
       if (held) /** @type {HTMLElement | null} */ (list.querySelector("li[data-component]"))?.focus();
     },
   };

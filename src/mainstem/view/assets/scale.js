@@ -2,6 +2,8 @@
 
 const SEQUENCE = ["#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58"];
 
+const MIDDLE = 0.24; // where dark ink and pale ink are equally far off, about (0.065 x 0.99) ** 0.5
+
 /**
  * @typedef {object} Measure
  * @property {string} name
@@ -54,7 +56,7 @@ export function shade(share, colours) {
   const low = Math.min(Math.floor(at), colours.length - 2);
   const channel = (hex, i) => parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
   const rgb = [0, 1, 2].map((i) => channel(colours[low], i) + (at - low) * (channel(colours[low + 1], i) - channel(colours[low], i)));
-  return { paper: `rgb(${rgb.map(Math.round).join(" ")})`, ink: luminance(rgb) > 0.25 ? "#10202c" : "#f4f8fb" };
+  return { paper: `rgb(${rgb.map(Math.round).join(" ")})`, ink: luminance(rgb) + 0.05 > MIDDLE ? "#10202c" : "#f4f8fb" };
 }
 
 /** Relative luminance, as of WCAG with a plain power. @param {number[]} rgb */
