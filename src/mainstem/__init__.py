@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         scan,
         sequence,
         view,
+        widget,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -72,6 +73,7 @@ _ROOMS = {
         "scan",
         "sequence",
         "view",
+        "widget",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
@@ -123,6 +125,7 @@ __all__ = [
     "scan",
     "sequence",
     "view",
+    "widget",
     "zero",
     "zero_dims",
 ]

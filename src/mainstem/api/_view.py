@@ -28,8 +28,27 @@ def view(
     """
     from mainstem.view import serve
 
-    held = model if isinstance(model, Model) else load(model)
-    answers = Looking(held).answers()
-    opening = {"model": held.name, "pages": ["prompt"], "prompt": FIRST}
+    answers, opening = _pages(model)
     at = "" if prompt is None else f"#prompt?{urlencode({'prompt': prompt})}"
     return serve(answers, opening, port, browser, at)
+
+
+def widget(model: "Model | str | Path | nn.Module" = "default", prompt: str | None = None) -> Any:
+    """The page in a notebook's cell, answered by its kernel.
+
+    A trace shows itself in a notebook without this, as a page that holds its answers. anywidget's own front end comes with Jupyter's
+    extension; some other notebooks fetch it from elsewhere.
+
+    Parameters: `model`, one that is loaded, or what `load` takes; `prompt`, shown first. Raises `InputError` where anywidget is missing (the
+    extra `view`).
+    """
+    from mainstem.view import widget as made
+
+    answers, opening = _pages(model)
+    return made(answers, opening | ({"prompt": prompt} if prompt is not None else {}))
+
+
+def _pages(model: "Model | str | Path | nn.Module") -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the pages of a model can be asked, and what they are told when they open."""
+    held = model if isinstance(model, Model) else load(model)
+    return Looking(held).answers(), {"model": held.name, "pages": ["prompt"], "prompt": FIRST}
