@@ -6,16 +6,15 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._apart import Row, inside, parts
-from ._cells import Asked, grid
+from ._cells import Asked, Traced, grid
 from ._target import Contrast, Target
-from ._trace import Trace
 
 Answers = list[tuple[str, Asked, Any]]
 _POINTS = 40  # of a stream whose every point is taken apart; of a longer one the last alone
 _BEST = 3  # heads and neurons of every write that are taken apart further
 
 
-def kept(trace: Trace, target: Target, prompt: int, position: int | None) -> dict[str, Any] | None:
+def kept(trace: Traced, target: Target, prompt: int, position: int | None) -> dict[str, Any] | None:
     """How the page opens, and answers to what can be asked of it at one position; None where the output has no positions.
 
     Parameters: `trace`; `target`, ids, None for what every point says itself; `prompt`, which of several; `position`.
@@ -39,7 +38,7 @@ def kept(trace: Trace, target: Target, prompt: int, position: int | None) -> dic
     return {"opening": opening, "answers": answers}
 
 
-def _answered(trace: Trace, asked: Asked, further: bool) -> Iterator[tuple[str, Asked, Any]]:
+def _answered(trace: Traced, asked: Asked, further: bool) -> Iterator[tuple[str, Asked, Any]]:
     """What can be asked of a cell: its parts, and of one the parts of these."""
     table = parts(trace, asked)
     yield "prompt.parts", {}, table
