@@ -15,8 +15,10 @@ if TYPE_CHECKING:
         AnyOf,
         Contrast,
         ErasersResult,
+        Generation,
         HeadResult,
         LensResult,
+        Means,
         Measurements,
         Model,
         OutlierReport,
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
         contrast,
         figures,
         load,
+        mean,
         measure,
         merge,
         outlier_report,
+        patch,
+        resample,
         scan,
         sequence,
         view,
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, KeyVectors, zero, zero_dims
+    from mainstem.stream import Edit, KeyVectors, scale, steer, without_skip, zero, zero_dims
 
 __version__ = "0.1.0"
 
@@ -51,8 +56,10 @@ _ROOMS = {
         "AnyOf",
         "Contrast",
         "ErasersResult",
+        "Generation",
         "HeadResult",
         "LensResult",
+        "Means",
         "Measurements",
         "Model",
         "OutlierReport",
@@ -67,9 +74,12 @@ _ROOMS = {
         "contrast",
         "figures",
         "load",
+        "mean",
         "measure",
         "merge",
         "outlier_report",
+        "patch",
+        "resample",
         "scan",
         "sequence",
         "view",
@@ -78,7 +88,7 @@ _ROOMS = {
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
+    "stream": ("Edit", "KeyVectors", "scale", "steer", "without_skip", "zero", "zero_dims"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -89,6 +99,7 @@ __all__ = [
     "Embedded",
     "ErasersResult",
     "Fact",
+    "Generation",
     "HeadResult",
     "InputError",
     "KeyVectors",
@@ -96,6 +107,7 @@ __all__ = [
     "LoadError",
     "MainstemError",
     "MapError",
+    "Means",
     "Measurements",
     "Model",
     "NoStreamError",
@@ -119,13 +131,19 @@ __all__ = [
     "figures",
     "find",
     "load",
+    "mean",
     "measure",
     "merge",
     "outlier_report",
+    "patch",
+    "resample",
+    "scale",
     "scan",
     "sequence",
+    "steer",
     "view",
     "widget",
+    "without_skip",
     "zero",
     "zero_dims",
 ]
