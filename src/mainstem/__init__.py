@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         rotate,
         scan,
         sequence,
+        view,
+        widget,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -90,6 +92,8 @@ _ROOMS = {
         "rotate",
         "scan",
         "sequence",
+        "view",
+        "widget",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
@@ -152,6 +156,8 @@ __all__ = [
     "scan",
     "sequence",
     "steer",
+    "view",
+    "widget",
     "without_skip",
     "zero",
     "zero_dims",

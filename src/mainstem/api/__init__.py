@@ -21,6 +21,7 @@ from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
 from ._tuned import TunedLens
+from ._view import view, widget
 from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
@@ -61,4 +62,6 @@ __all__ = [
     "scan",
     "sequence",
     "verify_zoo",
+    "view",
+    "widget",
 ]

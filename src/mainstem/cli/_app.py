@@ -21,6 +21,7 @@ from . import (
     _trace,
     _tune,
     _verify,
+    _view,
     _words,
 )
 from ._help import explained
@@ -35,6 +36,7 @@ HELP = explained(
     mainstem queries "The capital of France is"
     mainstem measure stories.txt
     mainstem verify path/to/model
+    mainstem view
     mainstem models
     """,
 )
@@ -60,6 +62,7 @@ app.command("erasers", help=_erasers.HELP)(_erasers.erasers)
 app.command("curve", help=_curve.HELP)(_curve.curve)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
+app.command("view", help=_view.HELP)(_view.view)
 app.command("models", help=_models.HELP)(_models.models)
 
 

@@ -15,7 +15,7 @@ from ._queries import Queries, Switch, Value, queries, switched_on
 from ._reader import unembedding
 from ._registry import Choices, Score, score_named, scores, top
 from ._regression import Moments
-from ._said import likeliest
+from ._said import likeliest, read_out
 from ._translators import Translators, no_translators
 from ._tuned import Descent, divergences, gradients
 from ._words import OF, Words, component, ends, values, vectors, words
@@ -62,6 +62,7 @@ __all__ = [
     "persistence",
     "presence",
     "queries",
+    "read_out",
     "score_named",
     "scores",
     "switched_on",

@@ -1,4 +1,4 @@
-"""Draws: a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
+"""Draws: a model as pages served on this machine, a trace as one offline page or one picture, a map as a diagram, a few numbers or a table of scores as a chart."""
 
 from ._ablation import ablation_curve
 from ._along import gradients, growth, persistence
@@ -10,17 +10,25 @@ from ._diagram import diagram
 from ._layers import query_histogram, score_by_layer
 from ._maps import head_map, source_map
 from ._outlier_page import dimension_map, effect_chart, outlier_page
-from ._page import page, save_page
+from ._page import framed, page, save_page
 from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
+from ._serve import Served, serve
 from ._svg import MINUS, Picture
+from ._turns import Answer, Asked, Superseded, Turn
+from ._widget import widget
 
 __all__ = [
     "MINUS",
+    "Answer",
+    "Asked",
     "Chart",
     "Picture",
+    "Served",
+    "Superseded",
+    "Turn",
     "ablation_curve",
     "additivity",
     "by_point",
@@ -29,6 +37,7 @@ __all__ = [
     "diagram",
     "dimension_map",
     "effect_chart",
+    "framed",
     "gradients",
     "grid",
     "growth",
@@ -43,6 +52,8 @@ __all__ = [
     "river",
     "save_page",
     "score_by_layer",
+    "serve",
     "source_map",
     "top_components",
+    "widget",
 ]
