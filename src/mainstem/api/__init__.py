@@ -2,6 +2,7 @@
 
 from ._ablation_curve import ablation_curve
 from ._ablation_result import AblationCurve
+from ._edit_effect import EditEffect, edit_effect, edit_loss
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._generate import Generation
@@ -13,9 +14,12 @@ from ._measure import measure, merge, scan
 from ._measurements import Measurements
 from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
+from ._patched import PatchingResult
+from ._patching import activation_patching, attribution_patching
 from ._queries import QueriesResult
 from ._result import Result
 from ._rotate import rotate
+from ._scaled import SubspaceScale, subspace_scale
 from ._taken import mean, patch, resample
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
@@ -29,6 +33,7 @@ __all__ = [
     "AblationCurve",
     "AnyOf",
     "Contrast",
+    "EditEffect",
     "ErasersResult",
     "Generation",
     "HeadResult",
@@ -38,16 +43,22 @@ __all__ = [
     "Measurements",
     "Model",
     "OutlierReport",
+    "PatchingResult",
     "QueriesResult",
     "Result",
+    "SubspaceScale",
     "TokenSequence",
     "TopResult",
     "Trace",
     "TunedLens",
     "WordsResult",
     "ablation_curve",
+    "activation_patching",
     "any_of",
+    "attribution_patching",
     "contrast",
+    "edit_effect",
+    "edit_loss",
     "figures",
     "input_shift",
     "load",
@@ -61,6 +72,7 @@ __all__ = [
     "save_words",
     "scan",
     "sequence",
+    "subspace_scale",
     "verify_zoo",
     "view",
     "widget",

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    _ablate,
     _curve,
     _erasers,
     _figures,
@@ -15,6 +16,7 @@ from . import (
     _merge,
     _models,
     _outliers,
+    _patch,
     _queries,
     _scan,
     _score,
@@ -34,6 +36,8 @@ HELP = explained(
     mainstem lens "The capital of France is"
     mainstem score "The capital of France is" --level neuron
     mainstem queries "The capital of France is"
+    mainstem ablate "The capital of France is" --zero L3.mlp
+    mainstem patch "The capital of France is" "The capital of Italy is"
     mainstem measure stories.txt
     mainstem verify path/to/model
     mainstem view
@@ -55,6 +59,8 @@ app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("queries", help=_queries.HELP)(_queries.queries)
+app.command("ablate", help=_ablate.HELP)(_ablate.ablate)
+app.command("patch", help=_patch.HELP)(_patch.patch)
 app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)

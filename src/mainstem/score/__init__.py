@@ -10,6 +10,7 @@ from ._erasers import Eraser, erasers, presence
 from ._goal import Goal
 from ._lens import NORMS, Lens, lens
 from ._norm_linearity import Linearity, norm_linearity
+from ._patching import METRICS, Patched, attributed, exact, patched, ranked, scored
 from ._persistence import Left, Taken, persistence, taken
 from ._queries import Queries, Switch, Value, queries, switched_on
 from ._reader import unembedding
@@ -21,6 +22,7 @@ from ._tuned import Descent, divergences, gradients
 from ._words import OF, Words, component, ends, values, vectors, words
 
 __all__ = [
+    "METRICS",
     "NORMS",
     "OF",
     "VIA",
@@ -36,6 +38,7 @@ __all__ = [
     "Lens",
     "Linearity",
     "Moments",
+    "Patched",
     "Queries",
     "Score",
     "Sums",
@@ -45,6 +48,7 @@ __all__ = [
     "Value",
     "Words",
     "additivity",
+    "attributed",
     "backward",
     "bend",
     "caveats",
@@ -54,16 +58,20 @@ __all__ = [
     "divergences",
     "ends",
     "erasers",
+    "exact",
     "gradients",
     "lens",
     "likeliest",
     "no_translators",
     "norm_linearity",
+    "patched",
     "persistence",
     "presence",
     "queries",
+    "ranked",
     "read_out",
     "score_named",
+    "scored",
     "scores",
     "switched_on",
     "taken",

@@ -8,6 +8,7 @@ from ._behind import NORMS
 from ._blocks import SIDES, Block
 from ._changes import Change, Held, Mean
 from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
+from ._exchanges import MODES, Exchange, Source, exchanges
 from ._growth import Grown, grown
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
@@ -21,7 +22,9 @@ from ._rank import Ranks
 from ._readout import readout
 from ._rotate import rotated
 from ._scales import SCALES, Rerun
+from ._siblings import PATCHED, Siblings, siblings
 from ._spots import Spots, spots
+from ._swaps import Swap, Swaps
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._taken import taken
@@ -35,7 +38,9 @@ from ._without import Without
 __all__ = [
     "BASES",
     "LEVELS",
+    "MODES",
     "NORMS",
+    "PATCHED",
     "SCALES",
     "SIDES",
     "Ablated",
@@ -46,6 +51,7 @@ __all__ = [
     "Cut",
     "Edit",
     "Entries",
+    "Exchange",
     "Grown",
     "Head",
     "Held",
@@ -58,7 +64,11 @@ __all__ = [
     "Rerun",
     "Row",
     "Shown",
+    "Siblings",
+    "Source",
     "Spots",
+    "Swap",
+    "Swaps",
     "Sweep",
     "Target",
     "Tokens",
@@ -72,6 +82,7 @@ __all__ = [
     "by_key_position",
     "carried_rows",
     "carry",
+    "exchanges",
     "factors",
     "find_point",
     "find_write",
@@ -101,6 +112,7 @@ __all__ = [
     "rows",
     "scale",
     "shown",
+    "siblings",
     "spot",
     "spots",
     "steer",

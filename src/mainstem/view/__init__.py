@@ -15,8 +15,10 @@ from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
+from ._scale_curve import scale_curve
 from ._serve import Served, serve
 from ._svg import MINUS, Picture
+from ._token_map import token_map
 from ._turns import Answer, Asked, Superseded, Turn
 from ._widget import widget
 
@@ -51,9 +53,11 @@ __all__ = [
     "query_histogram",
     "river",
     "save_page",
+    "scale_curve",
     "score_by_layer",
     "serve",
     "source_map",
+    "token_map",
     "top_components",
     "widget",
 ]
