@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mainstem import lab
     from mainstem.api import (
         AnyOf,
         Contrast,
@@ -76,6 +77,7 @@ _ROOMS = {
     "models": ("Embedded", "Fact", "embedded", "facts"),
     "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
 }
+_DOORS = ("lab",)  # rooms that are called by their own name
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
@@ -114,6 +116,7 @@ __all__ = [
     "facts",
     "figures",
     "find",
+    "lab",
     "load",
     "measure",
     "merge",
@@ -129,6 +132,8 @@ def __getattr__(name: str) -> Any:
     """Rooms are opened when something of theirs is asked for, so that importing mainstem costs nothing."""
     if name in _HOMES:
         return getattr(import_module(f"mainstem.{_HOMES[name]}"), name)
+    if name in _DOORS:
+        return import_module(f"mainstem.{name}")
     raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
 
 
