@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mainstem.measure import rotated_mean
+
 from ._config import VariantConfig
 from ._extras import needed
 from ._optimizers import clipped, optimizer, schedule
 from ._outcome import Outcome
 from ._setup import Setup, Training
+from ._stream_use import lane_use, stream_use
 from ._text import Text, text
 from ._transformer import Variant
 from ._watch import Row, Steps, alphas, looked
@@ -36,7 +39,8 @@ def train_text(setup: Setup, seed: int, folder: Path | None = None) -> Outcome:
     trained = _fit(model, rows, setup.training, seed, folder, found)
     seconds = time.monotonic() - began
     model.eval()
-    found += _look(model, rows.held_out[:PROBES], setup.training.steps)
+    last = list(_look(model, rows.held_out[:PROBES], setup.training.steps))
+    found += [*last, *_use(model, rows.held_out[:PROBES], setup.training.steps)]
     numbers = {
         "eval_loss": held_out_loss(model, rows.held_out),
         "train_loss": trained,
@@ -44,6 +48,7 @@ def train_text(setup: Setup, seed: int, folder: Path | None = None) -> Outcome:
         "parameters": float(model.num_parameters(only_trainable=True)),
         "tokens": float(setup.training.steps * setup.training.batch * rows.train.shape[1]),
         "hours": seconds / 3600,
+        **_kurtosis(last, model.config.d_model),
     }
     return Outcome(model, numbers, found)
 
@@ -85,6 +90,7 @@ def _arguments(training: Training, seed: int, place: str) -> Any:
         max_grad_norm=0.0,  # clipped by our callback, which also says how long the gradient was
         seed=seed,
         data_seed=seed,
+        use_cpu=not torch.cuda.is_available(),
         bf16=training.precision == "bfloat16",
         save_strategy="steps" if training.checkpoint else "no",
         save_steps=training.checkpoint or 1,
@@ -132,3 +138,19 @@ def _callback(model: Variant, rows: Text, training: Training, using: torch.optim
 def _look(model: Variant, probes: Tensor, step: int) -> Iterator[Row]:
     yield from looked(step, model.points(probes.to(model.device)))
     yield from alphas(step, model)
+
+
+@torch.no_grad()
+def _use(model: Variant, probes: Tensor, step: int) -> Iterator[Row]:
+    """What the stream is used for, and its lane where it has one."""
+    points = {name: x for name, x in model.points(probes.to(model.device)).items() if not name.endswith(".computation")}
+    yield from stream_use(step, points, model.config.residual and model.config.placement == "pre")
+    if model.config.d_embedding < model.config.d_model:
+        yield from lane_use(step, points, model.config.d_embedding)
+
+
+def _kurtosis(rows: list[Row], width: int) -> dict[str, float]:
+    """Of the stream at the end: the mean over what leaves the blocks, that of the last, and what any vector has in a random basis."""
+    left = [row.value for row in rows if row.name == "kurtosis" and row.site.endswith("resid_post")]
+    random = float(rotated_mean(torch.tensor(width).double()))
+    return {"kurtosis": sum(left) / len(left), "kurtosis_last": left[-1], "kurtosis_random": random}
