@@ -94,6 +94,17 @@ def test_the_file_says_what_made_it(calls, tmp_path):
     assert said["runs"][0]["setup"]["training"]["steps"] == 3 and "torch" in said["runs"][0]["versions"]
 
 
+def test_what_was_saved_is_read_again(calls, tmp_path):
+    found = ms.lab.run(plan(**{"model.fails": 1}), out=tmp_path)
+    again = ms.lab.Findings.load(tmp_path / "toy-small.parquet")
+    assert again == found
+    assert again.frame().equals(found.frame()) and repr(again) == repr(found)
+    with pytest.raises(InputError, match="it is not there"):
+        ms.lab.Findings.load(tmp_path / "none.parquet")
+    with pytest.raises(InputError, match="holds no findings of the lab"):
+        ms.lab.Findings.load(next((tmp_path / "runs").glob("*.parquet")))
+
+
 def test_a_broken_file_is_named(calls, tmp_path):
     ms.lab.run(plan(), out=tmp_path)
     broken = next((tmp_path / "runs").glob("*.parquet"))
@@ -130,7 +141,7 @@ def test_a_key_is_of_all_choices():
         (lambda: ms.lab.run("data-lane", choices={"training.optimizer": "lion"}), "training.optimizer is 'lion'"),
         (lambda: ms.lab.run(plan(), engine="slurm"), "engine is 'slurm'"),
         (lambda: ms.lab.sweep("data-lane", {"training.lr": (1,)}, variant="x"), "data-lane has no variant 'x'"),
-        (lambda: Plan("p", "", "", "small", {"a": BASE}, pairs=(("a", "b"),)), "a pair of p names 'b'"),
+        (lambda: Plan("p", "", "", "small", {"a": BASE}, pairs=(("a", "b"),)), "a pair or the curve of p names 'b'"),
     ],
 )
 def test_what_is_not_there_is_refused(call, says):

@@ -5,6 +5,7 @@ from ._do import run, sweep
 from ._findings import Findings
 from ._optimizers import RotatedAdam
 from ._setup import Plan, Setup, Training, grid
+from ._shares import parameter_shares
 from ._statistics import Comparison, Interval, compare, holm, interval
 from ._transformer import Variant, folded
 from .recipes import recipe, recipes
@@ -24,6 +25,7 @@ __all__ = [
     "grid",
     "holm",
     "interval",
+    "parameter_shares",
     "parameters",
     "recipe",
     "recipes",

@@ -35,7 +35,8 @@ def run(
         raise InputError(f"{found.name} has no variant {unknown[0]!r}; there are {', '.join(found.setups)}.")
     setups = {name: setup.with_(choices or {}) for name, setup in found.setups.items() if not only or name in only}
     pairs = tuple(pair for pair in found.pairs if set(pair) <= set(setups))
-    changed = replace(found, setups=setups, pairs=pairs, seeds=found.seeds if seeds is None else seeds)
+    curve = tuple(name for name in found.curve if name in setups)
+    changed = replace(found, setups=setups, pairs=pairs, curve=curve, seeds=found.seeds if seeds is None else seeds)
     if changed.seeds < 1:
         raise InputError(f"seeds is {changed.seeds}: at least 1.")
     return run_plan(changed, Path(out) if out is not None else None, _engine(engine))

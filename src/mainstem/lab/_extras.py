@@ -7,8 +7,9 @@ from mainstem.core import InputError
 
 
 def needed(name: str) -> Any:
-    """A module of the extra `lab`. Parameters: `name`. Raises `InputError` with the line that installs it."""
+    """A module of the extra `lab`, or `scan` for Ray. Parameters: `name`. Raises `InputError` with the line that installs it."""
     try:
         return import_module(name)
     except ImportError as error:
-        raise InputError(f"this experiment needs {name.partition('.')[0]}: pip install 'mainstem[lab]'") from error
+        package = name.partition(".")[0]
+        raise InputError(f"this needs {package}: pip install 'mainstem[{'scan' if package == 'ray' else 'lab'}]'") from error

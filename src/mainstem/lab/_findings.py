@@ -8,9 +8,11 @@ from typing import Any
 
 from mainstem.core import InputError, whole_file
 
+from ._curve import distances
 from ._setup import Plan
 from ._statistics import Comparison, compare, interval
-from ._store import Record
+from ._store import COLUMNS, Record
+from ._watch import Row
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,36 @@ class Findings:
         import pyarrow.parquet
 
         place = Path(path)
-        said = {"plan": asdict(self.plan), "runs": [record.about | record.made for record in self.records]}
+        said = {"plan": asdict(self.plan), "runs": [record.about | record.made | {"key": record.key} for record in self.records]}
         table = self.frame().to_arrow().replace_schema_metadata({b"mainstem": json.dumps(said).encode()})
         with whole_file(place) as half:
             pyarrow.parquet.write_table(table, half)
         return place
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Findings":
+        """What `save` wrote. Parameters: `path`. Raises `InputError` for a file that is not there or holds something else."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            table = pyarrow.parquet.read_table(path)
+            said = json.loads(table.schema.metadata[b"mainstem"])
+            plan = Plan.from_dict(said["plan"])
+            parts = _apart(table)
+            return cls(plan, tuple(_record(parts, about) for about in said["runs"]))
+        except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            reason = "it is not there" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"{path} holds no findings of the lab ({reason}): name a file that `lab run --parquet` wrote."
+            ) from error
+
+    def distances(self, against: str = "parameters") -> Any:
+        """How far variants are from the curve of the plan's vanilla ones, as a polars frame.
+
+        Parameters: `against`, "parameters", "hours" or "tokens".
+        """
+        return distances(self, against)
 
     def __repr__(self) -> str:
         return "\n".join(_said(self))
@@ -137,10 +164,27 @@ def _said(findings: Findings) -> Iterator[str]:
     )
 
 
+def _apart(table: Any) -> dict[tuple[str, int], list[tuple[Any, ...]]]:
+    """Rows of each run."""
+    found: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
+    columns = [table[name].to_pylist() for name in ("variant", "seed", *COLUMNS)]
+    for variant, seed, *row in zip(*columns, strict=True):
+        found.setdefault((variant, seed), []).append(tuple(row))
+    return found
+
+
+def _record(parts: dict[tuple[str, int], list[tuple[Any, ...]]], said: dict[str, Any]) -> Record:
+    made = {name: said[name] for name in ("setup", "seconds", "versions")}
+    rows = [row for row in parts[said["variant"], said["seed"]] if row[1] is not None]
+    numbers = {name: value for step, name, _, value in rows if step is None}
+    about = {name: value for name, value in said.items() if name not in (*made, "key")}
+    return Record(said["key"], about, numbers, tuple(Row(*row) for row in rows if row[0] is not None), made)
+
+
 def _rows(record: Record) -> Any:
     import polars
 
-    found = polars.from_arrow(record.table())
+    found: Any = polars.from_arrow(record.table())
     about = {name: record.about[name] for name in ("recipe", "size", "variant", "seed", "status", "fault")}
     if not len(found):  # a run that failed has a row that says so
         kinds = {"step": polars.Int64, "name": polars.String, "site": polars.String, "value": polars.Float64}

@@ -33,6 +33,8 @@ def norm(kind: str, width: int, epsilon: float) -> nn.Module:
 class Turn(nn.Module):
     """A fixed orthogonal map, stored and never trained. Parameters: `matrix`."""
 
+    matrix: Tensor
+
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         self.register_buffer("matrix", matrix.clone())

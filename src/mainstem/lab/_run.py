@@ -77,4 +77,7 @@ def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process) -
         records.append(record)
     order = {run: i for i, run in enumerate(plan.runs)}
     records.sort(key=lambda record: order[record.about["variant"], record.about["seed"]])
-    return Findings(plan, tuple(records))
+    found = Findings(plan, tuple(records))
+    if out is not None:
+        found.save(out / f"{plan.name.replace(' ', '-')}-{plan.size}.parquet")
+    return found

@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, from_plain
 
 VERSION = 1  # of what a run does with its setup: raised where the same setup would give other numbers
 OPTIMIZERS = ("sgd", "adam", "adamw", "rotated_adam")
@@ -74,8 +74,10 @@ class Setup:
             part, _, choice = name.partition(".")
             if part == "training" and choice in {f.name for f in fields(Training)}:
                 found = replace(found, training=replace(found.training, **{choice: value}))
-            elif part in ("model", "data") and choice:
-                found = replace(found, **{part: {**getattr(found, part), choice: value}})
+            elif part == "model" and choice:
+                found = replace(found, model={**found.model, choice: value})
+            elif part == "data" and choice:
+                found = replace(found, data={**found.data, choice: value})
             else:
                 raise InputError(
                     f"no choice {name!r}: name it with its part, such as model.norm, data.text or training.lr; "
@@ -95,7 +97,7 @@ class Plan:
 
     Parameters: `name`; `about`, the question in a sentence; `source`, whose claim it repeats; `size`; `setups`, by the variant's name;
     `seeds`, how many, counted from 0; `pairs`, of variants to compare, the baseline second; `outcome`, the number that is
-    compared; `better`, "lower" or "higher".
+    compared; `better`, "lower" or "higher"; `curve`, variants of one kind from which the distance of the others is told.
     """
 
     name: str
@@ -107,10 +109,17 @@ class Plan:
     pairs: tuple[tuple[str, str], ...] = ()
     outcome: str = "eval_loss"
     better: str = "lower"
+    curve: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in {name for pair in self.pairs for name in pair} - set(self.setups):
-            raise InputError(f"a pair of {self.name} names {name!r}, and no variant is called so: {', '.join(self.setups)}.")
+        for name in {name for named in (*self.pairs, self.curve) for name in named} - set(self.setups):
+            raise InputError(f"a pair or the curve of {self.name} names {name!r}; variants are {', '.join(self.setups)}.")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Plan":
+        """What `dataclasses.asdict` made of a plan. Parameters: `data`."""
+        setups = {name: from_plain(Setup, one) for name, one in data["setups"].items()}
+        return cls(**{**data, "setups": setups, "pairs": tuple(map(tuple, data["pairs"])), "curve": tuple(data["curve"])})
 
     @property
     def runs(self) -> list[tuple[str, int]]:

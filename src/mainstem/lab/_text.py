@@ -59,10 +59,10 @@ def text(
     codec = _codec(tokenizer)
     train, held_out = _facts(tokens + kept, seed) if text == FACTS else _file(Path(text))
     vocabulary = len(codec.tokenizer.get_vocab())
-    rows = [_rows(codec, part, length, most) for part, most in ((train, tokens), (held_out, kept))]
-    if not all(len(part) for part in rows):
+    told, kept_rows = _rows(codec, train, length, tokens), _rows(codec, held_out, length, kept)
+    if not len(told) or not len(kept_rows):
         raise InputError(f"{text} is too short for rows of {length} tokens: name a longer text, or take data.length=16.")
-    return Text(*rows, vocabulary)
+    return Text(told, kept_rows, vocabulary)
 
 
 def _facts(tokens: int, seed: int) -> tuple[str, str]:

@@ -1,16 +1,16 @@
 """Trains a small ResNet, and takes its last blocks away one after another."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mainstem.find import find
+from mainstem.find import Patch, find
 from mainstem.find import run as run_edited
-from mainstem.stream import Edit, patches, zero
+from mainstem.stream import patches, zero
 
 from ._loop import batches, fit
 from ._outcome import Outcome
@@ -48,12 +48,12 @@ def train_images(setup: Setup, seed: int, folder: Path | None = None) -> Outcome
 
 
 @torch.no_grad()
-def accuracy(model: SmallResNet, found: Pictures, edit: Edit | None = None) -> float:
-    """Share of the images kept back that are told right. Parameters: `model`; `found`; `edit`, of each forward pass."""
-    changed = patches(find(model, found.test_x[:2]), edit) if edit else ()
+def accuracy(model: SmallResNet, found: Pictures, changed: Sequence[Patch] = ()) -> float:
+    """Share of the images kept back that are told right. Parameters: `model`; `found`; `changed`, in each forward pass."""
     right = 0
     for x, y in zip(found.test_x.split(BATCH), found.test_y.split(BATCH), strict=True):
-        right += int((run_edited(model, (x,), {}, patches=changed).result.argmax(-1) == y).sum())
+        logits = run_edited(model, (x,), {}, patches=changed).result if changed else model(x)
+        right += int((logits.argmax(-1) == y).sum())
     return right / len(found.test_y)
 
 
@@ -62,13 +62,11 @@ def curves(model: SmallResNet, found: Pictures) -> dict[str, float]:
 
     Parameters: `model`; `found`.
     """
-    writes = [
-        write.label for point in find(model, found.test_x[:2]).main.points for write in point.writes if write.kind != "skip"
-    ]
-    labels = [label for label in writes if not label.startswith("entry")]
-    numbers = {}
+    mapped = find(model, found.test_x[:2])
+    labels = [write.label for write in mapped.main.writes if write.kind != "skip"]
+    numbers: dict[str, float] = {}
     for name, order in (("tail", labels[::-1]), ("head", labels)):
-        values = [accuracy(model, found, zero(*order[:k]) if k else None) for k in range(len(order) + 1)]
+        values = [accuracy(model, found, patches(mapped, zero(*order[:k]) if k else None)) for k in range(len(order) + 1)]
         numbers |= {f"{name}_{k}": value for k, value in enumerate(values)}
         numbers[f"{name}_mean"] = sum(values) / len(values)
     return numbers

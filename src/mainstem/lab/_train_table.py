@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._loop import batches, fit
 from ._mlp import TableNet
@@ -31,7 +31,7 @@ def train_table(setup: Setup, seed: int, folder: Path | None = None) -> Outcome:
         return F.mse_loss(model(found.x[rows]), found.y[rows])
 
     order = batches(len(found.x), setup.training, seed)
-    writers = [Writer(layer.weight, None) for layer in model.down]
+    writers = [Writer(layer.weight, None) for layer in model.down if isinstance(layer, nn.Linear)]
     rows = fit(model, setup.training, order, loss, lambda step: _look(model, found, step), writers)
     numbers = _numbers(model, found) | {"hours": (time.monotonic() - began) / 3600}
     with torch.no_grad():

@@ -119,7 +119,7 @@ class Variant(PreTrainedModel, GenerationMixin):
         """
         x, mask = self.entry(input_ids, attention_mask), _mask(input_ids, attention_mask)
         hidden = [x]
-        for block in self.h:
+        for block in self.blocks:
             x = block(x, mask)
             hidden.append(x)
         logits = F.linear(self.read_out(self.ln_f(x)), self.wte.weight)
@@ -153,6 +153,11 @@ class Variant(PreTrainedModel, GenerationMixin):
             return F.pad(tokens, (0, d - e))
         return torch.cat([tokens] * -(-d // e), -1)[..., :d]
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The layers."""
+        return [block for block in self.h if isinstance(block, Block)]
+
     def points(self, input_ids: Tensor) -> dict[str, Tensor]:
         """The stream at its entry and behind each block; where blocks compute in another basis, turned as their parts read it too.
 
@@ -161,12 +166,14 @@ class Variant(PreTrainedModel, GenerationMixin):
         hidden = self(input_ids, output_hidden_states=True).hidden_states
         found = {"entry": hidden[0]} | {f"L{i}.resid_post": x for i, x in enumerate(hidden[1:])}
         if self.config.basis != "none":
-            found |= {f"L{i}.attn.computation": block.read_1(x) for i, (block, x) in enumerate(zip(self.h, hidden, strict=False))}
+            found |= {
+                f"L{i}.attn.computation": block.read_1(x) for i, (block, x) in enumerate(zip(self.blocks, hidden, strict=False))
+            }
         return found
 
     def writers(self) -> Iterator[Writer]:
         """The weights that are added to the stream, layer by layer."""
-        for block in self.h:
+        for block in self.blocks:
             for layer, write in ((block.attn.out_proj, block.write_1), (block.mlp.c_proj, block.write_2)):
                 yield Writer(layer.weight, write.matrix if isinstance(write, Turn) else None)
 
@@ -181,7 +188,9 @@ class Variant(PreTrainedModel, GenerationMixin):
         """The token embedding, which is the unembedding too."""
         return self.wte
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> dict[str, Any]:
         """The whole text again for every token: there is no cache. Parameters: `input_ids`; `attention_mask`."""
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
@@ -207,9 +216,9 @@ def _mask(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
 def folded(model: Variant) -> Variant:
     """The same function with no rotations: each is multiplied into the weights beside it. Parameters: `model`."""
     config = VariantConfig(**(model.config.to_dict() | {"basis": "none"}))
-    plain = Variant(config).to(model.wte.weight)
+    plain = Variant(config).to(device=model.wte.weight.device, dtype=model.wte.weight.dtype)  # type: ignore[arg-type]
     state = model.state_dict()
-    for i, block in enumerate(model.h):
+    for i, block in enumerate(model.blocks):
         for read, write, readers, writer in (
             (block.read_1, block.write_1, ("attn.q_proj", "attn.k_proj", "attn.v_proj"), "attn.out_proj"),
             (block.read_2, block.write_2, ("mlp.c_fc",), "mlp.c_proj"),

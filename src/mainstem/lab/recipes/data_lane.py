@@ -2,7 +2,7 @@
 
 from .._setup import Plan, Setup, Training
 
-LANES = {"same": {}, "copies": {"lane": "copies"}, "switched": {"readout": "switched"}}
+LANES: dict[str, dict[str, str]] = {"same": {}, "copies": {"lane": "copies"}, "switched": {"readout": "switched"}}
 
 
 def recipe(size: str) -> Plan:
@@ -12,7 +12,9 @@ def recipe(size: str) -> Plan:
     base = _small() if small else _paper()
     wide = widths[-1]
     setups = {f"NoDL-{d}-{d}": base.with_({"model.d_model": d, "model.d_embedding": d}) for d in widths}
-    shapes = [("DL", e, {}) for e in narrow] + [("SwDL", narrow[0 if small else 1], LANES["switched"])]
+    shapes: list[tuple[str, int, dict[str, str]]] = [("DL", e, {}) for e in narrow] + [
+        ("SwDL", narrow[0 if small else 1], LANES["switched"])
+    ]
     shapes += [("CopyDL", narrow[0 if small else 1], LANES["copies"])]
     for label, e, choices in shapes:
         changes = {"model.d_model": wide, "model.d_embedding": e} | {f"model.{k}": v for k, v in choices.items()}
@@ -25,6 +27,7 @@ def recipe(size: str) -> Plan:
         size=size,
         setups=setups,
         pairs=tuple((name, f"NoDL-{wide}-{wide}") for name in lanes),
+        curve=tuple(name for name in setups if name.startswith("NoDL")),
     )
 
 
