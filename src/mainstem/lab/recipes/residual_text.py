@@ -14,7 +14,7 @@ def recipe(size: str) -> Plan:
         "length": 64,
         "tokens": 200_000 if small else 20_000_000,
     }
-    training = Training(150, 16, lr=3e-3, clip=1.0, watch=50) if small else Training(20_000, 32, lr=3e-4, clip=1.0, watch=1000)
+    training = Training(100, 16, lr=3e-3, clip=1.0, watch=50) if small else Training(20_000, 32, lr=3e-4, clip=1.0, watch=1000)
     setups = {}
     for layers, width in SHAPES[size]:
         for label, residual in (("residual", True), ("plain", False)):
