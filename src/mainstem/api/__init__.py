@@ -3,6 +3,7 @@
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._heads import HeadResult
+from ._lab import lab_chart
 from ._lens import LensResult
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
@@ -36,6 +37,7 @@ __all__ = [
     "any_of",
     "contrast",
     "figures",
+    "lab_chart",
     "load",
     "measure",
     "merge",

@@ -8,6 +8,7 @@ import typer
 from . import (
     _figures,
     _find,
+    _lab,
     _lens,
     _measure,
     _merge,
@@ -57,6 +58,7 @@ app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("models", help=_models.HELP)(_models.models)
+app.add_typer(_lab.app, name="lab", help=_lab.HELP)
 
 
 def _print_version(asked: bool) -> None:

@@ -2,18 +2,25 @@
 
 from ._config import VariantConfig, parameters
 from ._do import run, sweep
+from ._explain import Explained, explained
 from ._findings import Findings
+from ._kinds import kind
+from ._ledger import Ledger, ledger
 from ._optimizers import RotatedAdam
 from ._setup import Plan, Setup, Training, grid
+from ._shapley import shapley
 from ._shares import parameter_shares
 from ._statistics import Comparison, Interval, compare, holm, interval
-from ._transformer import Variant, folded
+from ._transformer import Block, Variant, folded
 from .recipes import recipe, recipes
 
 __all__ = [
+    "Block",
     "Comparison",
+    "Explained",
     "Findings",
     "Interval",
+    "Ledger",
     "Plan",
     "RotatedAdam",
     "Setup",
@@ -21,14 +28,18 @@ __all__ = [
     "Variant",
     "VariantConfig",
     "compare",
+    "explained",
     "folded",
     "grid",
     "holm",
     "interval",
+    "kind",
+    "ledger",
     "parameter_shares",
     "parameters",
     "recipe",
     "recipes",
     "run",
+    "shapley",
     "sweep",
 ]

@@ -13,6 +13,7 @@ from mainstem.measure import rotated_mean
 
 from ._config import VariantConfig
 from ._extras import needed
+from ._kinds import TRANSFORMER, kind_named
 from ._optimizers import clipped, optimizer, schedule
 from ._outcome import Outcome
 from ._setup import Setup, Training
@@ -32,7 +33,8 @@ def train_text(setup: Setup, seed: int, folder: Path | None = None) -> Outcome:
     needed("accelerate")
     rows = text(**setup.data)
     torch.manual_seed(seed)
-    model = Variant(VariantConfig(**({"vocab_size": rows.vocabulary, "n_positions": rows.train.shape[1]} | setup.model)))
+    choices = {"vocab_size": rows.vocabulary, "n_positions": rows.train.shape[1], **setup.model}
+    model = kind_named(choices.pop("kind", TRANSFORMER))(VariantConfig(**choices))
     model = model.double() if setup.training.precision == "float64" else model
     found: list[Row] = []
     began = time.monotonic()

@@ -74,21 +74,25 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         if self.post:
-            x = self.ln_1(self._add(x, self.write_1(self.attn(self.read_1(x), mask))))
-            return self.ln_2(self._add(x, self.write_2(self.mlp(self.read_2(x)))))
-        x = self._add(x, self.write_1(self.attn(self.read_1(self.ln_1(x)), mask)))
-        return self._add(x, self.write_2(self.mlp(self.read_2(self.ln_2(x)))))
+            x = self.ln_1(self.added(x, self.write_1(self.attn(self.read_1(x), mask))))
+            return self.ln_2(self.added(x, self.write_2(self.mlp(self.read_2(x)))))
+        x = self.added(x, self.write_1(self.attn(self.read_1(self.ln_1(x)), mask)))
+        return self.added(x, self.write_2(self.mlp(self.read_2(self.ln_2(x)))))
 
-    def _add(self, x: Tensor, write: Tensor) -> Tensor:
+    def added(self, x: Tensor, write: Tensor) -> Tensor:
+        """The stream behind a write. Parameters: `x`, the stream before it; `write`."""
         return x + write if self.residual else write
 
 
 class Variant(PreTrainedModel, GenerationMixin):
     """A causal language model of a `VariantConfig`, which saves, loads, trains and generates like any other of transformers.
 
+    `block`, a class attribute, is what a layer is made of: a variant of one's own has another.
+
     Parameters: `config`.
     """
 
+    block: type[Block] = Block
     config_class = VariantConfig
     base_model_prefix = "variant"
     main_input_name = "input_ids"
@@ -100,7 +104,7 @@ class Variant(PreTrainedModel, GenerationMixin):
         d, e = config.d_model, config.d_embedding
         self.wte = nn.Embedding(config.vocab_size, e)
         self.wpe = nn.Embedding(config.n_positions, d if config.positions == "full" else e)
-        self.h = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
+        self.h = nn.ModuleList(self.block(config, i) for i in range(config.n_layer))
         self.ln_f = norm(config.norm, d, config.epsilon) if config.placement == "pre" else nn.Identity()
         self.post_init()
 

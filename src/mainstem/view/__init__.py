@@ -14,12 +14,14 @@ from ._points import by_point
 from ._ranking import top_components
 from ._river import river
 from ._svg import MINUS, Picture
+from ._variants import against, intervals
 
 __all__ = [
     "MINUS",
     "Chart",
     "Picture",
     "additivity",
+    "against",
     "by_point",
     "check_charts",
     "compatibility",
@@ -28,6 +30,7 @@ __all__ = [
     "effect_chart",
     "grid",
     "head_map",
+    "intervals",
     "lines",
     "lower_layer_curve",
     "outlier_page",

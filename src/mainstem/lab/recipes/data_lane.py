@@ -26,9 +26,14 @@ def recipe(size: str) -> Plan:
         source="Armstrong 2023, Residual Stream Data Lane",
         size=size,
         setups=setups,
-        pairs=tuple((name, f"NoDL-{wide}-{wide}") for name in lanes),
+        pairs=(*((name, f"NoDL-{wide}-{wide}") for name in lanes), *_beside(lanes)),
         curve=tuple(name for name in setups if name.startswith("NoDL")),
     )
+
+
+def _beside(lanes: list[str]) -> list[tuple[str, str]]:
+    """Other lanes beside the plain one of the same widths."""
+    return [(name, f"DL-{name.partition('-')[2]}") for name in lanes if not name.startswith("DL-")]
 
 
 def _small() -> Setup:
