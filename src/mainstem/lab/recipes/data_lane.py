@@ -38,7 +38,7 @@ def _beside(lanes: list[str]) -> list[tuple[str, str]]:
 
 def _small() -> Setup:
     model = {"n_layer": 2, "n_head": 4, "n_positions": 64, "attention": ["global", "local"], "window": 16}
-    training = Training(steps=100, batch=16, lr=3e-3, watch=50)
+    training = Training(steps=100, batch=8, lr=3e-3, watch=50)
     return Setup("text", model, {"text": "facts", "tokenizer": "default", "length": 64, "kept": 10_000}, training)
 
 

@@ -15,7 +15,6 @@ def recipe(size: str) -> Plan:
     adam = base.with_({"training.optimizer": "adamw", "training.lr": 3e-3})
     setups |= {
         "Adam": adam,
-        "Adam, momentum=0.0": adam.with_({"training.momentum": 0.0}),
         "Adam, moments rotated": adam.with_({"training.optimizer": "rotated_adam"}),
         "Adam, computation shared": adam.with_({"model.basis": "shared"}),
         "Adam, computation independent": adam.with_({"model.basis": "independent"}),
@@ -35,9 +34,9 @@ def recipe(size: str) -> Plan:
 
 
 def _small() -> Setup:
-    model = {"n_layer": 3, "d_model": 48, "n_head": 4, "norm": "rms_scalar", "scaled": True, "activation": "gelu_new"}
+    model = {"n_layer": 3, "d_model": 32, "n_head": 4, "norm": "rms_scalar", "scaled": True, "activation": "gelu_new"}
     data = {"text": "facts", "tokenizer": "tiny", "length": 64, "tokens": 200_000, "kept": 10_000}
-    return Setup("text", model, data, Training(steps=150, batch=16, clip=1.0, watch=50))
+    return Setup("text", model, data, Training(steps=120, batch=16, clip=1.0, watch=60))
 
 
 def _paper() -> Setup:
