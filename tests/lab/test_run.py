@@ -28,6 +28,7 @@ def calls(monkeypatch):
         return Outcome(None, {"eval_loss": loss, "parameters": 10.0}, [Row(0, "kurtosis", "entry", 3.0)])
 
     monkeypatch.setattr(running, "trainer", lambda task: train)
+    monkeypatch.setattr(running, "check", lambda setup: None)
     return made
 
 
@@ -139,6 +140,10 @@ def test_a_key_is_of_all_choices():
         (lambda: ms.lab.run("data-lane", choices={"lr": 1}), "no choice 'lr': name it with its part"),
         (lambda: ms.lab.run("data-lane", choices={"training.rate": 1}), "no choice 'training.rate'"),
         (lambda: ms.lab.run("data-lane", choices={"training.optimizer": "lion"}), "training.optimizer is 'lion'"),
+        (lambda: ms.lab.run("data-lane", choices={"model.colour": 1}), "no choice model.colour of text; model has vocab_size,"),
+        (lambda: ms.lab.run("residual-table", choices={"data.rows": 1}), "no choice data.rows of table; data has name, split"),
+        (lambda: ms.lab.run("resnet-norm", choices={"model.classes": 1}), "no choice model.classes of images; model has widths,"),
+        (lambda: ms.lab.sweep(Setup("sound"), {"training.lr": (1,)}), "no task 'sound'; there are text, table, images"),
         (lambda: ms.lab.run(plan(), engine="slurm"), "engine is 'slurm'"),
         (lambda: ms.lab.sweep("data-lane", {"training.lr": (1,)}, variant="x"), "data-lane has no variant 'x'"),
         (lambda: Plan("p", "", "", "small", {"a": BASE}, pairs=(("a", "b"),)), "a pair or the curve of p names 'b'"),

@@ -12,7 +12,7 @@ from mainstem.core import InputError, MainstemError, tracked, versions
 from ._findings import Findings
 from ._setup import Plan, Setup
 from ._store import Record, Store
-from ._tasks import trainer
+from ._tasks import check, trainer
 
 Engine = Callable[[list["Job"]], Iterator[Record]]
 
@@ -57,8 +57,10 @@ def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process) -
     """Runs what of a plan is not yet done.
 
     Parameters: `plan`; `out`, a folder that keeps each run as it ends, so that a run that is stopped goes on; runs that failed are
-    tried again; `engine`, that works through jobs.
+    tried again; `engine`, that works through jobs. Raises `InputError` for choices that there are not.
     """
+    for setup in plan.setups.values():
+        check(setup)
     store = Store(out) if out is not None else None
     kept = store.records() if store else {}
     jobs, records = [], []

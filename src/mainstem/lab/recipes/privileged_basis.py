@@ -36,7 +36,7 @@ def recipe(size: str) -> Plan:
 def _small() -> Setup:
     model = {"n_layer": 3, "d_model": 32, "n_head": 4, "norm": "rms_scalar", "scaled": True, "activation": "gelu_new"}
     data = {"text": "facts", "tokenizer": "tiny", "length": 64, "tokens": 200_000, "kept": 10_000}
-    return Setup("text", model, data, Training(steps=120, batch=16, clip=1.0, watch=60))
+    return Setup("text", model, data, Training(steps=80, batch=16, clip=1.0, watch=40))
 
 
 def _paper() -> Setup:

@@ -7,7 +7,7 @@ def recipe(size: str) -> Plan:
     """Batch norm and RMSNorm, with and without residual. Parameters: `size`, "small", on scikit-learn's digits, or "paper"."""
     small = size == "small"
     model = {"widths": [8, 16, 32], "blocks": 2} if small else {"widths": [64, 128, 256, 512], "blocks": 2}
-    training = Training(steps=150, batch=64, watch=75) if small else Training(steps=8000, batch=128, weight_decay=5e-4, watch=400)
+    training = Training(steps=100, batch=64, watch=50) if small else Training(steps=8000, batch=128, weight_decay=5e-4, watch=400)
     base = Setup("images", model, {"images": "digits"}, training)
     base = base.with_({"training.optimizer": "sgd", "training.lr": 0.05, "training.momentum": 0.9, "training.clip": 1.0})
     setups = {
