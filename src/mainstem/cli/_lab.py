@@ -152,9 +152,9 @@ def run(
     """
     charts = _charts(html, svg, png)
     with busy("reading recipes"):
-        from mainstem import lab
+        from mainstem.lab import run as ran
     choices = dict(_assigned(text) for text in set_ or [])
-    found = lab.run(recipe, str(size), seeds, out, choices, tuple(only or ()), str(engine))
+    found = ran(recipe, str(size), seeds, out, choices, tuple(only or ()), str(engine))
     _tell(found, number, against, json, parquet, charts)
 
 
@@ -181,9 +181,9 @@ def sweep(
     """
     charts = _charts(html, svg, png)
     with busy("reading recipes"):
-        from mainstem import lab
+        from mainstem.lab import sweep as swept
     axes = {name: tuple(_value(one) for one in text.split(",")) for name, text in (_split(text) for text in axis)}
-    found = lab.sweep(recipe, axes, seeds, out, str(size), variant, str(engine))
+    found = swept(recipe, axes, seeds, out, str(size), variant, str(engine))
     _tell(found, number, None, json, parquet, charts)
 
 

@@ -3,16 +3,15 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mainstem.core import InputError
 
+from ._setup import Plan
 from ._statistics import compare
 
-if TYPE_CHECKING:
-    from ._findings import Findings
-
 AGAINST = ("parameters", "hours", "tokens")
+ByVariant = dict[str, dict[int, float]]
 
 
 def interpolated(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
@@ -28,13 +27,13 @@ def interpolated(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     return math.nan
 
 
-def distances(findings: "Findings", against: str = "parameters") -> Any:
+def distances(plan: Plan, outcome: ByVariant, sizes: ByVariant, against: str) -> Any:
     """A polars frame: how far each variant lies above (+) or below (-) the curve of the plan's own kind, with a paired test over seeds.
 
     For seed s, d_s = outcome_s - curve_s(x_s), the curve straight in log x between the vanilla variants of the same seed, so that seed noise is
     in it; variants beyond the curve's ends have none.
 
-    Parameters: `findings`, of a plan with a `curve`; `against`, "parameters", "hours" or "tokens".
+    Parameters: `plan`, with a `curve`; `outcome` and `sizes`, numbers by variant and seed; `against`, what the sizes are.
 
     Raises `InputError` for a plan that has no curve, and for another number.
     """
@@ -42,16 +41,14 @@ def distances(findings: "Findings", against: str = "parameters") -> Any:
 
     if against not in AGAINST:
         raise InputError(f"against is {against!r}: choose {', '.join(AGAINST)}.")
-    if not findings.plan.curve:
-        raise InputError(f"{findings.plan.name} has no vanilla variants to make a curve of: give its plan a `curve`.")
-    outcome, x = findings.numbers(), findings.numbers(against)
+    if not plan.curve:
+        raise InputError(f"{plan.name} has no vanilla variants to make a curve of: give its plan a `curve`.")
     found: dict[str, tuple[list[float], list[float]]] = {}
-    for variant in findings.plan.setups:
-        if variant not in findings.plan.curve:
-            pairs = [(outcome[variant][s], _at(findings, outcome, x, variant, s)) for s in sorted(outcome[variant])]
-            known = [(a, b) for a, b in pairs if not math.isnan(b)]
-            if len(known) > 1:
-                found[variant] = [a for a, _ in known], [b for _, b in known]
+    for variant in (name for name in plan.setups if name not in plan.curve):
+        pairs = [(value, _at(plan, outcome, sizes, variant, seed)) for seed, value in sorted(outcome[variant].items())]
+        known = [(a, b) for a, b in pairs if not math.isnan(b)]
+        if len(known) > 1:
+            found[variant] = [a for a, _ in known], [b for _, b in known]
     tests = compare(list(found.values()))
     rows = []
     for variant, one in zip(found, tests, strict=True):
@@ -61,6 +58,6 @@ def distances(findings: "Findings", against: str = "parameters") -> Any:
     return polars.DataFrame(rows)
 
 
-def _at(findings: "Findings", outcome: Any, x: Any, variant: str, seed: int) -> float:
-    points = [(x[v][seed], outcome[v][seed]) for v in findings.plan.curve if seed in outcome[v]]
-    return interpolated(x[variant][seed], *zip(*points, strict=True)) if points else math.nan
+def _at(plan: Plan, outcome: ByVariant, sizes: ByVariant, variant: str, seed: int) -> float:
+    points = [(sizes[v][seed], outcome[v][seed]) for v in plan.curve if seed in outcome[v]]
+    return interpolated(sizes[variant][seed], *zip(*points, strict=True)) if points else math.nan

@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.core import InputError, whole_file
 
-from ._curve import distances
+from ._curve import AGAINST, distances
 from ._setup import Plan
 from ._statistics import Comparison, compare, interval
 from ._store import COLUMNS, Record
@@ -138,9 +138,10 @@ class Findings:
     def distances(self, against: str = "parameters") -> Any:
         """How far variants are from the curve of the plan's vanilla ones, as a polars frame.
 
-        Parameters: `against`, "parameters", "hours" or "tokens".
+        Parameters: `against`, "parameters", "hours" or "tokens". Raises `InputError` for a plan that has no curve, and for another number.
         """
-        return distances(self, against)
+        sizes = self.numbers(against) if against in AGAINST else {}
+        return distances(self.plan, self.numbers(), sizes, against)
 
     def __repr__(self) -> str:
         return "\n".join(_said(self))

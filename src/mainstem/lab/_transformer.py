@@ -73,6 +73,7 @@ class Block(nn.Module):
         self.read_2, self.write_2 = turns(*basis, 2 * layer + 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The stream behind this layer. Parameters: `x` [batch, pos, d_model]; `mask`, which keys a query sees."""
         if self.post:
             x = self.ln_1(self.added(x, self.write_1(self.attn(self.read_1(x), mask))))
             return self.ln_2(self.added(x, self.write_2(self.mlp(self.read_2(x)))))
