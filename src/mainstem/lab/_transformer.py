@@ -221,7 +221,8 @@ def _mask(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
 def folded(model: Variant) -> Variant:
     """The same function with no rotations: each is multiplied into the weights beside it. Parameters: `model`."""
     config = VariantConfig(**(model.config.to_dict() | {"basis": "none"}))
-    plain = Variant(config).to(device=model.wte.weight.device, dtype=model.wte.weight.dtype)  # type: ignore[arg-type]
+    plain = Variant(config)
+    nn.Module.to(plain, model.wte.weight.device, model.wte.weight.dtype)
     state = model.state_dict()
     for i, block in enumerate(model.blocks):
         for read, write, readers, writer in (

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 class Writer(NamedTuple):
     """A weight [stream, inside] that is added to the stream, and the fixed map from its own basis to the stream's, if any."""
 
-    weight: nn.Parameter
+    weight: Tensor
     turn: Tensor | None
 
 
