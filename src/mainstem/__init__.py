@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         outlier_report,
         scan,
         sequence,
+        shap_chart,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -73,6 +74,7 @@ _ROOMS = {
         "outlier_report",
         "scan",
         "sequence",
+        "shap_chart",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
@@ -126,6 +128,7 @@ __all__ = [
     "outlier_report",
     "scan",
     "sequence",
+    "shap_chart",
     "zero",
     "zero_dims",
 ]

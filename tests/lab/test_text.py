@@ -1,6 +1,8 @@
 """Training on text: what is learned, watched, repeated bit for bit, and gone on with."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -86,6 +88,18 @@ def test_clipping_shortens_the_step_of_sgd():
     torch.manual_seed(0)
     start = ms.lab.Variant(rows.model.config).state_dict()["h.0.mlp.c_fc.weight"]
     assert (lengths[1e-3] - start).norm() < 0.1 * (lengths[0.0] - start).norm()
+
+
+def test_models_are_kept_and_are_loaded_like_any_other(tmp_path):
+    plan = ms.lab.Plan("kept", "?", "", "small", {"a, lane": setup(steps=2).with_({"model.d_embedding": 8})}, seeds=1)
+    ms.lab.run(plan, out=tmp_path, models=True)
+    code = f"import mainstem as ms; t = ms.load({str(tmp_path / 'models' / 'a-lane-seed0')!r}).trace('The capital of France is'); print(t.scores().error)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )  # where the lab was not opened before
+    assert 0 <= float(done.stdout) < 1e-4
+    with pytest.raises(InputError, match="models are kept in a folder"):
+        ms.lab.run(plan, models=True)
 
 
 def test_the_fact_text_is_told_twice_and_kept_apart():

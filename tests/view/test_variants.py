@@ -1,7 +1,9 @@
 """Charts of experiments: what they draw is what they were given."""
 
 import pytest
+import torch
 
+import mainstem as ms
 from mainstem.core import InputError
 from mainstem.view import against, intervals
 
@@ -37,6 +39,27 @@ def test_they_are_drawn(tmp_path):
     assert "one" in svg and "three" in svg and "NaN" not in svg
     svg = against(RUNS, ["a", "b"], "parameters", "loss", "Is it?").save(tmp_path / "b.svg").read_text(encoding="utf-8")
     assert "vanilla" in svg and "lane" in svg and "NaN" not in svg
+
+
+def explained() -> ms.lab.Explained:
+    values = torch.tensor([[0.5, -0.2], [-0.4, 0.1], [0.6, -0.1]], dtype=torch.float64)
+    return ms.lab.Explained(("age", "bmi"), values, 10 * values, 1 + values.sum(1), 1.0)
+
+
+def test_the_three_charts_of_shapley_values(tmp_path):
+    pytest.importorskip("scipy")
+    bar, swarm, force = (ms.shap_chart(explained(), kind).to_dict() for kind in ("bar", "beeswarm", "force"))
+    assert [row["feature"] for row in bar["data"]["values"]] == ["age", "bmi"]
+    assert sorted(row["shap"] for row in swarm["data"]["values"]) == [-0.4, -0.2, -0.1, 0.1, 0.5, 0.6]
+    assert len({(row["shap"], row["lane"]) for row in swarm["data"]["values"]}) == 6
+    for row in force["layer"][0]["data"]["values"]:
+        assert row["low"] <= row["prediction"] <= row["high"]
+        assert row["low"] + row["high"] - row["prediction"] == pytest.approx(1.0)  # the base
+    for kind in ("bar", "beeswarm", "force"):
+        svg = ms.shap_chart(explained(), kind).save(tmp_path / f"{kind}.svg").read_text(encoding="utf-8")
+        assert "NaN" not in svg and (kind == "force" or "bmi" in svg)
+    with pytest.raises(InputError, match="kind is 'pie'"):
+        ms.shap_chart(explained(), "pie")
 
 
 @pytest.mark.parametrize("call", [lambda: intervals(ROWS[1:2], "loss", "t"), lambda: against([], [], "hours", "loss", "t")])

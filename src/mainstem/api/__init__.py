@@ -3,7 +3,7 @@
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._heads import HeadResult
-from ._lab import lab_chart
+from ._lab import lab_chart, shap_chart
 from ._lens import LensResult
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
@@ -45,5 +45,6 @@ __all__ = [
     "save_words",
     "scan",
     "sequence",
+    "shap_chart",
     "verify_zoo",
 ]

@@ -17,6 +17,7 @@ from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
+from ._lab import make_known
 from ._places import spots
 from ._readable import readable
 from ._trace import Trace
@@ -221,4 +222,5 @@ def load(
 
     Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
     """
+    make_known(source)
     return Model(load_module(source, tokenizer, processor, device, dtype, device_map, revision, trust_remote_code, pickles))

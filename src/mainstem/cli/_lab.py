@@ -99,6 +99,7 @@ AgainstOption = Annotated[
     Against | None,
     typer.Option(help="Also tell how far variants are from the curve of the vanilla ones; what charts have on the other axis."),
 ]
+Models = Annotated[bool, typer.Option("--models", help="Also keep each trained model, in FOLDER/models.")]
 Axis = Annotated[list[str], typer.Option(metavar="NAME=A,B,...", help="Values of a choice. May be given several times.")]
 VariantOption = Annotated[str | None, typer.Option(metavar="VARIANT", help="Which variant is changed; the first by default.")]
 File = Annotated[
@@ -137,6 +138,7 @@ def run(
     set_: Set = None,
     only: Only = None,
     engine: EngineOption = Engine.local,
+    models: Models = False,
     number: Number = None,
     against: AgainstOption = None,
     json: opt.Json = False,
@@ -147,14 +149,14 @@ def run(
 ) -> None:
     """Runs `mainstem.lab.run()` and prints what differs.
 
-    Parameters: `recipe`, `size`, `seeds`, `out`, `only` and `engine`, as there; `set_`, its choices; `number` and `against`, what is compared;
+    Parameters: `recipe`, `size`, `seeds`, `out`, `only`, `engine` and `models`, as there; `set_`, its choices; `number` and `against`, what is compared;
     `json`, `parquet`, `html`, `svg`, `png`, where results go.
     """
     charts = _charts(html, svg, png)
     with busy("reading recipes"):
         from mainstem.lab import run as ran
     choices = dict(_assigned(text) for text in set_ or [])
-    found = ran(recipe, str(size), seeds, out, choices, tuple(only or ()), str(engine))
+    found = ran(recipe, str(size), seeds, out, choices, tuple(only or ()), str(engine), models)
     _tell(found, number, against, json, parquet, charts)
 
 

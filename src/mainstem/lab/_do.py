@@ -21,12 +21,14 @@ def run(
     choices: Mapping[str, Any] | None = None,
     only: tuple[str, ...] = (),
     engine: str = "local",
+    models: bool = False,
 ) -> Findings:
     """Trains every variant of an experiment with every seed, and says what differs.
 
     Parameters: `plan`, a recipe's name or a plan of your own; `size`, "small" or "paper", of a recipe; `seeds`, how many, the
     plan's own where it is None; `out`, a folder that keeps each run: called again, it does what is missing; `choices`, changed in
-    every variant, such as {"training.steps": 50}; `only`, these variants; `engine`, "local" or "ray".
+    every variant, such as {"training.steps": 50}; `only`, these variants; `engine`, "local" or "ray"; `models`, also keep each model that is trained, in `out`/models, which
+    `mainstem.load` reads where it is a transformer.
 
     Raises `InputError` for names that there are not, and where something that the experiment needs is not installed.
     """
@@ -37,9 +39,11 @@ def run(
     pairs = tuple(pair for pair in found.pairs if set(pair) <= set(setups))
     curve = tuple(name for name in found.curve if name in setups)
     changed = replace(found, setups=setups, pairs=pairs, curve=curve, seeds=found.seeds if seeds is None else seeds)
+    if models and out is None:
+        raise InputError("models are kept in a folder: name it, out='runs/' (--out runs/ on the command line).")
     if changed.seeds < 1:
         raise InputError(f"seeds is {changed.seeds}: at least 1.")
-    return run_plan(changed, Path(out) if out is not None else None, _engine(engine))
+    return run_plan(changed, Path(out) if out is not None else None, _engine(engine), models)
 
 
 def sweep(

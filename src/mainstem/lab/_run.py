@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mainstem.core import InputError, MainstemError, tracked, versions
 
 from ._findings import Findings
+from ._outcome import Outcome
+from ._save import save_model
 from ._setup import Plan, Setup
 from ._store import Record, Store
 from ._tasks import check, trainer
@@ -19,7 +20,11 @@ Engine = Callable[[list["Job"]], Iterator[Record]]
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a plan. Parameters: `plan`, its name; `size`; `variant`; `setup`; `seed`; `folder`, for checkpoints."""
+    """One run of a plan.
+
+    Parameters: `plan`, its name; `size`; `variant`; `setup`; `seed`; `folder`, for checkpoints; `model`, a folder for the trained model,
+    or None.
+    """
 
     plan: str
     size: str
@@ -27,25 +32,35 @@ class Job:
     setup: Setup
     seed: int
     folder: Path | None = None
+    model: Path | None = None
 
 
 def do(job: Job) -> Record:
     """Trains one variant with one seed. What goes wrong is what the record says. Parameters: `job`."""
-    about: dict[str, Any] = {"recipe": job.plan, "size": job.size, "variant": job.variant, "seed": job.seed}
     began = time.monotonic()
-    fault, numbers, rows = "", {}, []
     try:
         outcome = trainer(job.setup.task)(job.setup, job.seed, job.folder)
-        numbers, rows = outcome.numbers, outcome.rows
+        if job.model is not None:
+            save_model(outcome.model, job.setup, job.model)
     except InputError as error:
-        fault = str(error)
+        return failed(job, str(error), time.monotonic() - began)
     except (MainstemError, ArithmeticError, RuntimeError, ValueError, OSError) as error:
-        fault = f"{type(error).__name__}: {error}"
-    wild = [name for name, value in numbers.items() if not math.isfinite(value)]
-    status = "failed" if fault else "diverged" if wild else "done"
-    fault = fault or (f"not finite: {', '.join(wild)}" if wild else "")
-    made = {"setup": asdict(job.setup), "seconds": time.monotonic() - began, "versions": versions()}
-    return Record(job.setup.key(job.seed), about | {"status": status, "fault": fault}, numbers, tuple(rows), made)
+        return failed(job, f"{type(error).__name__}: {error}", time.monotonic() - began)
+    wild = [name for name, value in outcome.numbers.items() if not math.isfinite(value)]
+    status, fault = ("diverged", f"not finite: {', '.join(wild)}") if wild else ("done", "")
+    return _record(job, status, fault, outcome, time.monotonic() - began)
+
+
+def failed(job: Job, fault: str, seconds: float = 0.0) -> Record:
+    """The record of a run that came to nothing. Parameters: `job`; `fault`, in words; `seconds`, that it took."""
+    return _record(job, "failed", fault, None, seconds)
+
+
+def _record(job: Job, status: str, fault: str, outcome: Outcome | None, seconds: float) -> Record:
+    about = {"recipe": job.plan, "size": job.size, "variant": job.variant, "seed": job.seed, "status": status, "fault": fault}
+    made = {"setup": asdict(job.setup), "seconds": seconds, "versions": versions()}
+    numbers, rows = (outcome.numbers, tuple(outcome.rows)) if outcome else ({}, ())
+    return Record(job.setup.key(job.seed), about, numbers, rows, made)
 
 
 def in_process(jobs: list[Job]) -> Iterator[Record]:
@@ -53,11 +68,11 @@ def in_process(jobs: list[Job]) -> Iterator[Record]:
     yield from (do(job) for job in jobs)
 
 
-def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process) -> Findings:
+def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process, models: bool = False) -> Findings:
     """Runs what of a plan is not yet done.
 
     Parameters: `plan`; `out`, a folder that keeps each run as it ends, so that a run that is stopped goes on; runs that failed are
-    tried again; `engine`, that works through jobs. Raises `InputError` for choices that there are not.
+    tried again; `engine`, that works through jobs; `models`, keep those that are trained now, in `out`. Raises `InputError` for choices that there are not.
     """
     for setup in plan.setups.values():
         check(setup)
@@ -71,7 +86,8 @@ def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process) -
             records.append(done.of(plan.name, plan.size, variant))
         else:
             place = store.checkpoints(setup.key(seed)) if store else None
-            jobs.append(Job(plan.name, plan.size, variant, setup, seed, place))
+            model = store.model(variant, seed) if store and models else None
+            jobs.append(Job(plan.name, plan.size, variant, setup, seed, place, model))
     of = f"{plan.name}, {plan.size}"
     for record in tracked(engine(jobs), lambda: f"training {of}", len(jobs)):
         if store:

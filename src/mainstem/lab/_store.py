@@ -1,6 +1,7 @@
 """A folder of runs: one Parquet file each, whole or not there, with what made it in its metadata."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,10 @@ class Store:
         place.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(place) as half:
             pyarrow.parquet.write_table(record.table(), half)
+
+    def model(self, variant: str, seed: int) -> Path:
+        """Where a trained model is kept. Parameters: `variant`; `seed`."""
+        return self.folder / "models" / f"{re.sub(r'[^A-Za-z0-9.=-]+', '-', variant)}-seed{seed}"
 
     def checkpoints(self, key: str) -> Path:
         """Where a run keeps its checkpoints. Parameters: `key`."""

@@ -1,6 +1,7 @@
 """Text to train on: what the default model was taught, told in a random order, or a file that the user names."""
 
 import gzip
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,6 +94,15 @@ def _codec(tokenizer: str) -> Codec:
     except (OSError, ValueError) as error:
         raise InputError(f"no tokenizer {tokenizer!r} can be had ({error}): name 'default', 'tiny' or a folder.") from error
     return Codec(found)
+
+
+def save_tokenizer(tokenizer: str, folder: Path) -> None:
+    """Puts a tokenizer beside a model. Parameters: `tokenizer`, as of `text`; `folder`."""
+    if tokenizer in embedded():
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(embedded(tokenizer)[tokenizer].folder / name, folder)
+    else:
+        _codec(tokenizer).tokenizer.save_pretrained(folder)
 
 
 def _rows(codec: Codec, text: str, length: int, most: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import CausalLMOutput
 
@@ -239,4 +239,5 @@ def folded(model: Variant) -> Variant:
 
 
 AutoConfig.register(VariantConfig.model_type, VariantConfig, exist_ok=True)
+AutoModel.register(VariantConfig, Variant, exist_ok=True)
 AutoModelForCausalLM.register(VariantConfig, Variant, exist_ok=True)

@@ -13,6 +13,7 @@ from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
+from ._shapley import beeswarm, feature_bars, force_by_similarity
 from ._svg import MINUS, Picture
 from ._variants import against, intervals
 
@@ -22,12 +23,15 @@ __all__ = [
     "Picture",
     "additivity",
     "against",
+    "beeswarm",
     "by_point",
     "check_charts",
     "compatibility",
     "diagram",
     "dimension_map",
     "effect_chart",
+    "feature_bars",
+    "force_by_similarity",
     "grid",
     "head_map",
     "intervals",
