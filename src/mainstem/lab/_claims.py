@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ._config import parameters
 from ._findings import Findings
-from ._judge import CONFIRMED, NOT, Judge, Judged, Number, above, at_end, difference, no_difference, outcome
+from ._judge import CONFIRMED, FAR, NOT, Judge, Judged, Number, above, at_end, difference, no_difference, outcome
 from ._store import Record
 from .recipes.residual_table import BUNDLED
 
@@ -84,7 +84,7 @@ def _lanes(findings: Findings) -> Judged:
         + (r["verdict"] if r["verdict"] == "no difference shown" else f"p = {r['p_holm']:.2g}")
         for r in rows
     ]
-    return Judged("; ".join(words), NOT if not rows or any(r["verdict"] == "lower" for r in rows) else CONFIRMED)
+    return Judged("; ".join(words), NOT if not rows or any(r["verdict"] == "lower" for r in rows) else FAR)
 
 
 def _counts() -> Judged:

@@ -51,7 +51,7 @@ def against(rows: Rows, curve: Sequence[str], x: str, outcome: str, title: str, 
     colour = alt.Color(
         "kind:N", scale=alt.Scale(domain=kinds, range=hues(len(kinds))), legend=alt.Legend(title=None, labelLimit=0)
     )
-    across = alt.X("x:Q", title=x, scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~s"))
+    across = alt.X("x:Q", title=x, scale=alt.Scale(type="log", nice=False, padding=12), axis=alt.Axis(format="~s"))
     up = alt.Y("y:Q", title=outcome, scale=alt.Scale(zero=False))
     points = alt.Chart(alt.Data(values=shown)).mark_circle(size=55, opacity=0.8).encode(x=across, y=up, color=colour)
     means = [_mean([row for row in shown if row["variant"] == name]) for name in curve]
