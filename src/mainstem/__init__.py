@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mainstem import lab
     from mainstem.api import (
         AblationCurve,
         AnyOf,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         edit_loss,
         figures,
         input_shift,
+        lab_chart,
         load,
         mean,
         measure,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         rotate,
         scan,
         sequence,
+        shap_chart,
         subspace_scale,
         view,
         widget,
@@ -97,6 +100,7 @@ _ROOMS = {
         "edit_loss",
         "figures",
         "input_shift",
+        "lab_chart",
         "load",
         "mean",
         "measure",
@@ -107,6 +111,7 @@ _ROOMS = {
         "rotate",
         "scan",
         "sequence",
+        "shap_chart",
         "subspace_scale",
         "view",
         "widget",
@@ -116,6 +121,7 @@ _ROOMS = {
     "models": ("Embedded", "Fact", "embedded", "facts"),
     "stream": ("Edit", "KeyVectors", "scale", "steer", "without_skip", "zero", "zero_dims"),
 }
+_DOORS = ("lab",)  # rooms that are called by their own name
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
@@ -167,6 +173,8 @@ __all__ = [
     "figures",
     "find",
     "input_shift",
+    "lab",
+    "lab_chart",
     "load",
     "mean",
     "measure",
@@ -178,6 +186,7 @@ __all__ = [
     "scale",
     "scan",
     "sequence",
+    "shap_chart",
     "steer",
     "subspace_scale",
     "view",
@@ -192,6 +201,8 @@ def __getattr__(name: str) -> Any:
     """Rooms are opened when something of theirs is asked for, so that importing mainstem costs nothing."""
     if name in _HOMES:
         return getattr(import_module(f"mainstem.{_HOMES[name]}"), name)
+    if name in _DOORS:
+        return import_module(f"mainstem.{name}")
     raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ from ._figures import figures
 from ._generate import Generation
 from ._heads import HeadResult
 from ._input_shift import InputShift, input_shift
+from ._lab import lab_chart, shap_chart
 from ._lens import LensResult
 from ._means import Means
 from ._measure import measure, merge, scan
@@ -61,6 +62,7 @@ __all__ = [
     "edit_loss",
     "figures",
     "input_shift",
+    "lab_chart",
     "load",
     "mean",
     "measure",
@@ -72,6 +74,7 @@ __all__ = [
     "save_words",
     "scan",
     "sequence",
+    "shap_chart",
     "subspace_scale",
     "verify_zoo",
     "view",

@@ -16,6 +16,7 @@ from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
 from ._changed import Changed
+from ._lab import make_known
 from ._places import spots, tokens_of
 from ._readable import readable
 from ._trace import Trace
@@ -204,4 +205,5 @@ def load(
 
     Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
     """
+    make_known(source)
     return Model(load_module(source, tokenizer, processor, device, dtype, device_map, revision, trust_remote_code, pickles))

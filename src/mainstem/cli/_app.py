@@ -11,6 +11,7 @@ from . import (
     _erasers,
     _figures,
     _find,
+    _lab,
     _lens,
     _measure,
     _merge,
@@ -70,6 +71,7 @@ app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("view", help=_view.HELP)(_view.view)
 app.command("models", help=_models.HELP)(_models.models)
+app.add_typer(_lab.app, name="lab", help=_lab.HELP)
 
 
 def _print_version(asked: bool) -> None:

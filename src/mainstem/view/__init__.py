@@ -17,9 +17,11 @@ from ._ranking import top_components
 from ._river import river
 from ._scale_curve import scale_curve
 from ._serve import Served, serve
+from ._shapley import beeswarm, feature_bars, force_by_similarity
 from ._svg import MINUS, Picture
 from ._token_map import token_map
 from ._turns import Answer, Asked, Superseded, Turn
+from ._variants import against, intervals
 from ._widget import widget
 
 __all__ = [
@@ -33,17 +35,22 @@ __all__ = [
     "Turn",
     "ablation_curve",
     "additivity",
+    "against",
+    "beeswarm",
     "by_point",
     "check_charts",
     "compatibility",
     "diagram",
     "dimension_map",
     "effect_chart",
+    "feature_bars",
+    "force_by_similarity",
     "framed",
     "gradients",
     "grid",
     "growth",
     "head_map",
+    "intervals",
     "lines",
     "lower_layer_curve",
     "outlier_page",
