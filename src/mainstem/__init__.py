@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainstem.api import (
         AnyOf,
         Contrast,
+        Direction,
         ErasersResult,
         HeadResult,
         LensResult,
@@ -49,6 +50,7 @@ _ROOMS = {
     "api": (
         "AnyOf",
         "Contrast",
+        "Direction",
         "ErasersResult",
         "HeadResult",
         "LensResult",
@@ -83,6 +85,7 @@ _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AnyOf",
     "Contrast",
+    "Direction",
     "Edit",
     "Embedded",
     "ErasersResult",

@@ -1,5 +1,6 @@
 """The objects that users hold."""
 
+from ._direction import Direction
 from ._erasers import ErasersResult
 from ._figures import figures
 from ._heads import HeadResult
@@ -21,6 +22,7 @@ from ._zoo import verify_zoo
 __all__ = [
     "AnyOf",
     "Contrast",
+    "Direction",
     "ErasersResult",
     "HeadResult",
     "LensResult",

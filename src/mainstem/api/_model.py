@@ -17,6 +17,7 @@ from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
+from ._directed import Directed
 from ._places import spots
 from ._readable import readable
 from ._trace import Trace
@@ -27,7 +28,7 @@ _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of eac
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
 
 
-class Model(Weighed):
+class Model(Directed, Weighed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from torch import nn
 
+from ._directing import Directing, sample
 from ._looking import Looking
 from ._model import Model, load
 
@@ -29,7 +30,7 @@ def view(
     from mainstem.view import serve
 
     held = model if isinstance(model, Model) else load(model)
-    answers = Looking(held).answers()
-    opening = {"model": held.name, "pages": ["prompt"], "prompt": FIRST}
+    answers = Looking(held).answers() | Directing(held).answers()
+    opening = {"model": held.name, "pages": ["prompt", "direction"], "prompt": FIRST, "prompts": sample()}
     at = "" if prompt is None else f"#prompt?{urlencode({'prompt': prompt})}"
     return serve(answers, opening, port, browser, at)

@@ -6,6 +6,7 @@ from ._fused import Fused
 from ._kurtosis import rotated_mean, rotated_scatter
 from ._llm_int8 import outlier_dimensions
 from ._measure import Measure, Pair
+from ._principal import Principal, principal, signed
 from ._registry import measure_named, measures, pairs
 from ._rotation import directions
 from ._state import State
@@ -16,6 +17,7 @@ __all__ = [
     "Fused",
     "Measure",
     "Pair",
+    "Principal",
     "State",
     "captured",
     "coherence_of",
@@ -26,9 +28,11 @@ __all__ = [
     "measures",
     "outlier_dimensions",
     "pairs",
+    "principal",
     "principal_angles",
     "project",
     "rotated_mean",
     "rotated_scatter",
+    "signed",
     "span",
 ]
