@@ -1,6 +1,7 @@
 """The direction page driven by clicks and keys: every number on it is the one that Python gives."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -67,7 +68,7 @@ def choose(page: Any, kind: str, **typed: str) -> None:
 
 def type_prompts(page: Any, said: str = PROMPTS) -> None:
     page.fill("[aria-label=prompts]", said)
-    page.click("text=Colour >> nth=0")
+    page.click("button.main")
     settled(page)
 
 
@@ -97,8 +98,8 @@ def test_directions_of_tokens_neurons_and_heads(browser: Any, url: str):
         assert coloured(page) == pytest.approx(expected(model().direction("L2.mlp.N7").vector, "L3.resid_post"), rel=1e-5, abs=1e-5)
         choose(page, "head", head="L3.attn.H2")
         page.select_option("[aria-label=end]", "reads")
-        vector = model().direction("L3.attn.H2", end="reads").vector
         shown = coloured(page)
+        vector = model().direction("L3.attn.H2", end="reads").vector
         assert shown == pytest.approx(expected(vector, "L3.resid_post"), rel=1e-5, abs=1e-5)
         again = page.url
         assert "label=L3.attn.H2" in again and "end=reads" in again
@@ -150,7 +151,7 @@ def test_a_click_says_what_comes_next(browser: Any, url: str):
 def planted() -> tuple[Any, torch.Tensor]:
     """A model in which two tokens enter far along a direction, and no other does."""
     made = ms.load("tiny")
-    table = made.module.get_input_embeddings().weight
+    table = made.module.transformer.wte.weight
     vector = torch.nn.functional.normalize(torch.randn(table.shape[1], generator=torch.Generator().manual_seed(4)), dim=0)
     with torch.no_grad():
         table -= (table @ vector)[:, None] * vector
@@ -168,7 +169,7 @@ def test_a_planted_direction_lights_the_planted_tokens(browser: Any, tmp_path: P
             settled(page)
             type_prompts(page, f"The capital of France is\n\n{HACK} France")
             page.set_input_files("[aria-label='upload a direction']", files[0])
-            page.wait_for_function("location.hash.includes('kept=planted')")
+            page.wait_for_url(re.compile("kept=planted"))
             shown = coloured(page)
             tokens = [made.trace(p).tokens[0] for p in ("The capital of France is", f"{HACK} France")]
             lit = {(p, i) for (p, i), value in shown.items() if value > 15}
@@ -184,7 +185,7 @@ def test_a_planted_direction_lights_the_planted_tokens(browser: Any, tmp_path: P
                 assert (back.name, back.point) == ("planted", "entry")
             page.fill("[aria-label=name]", HACK)
             page.click("text=Save")
-            page.wait_for_function("location.hash.includes('script')")
+            page.wait_for_url(re.compile("kept=%3Cscript"))
             assert coloured(page) == pytest.approx(shown, rel=1e-6)
             page.set_input_files("[aria-label='upload a direction']", {"name": "x.json", "mimeType": "", "buffer": b"[1, 2]"})
             page.wait_for_selector(".status.wrong")
