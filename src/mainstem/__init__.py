@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         scan,
         sequence,
         view,
+        widget,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -74,6 +75,7 @@ _ROOMS = {
         "scan",
         "sequence",
         "view",
+        "widget",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
@@ -126,6 +128,7 @@ __all__ = [
     "scan",
     "sequence",
     "view",
+    "widget",
     "zero",
     "zero_dims",
 ]

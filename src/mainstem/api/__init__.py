@@ -15,7 +15,7 @@ from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
 from ._tuned import TunedLens
-from ._view import view
+from ._view import view, widget
 from ._words import WordsResult, save_words
 from ._zoo import verify_zoo
 
@@ -48,4 +48,5 @@ __all__ = [
     "sequence",
     "verify_zoo",
     "view",
+    "widget",
 ]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, MainstemError, MapError, Provenance
 from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, component, lens, score_named
@@ -362,3 +362,12 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         look = kept(self, self._plain(target, prompt, at) if target is not None else None, prompt, at)
         less = {name: value for name, value in record.items() if name != "lens_grid"}
         return {**less, "look": look, "provenance": self.provenance.to_dict()}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """In a notebook the page of the first prompt, in a frame; its text where there is none to draw."""
+        from mainstem.view import framed
+
+        try:
+            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(), None, 0))}
+        except MainstemError:
+            return {"text/plain": repr(self)}

@@ -1,6 +1,7 @@
 """Turns writes into numbers about a prediction."""
 
 from ._additivity import Sums, additivity
+from ._backtrack import Backtrack, Origin, backtrack
 from ._backward import Gradient, backward
 from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
@@ -24,6 +25,7 @@ __all__ = [
     "NORMS",
     "OF",
     "VIA",
+    "Backtrack",
     "Bend",
     "Caveat",
     "Choices",
@@ -36,6 +38,7 @@ __all__ = [
     "Lens",
     "Linearity",
     "Moments",
+    "Origin",
     "Queries",
     "Score",
     "Sums",
@@ -45,6 +48,7 @@ __all__ = [
     "Value",
     "Words",
     "additivity",
+    "backtrack",
     "backward",
     "bend",
     "caveats",

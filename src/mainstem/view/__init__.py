@@ -8,7 +8,7 @@ from ._diagram import diagram
 from ._layers import query_histogram, score_by_layer
 from ._maps import head_map, source_map
 from ._outlier_page import dimension_map, effect_chart, outlier_page
-from ._page import page, save_page
+from ._page import framed, page, save_page
 from ._panels import panels
 from ._points import by_point
 from ._ranking import top_components
@@ -16,6 +16,7 @@ from ._river import river
 from ._serve import Served, serve
 from ._svg import MINUS, Picture
 from ._turns import Answer, Asked, Superseded, Turn
+from ._widget import widget
 
 __all__ = [
     "MINUS",
@@ -33,6 +34,7 @@ __all__ = [
     "diagram",
     "dimension_map",
     "effect_chart",
+    "framed",
     "grid",
     "head_map",
     "lines",
@@ -46,5 +48,6 @@ __all__ = [
     "score_by_layer",
     "serve",
     "source_map",
+    "widget",
     "top_components",
 ]

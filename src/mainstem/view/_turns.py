@@ -68,7 +68,7 @@ class Turns:
             nonlocal dropped
             dropped = True
 
-        self._thread.submit(_answered, answer, asked, Turn(current, put), put)
+        self._thread.submit(answered, answer, asked, Turn(current, put), put)
         return drop
 
     def close(self) -> None:
@@ -80,8 +80,8 @@ class Turns:
 _LANES = 1000  # the oldest is forgotten, and whoever still waits on it asks again
 
 
-def _answered(answer: Answer, asked: Asked, turn: Turn, put: Put) -> None:
-    """Whatever comes of it, the page hears of it and the thread lives on."""
+def answered(answer: Answer, asked: Asked, turn: Turn, put: Put) -> None:
+    """Whatever comes of it, the page hears of it and the thread lives on. Parameters: as of `Turns.take`; `turn`."""
     try:
         turn.check()
         with listening(turn.say):

@@ -9,15 +9,16 @@ _SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 def written(record: Any) -> str:
     """Plain data as JSON; what is not finite is null, and no character can end a script. Parameters: `record`."""
-    return json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).translate(_SAFE)
+    return json.dumps(plain(record), allow_nan=False, separators=(",", ":")).translate(_SAFE)
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plain data without numbers that JSON has none for: they are None. Parameters: `value`."""
     match value:
         case dict():
-            return {k: _finite(v) for k, v in value.items()}
+            return {k: plain(v) for k, v in value.items()}
         case list() | tuple():
-            return [_finite(v) for v in value]
+            return [plain(v) for v in value]
         case float() if not isfinite(value):
             return None
     return value

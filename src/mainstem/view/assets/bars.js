@@ -46,7 +46,7 @@ export function barList(table, { opened, left, after, here, unit }) {
       make("span.name", {}, name(row)), make("span.fall", { "aria-hidden": "true" }, zero(), fill),
       make("span.figure", {}, number(row.value, 3, true)), make("span.so-far.figure", { title: "the sum so far" }, number(to, 2)),
       row.first || row.last ? make("span.both", {}, words("raises", "first words", row.first), words("lowers", "last words", row.last)) : null);
-    const line = after === row.component && i < table.rows.length - 1 ? [make("li.mark", { role: "presentation" }, `up to here: ${here}, ${number(to, 3)} ${unit}; what follows is added later`)] : [];
+    const line = after === row.component && i < table.rows.length - 1 ? [make("li.mark", { role: "presentation" }, `up to here: ${here}, ${number(to, 3)}${unit && ` ${unit}`}; what follows is added later`)] : [];
     return [item, ...line];
   });
   const list = make("ol.bars", { "aria-label": "parts; Enter opens one, Escape goes up" }, items);
@@ -76,6 +76,6 @@ export function barList(table, { opened, left, after, here, unit }) {
 function sumLine(table, unit) {
   const holds = table.error <= table.bound;
   return make(`p.closure${holds ? "" : ".broken"}`, { "data-sum": table.sum, "data-whole": table.whole, "data-error": table.error },
-    `${holds ? "✓" : "✗"} ${table.rows.length} rows sum to ${number(table.sum, 4)} ${unit}; the model's own is ${number(table.whole, 4)}; `,
+    `${holds ? "✓" : "✗"} ${table.rows.length} rows sum to ${number(table.sum, 4)}${unit && ` ${unit}`}; the model's own is ${number(table.whole, 4)}; `,
     term("closure", "closure error"), ` ${small(table.error)}, bound ${small(table.bound)}`);
 }

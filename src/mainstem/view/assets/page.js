@@ -95,7 +95,7 @@ function look() {
   const status = make("p.status", { role: "status", "aria-live": "polite" });
   const inner = make("div.place");
   place.replaceChildren(status, inner);
-  const own = document.documentElement.classList.contains("ms-own");
+  const own = document.documentElement.classList.contains("ms-own") && location.protocol !== "about:"; // a notebook's frame has no address
   const choices = new Choices(own ? placeOf(location.hash).choices : {}, (now) => {
     if (own) history.replaceState(null, "", hashOf({ page: "prompt", choices: now }));
   });

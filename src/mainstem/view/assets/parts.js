@@ -59,6 +59,8 @@ export function partsPanel(context, asked, above) {
   const node = make("section", { "data-part": "parts" }, " ");
   /** @type {any} */
   let record = null;
+  /** @type {unknown} */
+  let last = null;
 
   const score = () => record.scores.find((one) => one.by === choices.get("by", "dla")) ?? record.scores[0];
   const down = (component) => choices.set({ path: [...way(choices), component].join(","), level: null, key: null }, true);
@@ -124,8 +126,10 @@ export function partsPanel(context, asked, above) {
       const path = way(choices);
       const component = path.at(-1);
       const question = component ? { ...asked(), component, level: choices.get("level"), key: choices.get("key") } : asked();
+      last = question;
       const table = await context.waiting(context.ask(component ? "prompt.inside" : "prompt.parts", question, { lane: "parts", heard: context.heard }));
-      if (!table) return;
+      if (question !== last) return;
+      if (!table) return void node.replaceChildren(make("div.top", {}, crumbs(path)), ...[controls(), make("p.about", {}, "There is nothing to show: the line on top says why.")].filter((one) => one !== null));
       const held = focus || node.contains(document.activeElement);
       const after = component ? undefined : Object.entries(table.points).filter(([, point]) => point === asked().point).map(([label]) => label).at(-1);
       const list = barList(table, { opened: (row) => down(row.component), left: up, after, here: String(asked().point), unit: table.keys ? "" : score().unit });
