@@ -2,6 +2,7 @@
 
 from ._ablation_curve import ablation_curve
 from ._ablation_result import AblationCurve
+from ._direction import Direction
 from ._edit_effect import EditEffect, edit_effect, edit_loss
 from ._erasers import ErasersResult
 from ._figures import figures
@@ -34,6 +35,7 @@ __all__ = [
     "AblationCurve",
     "AnyOf",
     "Contrast",
+    "Direction",
     "EditEffect",
     "ErasersResult",
     "Generation",

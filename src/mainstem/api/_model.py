@@ -16,6 +16,7 @@ from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
 from ._changed import Changed
+from ._directed import Directed
 from ._lab import make_known
 from ._places import spots, tokens_of
 from ._readable import readable
@@ -27,7 +28,7 @@ _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of eac
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
 
 
-class Model(Weighed, Changed):
+class Model(Directed, Weighed, Changed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.

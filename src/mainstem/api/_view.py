@@ -8,6 +8,7 @@ from torch import nn
 
 from ._looking import Looking
 from ._model import Model, load
+from ._more import with_more
 
 FIRST = "The capital of France is"  # what is shown where nothing was said
 
@@ -17,6 +18,7 @@ def view(
     prompt: str | None = None,
     port: int = 0,
     browser: bool = True,
+    data: str | Path | None = None,
 ) -> Any:
     """Looks at a model in the browser: opens a page that is served on this machine alone, with nothing fetched from elsewhere.
 
@@ -24,11 +26,13 @@ def view(
     who has the address has the page: nobody else on this machine gets anything.
 
     Parameters: `model`, one that is loaded, or what `load` takes; `prompt`, shown first; `port`, 0 for any that is free; `browser`, whether
-    it is opened. Raises `InputError` where FastAPI or uvicorn is missing (the extra `view`), or for a port that is taken.
+    it is opened; `data`, a folder of images, for the page of an image model's channels. Raises `InputError` where FastAPI or uvicorn is
+    missing (the extra `view`), for a port that is taken, and for no such folder.
     """
     from mainstem.view import serve
 
-    answers, opening = _pages(model)
+    held = model if isinstance(model, Model) else load(model)
+    answers, opening = with_more(held, *_pages(held), data)
     at = "" if prompt is None else f"#prompt?{urlencode({'prompt': prompt})}"
     return serve(answers, opening, port, browser, at)
 

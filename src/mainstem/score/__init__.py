@@ -1,6 +1,7 @@
 """Turns writes into numbers about a prediction."""
 
 from ._additivity import Sums, additivity
+from ._backtrack import Backtrack, Origin, backtrack
 from ._backward import Gradient, backward
 from ._bend import Bend, bend
 from ._caveats import Caveat, caveats
@@ -26,6 +27,7 @@ __all__ = [
     "NORMS",
     "OF",
     "VIA",
+    "Backtrack",
     "Bend",
     "Caveat",
     "Choices",
@@ -38,6 +40,7 @@ __all__ = [
     "Lens",
     "Linearity",
     "Moments",
+    "Origin",
     "Patched",
     "Queries",
     "Score",
@@ -49,6 +52,7 @@ __all__ = [
     "Words",
     "additivity",
     "attributed",
+    "backtrack",
     "backward",
     "bend",
     "caveats",

@@ -33,6 +33,7 @@ def shell(opening: Mapping[str, Any]) -> str:
         '<!doctype html>\n<html lang="en" class="ms-own"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{title}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="assets/page.css"><link rel="stylesheet" href="assets/look.css">'
+        '<link rel="stylesheet" href="assets/pages.css">'
         '</head>\n<body><main class="ms-page"><noscript><p>This page is drawn by its scripts.</p></noscript>'
         f'<script type="application/json">{written(opening)}</script>'
         '<script type="module" src="assets/shell.js"></script></main></body></html>\n'

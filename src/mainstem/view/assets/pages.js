@@ -16,8 +16,10 @@
  * @property {(place: HTMLElement, context: Context) => (() => void)} open fills a place; returns what is done when another page is opened
  */
 
+import { channel } from "./channel.js";
+import { direction } from "./direction.js";
 import { prompt } from "./prompt.js";
 import { terms } from "./terms.js";
 
 /** @type {Page[]} */
-export const pages = [prompt, terms];
+export const pages = [prompt, direction, channel, terms];

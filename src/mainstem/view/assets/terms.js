@@ -26,6 +26,9 @@ export const TERMS = {
   neuron: "One coordinate of an MLP's inner layer, with the row of weights that it adds.",
   "first words": "The tokens whose logits a part raises most.",
   "last words": "The tokens whose logits a part lowers most.",
+  "principal direction": "A direction along which the stream differs most over the tokens it was fitted on; each holds a share of the variance.",
+  standardised: "Every coordinate divided by its own deviation before principal directions are sought, so that a few large coordinates do not decide them.",
+  peak: "The largest value of a channel over all places of an image.",
   activation: "A neuron's value before its nonlinearity; it is a sum over everything earlier that the neuron reads.",
 };
 
