@@ -11,13 +11,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mainstem import lab
     from mainstem.api import (
+        AblationCurve,
         AnyOf,
         Contrast,
+        Direction,
         EditEffect,
         ErasersResult,
         Generation,
         HeadResult,
+        InputShift,
         LensResult,
         Means,
         Measurements,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         Trace,
         TunedLens,
         WordsResult,
+        ablation_curve,
         activation_patching,
         any_of,
         attribution_patching,
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
         edit_effect,
         edit_loss,
         figures,
+        input_shift,
+        lab_chart,
         load,
         mean,
         measure,
@@ -46,9 +53,13 @@ if TYPE_CHECKING:
         outlier_report,
         patch,
         resample,
+        rotate,
         scan,
         sequence,
+        shap_chart,
         subspace_scale,
+        view,
+        widget,
     )
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
@@ -59,12 +70,15 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "api": (
+        "AblationCurve",
         "AnyOf",
         "Contrast",
+        "Direction",
         "EditEffect",
         "ErasersResult",
         "Generation",
         "HeadResult",
+        "InputShift",
         "LensResult",
         "Means",
         "Measurements",
@@ -79,6 +93,7 @@ _ROOMS = {
         "Trace",
         "TunedLens",
         "WordsResult",
+        "ablation_curve",
         "activation_patching",
         "any_of",
         "attribution_patching",
@@ -86,6 +101,8 @@ _ROOMS = {
         "edit_effect",
         "edit_loss",
         "figures",
+        "input_shift",
+        "lab_chart",
         "load",
         "mean",
         "measure",
@@ -93,20 +110,27 @@ _ROOMS = {
         "outlier_report",
         "patch",
         "resample",
+        "rotate",
         "scan",
         "sequence",
+        "shap_chart",
         "subspace_scale",
+        "view",
+        "widget",
     ),
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
     "stream": ("Edit", "KeyVectors", "scale", "steer", "without_skip", "zero", "zero_dims"),
 }
+_DOORS = ("lab",)  # rooms that are called by their own name
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AblationCurve",
     "AnyOf",
     "Contrast",
+    "Direction",
     "Edit",
     "EditEffect",
     "Embedded",
@@ -115,6 +139,7 @@ __all__ = [
     "Generation",
     "HeadResult",
     "InputError",
+    "InputShift",
     "KeyVectors",
     "LensResult",
     "LoadError",
@@ -139,6 +164,7 @@ __all__ = [
     "Trace",
     "TunedLens",
     "WordsResult",
+    "ablation_curve",
     "activation_patching",
     "any_of",
     "attribution_patching",
@@ -149,6 +175,9 @@ __all__ = [
     "facts",
     "figures",
     "find",
+    "input_shift",
+    "lab",
+    "lab_chart",
     "load",
     "mean",
     "measure",
@@ -156,11 +185,15 @@ __all__ = [
     "outlier_report",
     "patch",
     "resample",
+    "rotate",
     "scale",
     "scan",
     "sequence",
+    "shap_chart",
     "steer",
     "subspace_scale",
+    "view",
+    "widget",
     "without_skip",
     "zero",
     "zero_dims",
@@ -171,6 +204,8 @@ def __getattr__(name: str) -> Any:
     """Rooms are opened when something of theirs is asked for, so that importing mainstem costs nothing."""
     if name in _HOMES:
         return getattr(import_module(f"mainstem.{_HOMES[name]}"), name)
+    if name in _DOORS:
+        return import_module(f"mainstem.{name}")
     raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mainstem.models import Loaded
+from mainstem.core import whole
+from mainstem.models import Loaded, reads_images
 from mainstem.scan import Batch, Batching
 
 LENGTH = 1024  # tokens of a window where the model says nothing
@@ -12,10 +13,12 @@ LENGTH = 1024  # tokens of a window where the model says nothing
 
 def batching(loaded: Loaded, batch_tokens: int, length: int | None, pack: bool) -> Batching:
     """How examples become batches. Parameters: as of `measure`."""
-    codec = loaded.codec
+    codec, most = loaded.codec, whole("batch_tokens", batch_tokens, 1)
     if codec is None:
-        return Batching(batch_tokens)
-    most = min(length or LENGTH, codec.limit or length or LENGTH, batch_tokens)
+        wanted = "give a folder of images, or a list of them" if reads_images(loaded) else "pass tokenizer=... to load"
+        reads = "reads images" if reads_images(loaded) else "has no tokenizer"
+        return Batching(batch_tokens, textless=f"these data are text, and {loaded.name} {reads}: {wanted}.")
+    most = min(length or LENGTH, codec.limit or length or LENGTH, most)
     return Batching(batch_tokens, Windows(loaded, most), most if pack else None, codec.pad)
 
 

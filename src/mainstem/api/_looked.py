@@ -69,7 +69,7 @@ class Look:
         prompts = batch.mask.shape[0]
         with torch.no_grad(), readable(self.model.loaded, ready):
             passing(self.model.module, ready.args, ready.kwargs, what, show, prompts)
-        return [(label, value, _counts(batch, value)) for label, value in self._shown(stream, held)]
+        return [(label, value, counts_of(batch, value)) for label, value in self._shown(stream, held)]
 
     def _shown(self, stream: Stream, held: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
         if not self.how.beside:
@@ -146,7 +146,8 @@ def related(pair: Pair, stream: Stream, labels: Sequence[str]) -> Related:
     return pair, found
 
 
-def _counts(batch: Batch, value: Tensor) -> Tensor:
+def counts_of(batch: Batch, value: Tensor) -> Tensor:
+    """Which places of a value count. Parameters: `batch`; `value`, [batch, pos, width]."""
     places = value.shape[:2]
     mask = batch.mask.to(value.device)
     return mask if mask.shape == places else torch.ones(places, dtype=torch.bool, device=value.device)

@@ -16,6 +16,8 @@ from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
 from ._changed import Changed
+from ._directed import Directed
+from ._lab import make_known
 from ._places import spots, tokens_of
 from ._readable import readable
 from ._trace import Trace
@@ -26,7 +28,7 @@ _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of eac
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
 
 
-class Model(Weighed, Changed):
+class Model(Directed, Weighed, Changed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.
@@ -174,6 +176,12 @@ class Model(Weighed, Changed):
         return f"Model({self.name}: {type(self.module).__name__}{known})"
 
 
+def check_model(value: Any) -> None:
+    """Raises `InputError` for what is no model. Parameters: `value`."""
+    if not isinstance(value, Model):
+        raise InputError(f"a model is what mainstem.load gives, not {value!r}: ms.load({value!r}).")
+
+
 def _form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     return len(args), *sorted(kwargs)
 
@@ -198,4 +206,5 @@ def load(
 
     Returns the model in eval mode. Raises `LoadError` with the fix for what cannot be loaded.
     """
+    make_known(source)
     return Model(load_module(source, tokenizer, processor, device, dtype, device_map, revision, trust_remote_code, pickles))

@@ -7,8 +7,11 @@ import typer
 
 from . import (
     _ablate,
+    _curve,
+    _erasers,
     _figures,
     _find,
+    _lab,
     _lens,
     _measure,
     _merge,
@@ -21,6 +24,7 @@ from . import (
     _trace,
     _tune,
     _verify,
+    _view,
     _words,
 )
 from ._help import explained
@@ -37,6 +41,7 @@ HELP = explained(
     mainstem patch "The capital of France is" "The capital of Italy is"
     mainstem measure stories.txt
     mainstem verify path/to/model
+    mainstem view
     mainstem models
     """,
 )
@@ -60,9 +65,13 @@ app.command("patch", help=_patch.HELP)(_patch.patch)
 app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
+app.command("erasers", help=_erasers.HELP)(_erasers.erasers)
+app.command("curve", help=_curve.HELP)(_curve.curve)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
+app.command("view", help=_view.HELP)(_view.view)
 app.command("models", help=_models.HELP)(_models.models)
+app.add_typer(_lab.app, name="lab", help=_lab.HELP)
 
 
 def _print_version(asked: bool) -> None:

@@ -56,3 +56,9 @@ def measures(incomplete: str) -> Iterator[str]:
     """The measures there are. Parameters: `incomplete`, what was typed so far."""
     names = sorted(path.stem for path in (_HOME.parent / "measure").glob("[!_]*.py"))
     yield from (name for name in names if name.startswith(incomplete))
+
+
+def recipes(incomplete: str) -> Iterator[str]:
+    """The experiments there are. Parameters: `incomplete`, what was typed so far."""
+    names = sorted(path.stem.replace("_", "-") for path in (_HOME.parent / "lab" / "recipes").glob("[!_]*.py"))
+    yield from (name for name in names if name.startswith(incomplete))

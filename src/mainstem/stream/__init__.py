@@ -1,8 +1,11 @@
 """Runs a mapped module and takes its stream apart: points, writes, subvalues, carrying, edits."""
 
+from ._ablated import Ablated, Unshared
 from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
+from ._behind import NORMS
+from ._blocks import SIDES, Block
 from ._changes import Change, Held, Mean
 from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
 from ._exchanges import MODES, Exchange, Source, exchanges
@@ -17,6 +20,7 @@ from ._passing import BASES, Shown, passing, shown
 from ._places import Places, placed, reduce
 from ._rank import Ranks
 from ._readout import readout
+from ._rotate import rotated
 from ._scales import SCALES, Rerun
 from ._siblings import PATCHED, Siblings, siblings
 from ._spots import Spots, spots
@@ -26,6 +30,7 @@ from ._take import refit, take
 from ._taken import taken
 from ._targets import Target, targets
 from ._tokens import Tokens
+from ._type_change import TypeChange, type_change
 from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 from ._without import Without
@@ -34,9 +39,13 @@ __all__ = [
     "BASES",
     "LEVELS",
     "MODES",
+    "NORMS",
     "PATCHED",
     "SCALES",
+    "SIDES",
+    "Ablated",
     "Aimed",
+    "Block",
     "Change",
     "Coordinate",
     "Cut",
@@ -63,6 +72,8 @@ __all__ = [
     "Sweep",
     "Target",
     "Tokens",
+    "TypeChange",
+    "Unshared",
     "Vectors",
     "Without",
     "activations",
@@ -97,6 +108,7 @@ __all__ = [
     "readout",
     "reduce",
     "refit",
+    "rotated",
     "rows",
     "scale",
     "shown",
@@ -112,6 +124,7 @@ __all__ = [
     "through",
     "through_head",
     "transport",
+    "type_change",
     "unembed",
     "vectors",
     "whole",

@@ -200,6 +200,8 @@ def find_point(stream: Stream, label: str) -> int | None:
     Parameters: `stream`; `label`.
     """
     names = [p.name for p in stream.points]
+    if not isinstance(label, str):
+        raise InputError(f"a label is text such as 'L3.mlp' or {names[-1]!r}, not {label!r}.")
     if label in names:
         return names.index(label)
     head, _, tail = label.rpartition(".")

@@ -1,0 +1,31 @@
+"""The experiments there are: every module whose name begins without an underscore holds one, `recipe(size)`, which returns its plan."""
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from mainstem.core import InputError
+
+from .._setup import Plan
+
+SIZES = ("small", "paper")
+
+
+@cache
+def recipes() -> tuple[str, ...]:
+    """The names of all recipes."""
+    return tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py")))
+
+
+def recipe(name: str, size: str = "small") -> Plan:
+    """The whole plan of an experiment.
+
+    Parameters: `name`; `size`, "small", minutes on two cores, or "paper", that of the source. Raises `InputError` with the names that there
+    are.
+    """
+    if name not in recipes():
+        raise InputError(f"no recipe {name!r}; there are {', '.join(recipes())}.")
+    if size not in SIZES:
+        raise InputError(f"size is {size!r}: choose {' or '.join(map(repr, SIZES))}.")
+    found: Plan = import_module(f"{__package__}.{name.replace('-', '_')}").recipe(size)
+    return found
