@@ -10,7 +10,10 @@ from mainstem.measure import principal, signed
 @pytest.mark.parametrize(("rows", "width"), [(2, 5), (7, 3), (40, 8), (9, 30), (200, 16)])
 @pytest.mark.parametrize("standardised", [False, True])
 def test_they_are_the_eigenvectors_of_the_covariance(rows: int, width: int, standardised: bool):
-    x = torch.randn(rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(rows)) * torch.arange(1, width + 1) + 5
+    x = (
+        torch.randn(rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(rows)) * torch.arange(1, width + 1)
+        + 5
+    )
     found = principal(x, 4, standardised)
     deviation = x.std(0, correction=0) if standardised else torch.ones(width, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(torch.cov((x / deviation).T, correction=0))
@@ -24,7 +27,9 @@ def test_they_are_the_eigenvectors_of_the_covariance(rows: int, width: int, stan
 def test_a_planted_direction_is_found():
     made = torch.Generator().manual_seed(0)
     u = torch.nn.functional.normalize(torch.randn(64, dtype=torch.float64, generator=made), dim=0)
-    x = 10 * torch.randn(500, 1, dtype=torch.float64, generator=made) * u + 0.1 * torch.randn(500, 64, dtype=torch.float64, generator=made)
+    x = 10 * torch.randn(500, 1, dtype=torch.float64, generator=made) * u + 0.1 * torch.randn(
+        500, 64, dtype=torch.float64, generator=made
+    )
     assert float(principal(x, 1).directions[0] @ u) ** 2 > 0.999
     x[:, 3] *= 1e4
     assert float(principal(x, 1).directions[0, 3]) > 0.999

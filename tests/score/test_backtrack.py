@@ -1,5 +1,7 @@
 """Channels followed back: planted weights, and sums that close on real networks."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class Net(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (4, 4, 8, 8, 16)) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.blocks = nn.ModuleList(Block(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(Block(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(widths[-1], 6)
 
     def forward(self, x: Tensor) -> Tensor:

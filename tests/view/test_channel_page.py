@@ -58,7 +58,7 @@ def test_images_and_class_weights_are_the_models_own(browser: Any, url: str, fol
     files = sorted(f for f in folder.iterdir() if f.suffix == ".png")
     trace = model().trace(files)
     peaks = trace.point("L4.resid_post")[:, 7].flatten(1).amax(1)
-    weights = model().module.get_parameter("classifier.weight" if hasattr(model().module, "classifier") else "fc.weight")[:, 7]
+    weights = model().module.get_parameter("head.weight").detach()[:, 7]
     with opened(browser, f"{url}?channel=7") as page:
         order = peaks.argsort(descending=True)[:8].tolist()
         assert thumbs(page, "L4.resid_post") == [(files[i].name, pytest.approx(float(peaks[i]), rel=1e-5)) for i in order]
@@ -101,7 +101,7 @@ def test_it_is_followed_back_write_by_write_and_channel_by_channel(browser: Any,
 
 def test_planted_weights_are_found(browser: Any, folder: Path):
     planted = ms.load("default-image")
-    matrix = next(p for p in planted.module.parameters() if tuple(p.shape) == (10, 192))
+    matrix = planted.module.get_parameter("head.weight")
     with torch.no_grad():
         matrix[:, 33] = torch.tensor([0, 0, 9.0, 0, -8, 0, 7, -6, 5, 0.1])
     served = ms.view(planted, browser=False, data=folder)
@@ -110,7 +110,9 @@ def test_planted_weights_are_found(browser: Any, folder: Path):
             settled(page)
             page.click("[data-channel='33']")
             settled(page)
-            rows = page.eval_on_selector_all("[data-class][data-weight]", "rows => rows.map(r => [+r.dataset.class, +r.dataset.weight])")
+            rows = page.eval_on_selector_all(
+                "[data-class][data-weight]", "rows => rows.map(r => [+r.dataset.class, +r.dataset.weight])"
+            )
             assert [(int(i), w) for i, w in rows] == [(2, 9), (4, -8), (6, 7), (7, -6), (8, 5)]
             assert "channel 33, +9.000" in page.inner_text("[data-part=spread]")
     finally:
@@ -170,5 +172,3 @@ def test_the_goldfish_finds_its_channel(browser: Any, tmp_path: Path, shared: Pa
             picture(page, "channel-goldfish")
     finally:
         served.stop()
-
-

@@ -95,7 +95,9 @@ def test_directions_of_tokens_neurons_and_heads(browser: Any, url: str):
         vector = model().direction(" France", " Chile").vector
         assert coloured(page) == pytest.approx(expected(vector, "L3.resid_post"), rel=1e-5, abs=1e-5)
         choose(page, "neuron", neuron="L2.mlp.N7")
-        assert coloured(page) == pytest.approx(expected(model().direction("L2.mlp.N7").vector, "L3.resid_post"), rel=1e-5, abs=1e-5)
+        assert coloured(page) == pytest.approx(
+            expected(model().direction("L2.mlp.N7").vector, "L3.resid_post"), rel=1e-5, abs=1e-5
+        )
         choose(page, "head", head="L3.attn.H2")
         page.select_option("[aria-label=end]", "reads")
         shown = coloured(page)

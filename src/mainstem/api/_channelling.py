@@ -80,14 +80,23 @@ class Channelling:
         most = float(row.abs().max()) or 1.0
         counts = torch.histc(row, BINS, -most, most).int().tolist()
         ends = {"first": row.topk(SHOWN), "last": row.topk(SHOWN, largest=False)}
-        found = {name: [{"channel": c, "weight": w} for c, w in zip(e.indices.tolist(), e.values.tolist(), strict=True)] for name, e in ends.items()}
+        found = {
+            name: [{"channel": c, "weight": w} for c, w in zip(e.indices.tolist(), e.values.tolist(), strict=True)]
+            for name, e in ends.items()
+        }
         return {"class": index, "word": self.trace.word(index), "most": most, "counts": counts, **found}
 
     def back(self, asked: Asked, turn: Any) -> dict[str, Any]:
         """Where a channel's peak in one image comes from: every write before it. Parameters: `asked`, {channel, point, image}; `turn`."""
         found = self._backtracked(asked, turn)
         rows = [
-            {"component": o.label, "kind": o.kind, "value": float(o.channels.sum()), "into": "channels" if o.kind != "constant" else None, "point": o.point}
+            {
+                "component": o.label,
+                "kind": o.kind,
+                "value": float(o.channels.sum()),
+                "into": "channels" if o.kind != "constant" else None,
+                "point": o.point,
+            }
             for o in found.origins
         ]
         return _table(found, rows, found.value) | {"place": list(found.place)}
@@ -101,7 +110,14 @@ class Channelling:
         values = origin.channels
         order = values.abs().argsort(descending=True)[:SHOWN].tolist()
         rows = [
-            {"component": f"channel {c}", "kind": origin.kind, "value": float(values[c]), "into": "channel", "channel": c, "point": origin.point}
+            {
+                "component": f"channel {c}",
+                "kind": origin.kind,
+                "value": float(values[c]),
+                "into": "channel",
+                "channel": c,
+                "point": origin.point,
+            }
             for c in order
             if values[c]
         ]

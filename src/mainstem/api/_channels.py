@@ -71,7 +71,14 @@ class Channels:
 
     def _about(self, image: int, value: float) -> dict[str, Any]:
         word, prob = self._said[image]
-        return {"image": image, "file": self.files[image].name, "value": value, "word": word, "prob": prob, "small": small(self.files[image])}
+        return {
+            "image": image,
+            "file": self.files[image].name,
+            "value": value,
+            "word": word,
+            "prob": prob,
+            "small": small(self.files[image]),
+        }
 
     def file(self, image: Any) -> Path:
         """One of the images by its number. Parameters: `image`. Raises `InputError` where there is none."""

@@ -13,7 +13,22 @@ from ._cells import Asked, text
 from ._stored import Folder, Item
 
 ROWS, COLOURS, DRAWN = 200, 12, 20_000
-_ACROSS = ("step", "fraction", "ablated", "removed", "parameters", "time", "seconds", "k", "layer", "position", "point", "site", "component", "name")
+_ACROSS = (
+    "step",
+    "fraction",
+    "ablated",
+    "removed",
+    "parameters",
+    "time",
+    "seconds",
+    "k",
+    "layer",
+    "position",
+    "point",
+    "site",
+    "component",
+    "name",
+)
 _UP = ("value", "loss", "logprob", "prob", "score", "accuracy")
 FORMS = ("svg", "png", "html", "json", "csv")
 
@@ -26,7 +41,9 @@ class Charting:
 
     def answers(self) -> dict[str, Callable[[Asked, Any], Any]]:
         """Every kind of question with what answers it."""
-        return {f"charts.{name}": answer for name, answer in {"list": self.listed, "open": self.opened, "file": self.file}.items()}
+        return {
+            f"charts.{name}": answer for name, answer in {"list": self.listed, "open": self.opened, "file": self.file}.items()
+        }
 
     def listed(self, asked: Asked, turn: Any) -> dict[str, Any]:
         """What the folder holds. Parameters: `asked`, nothing; `turn`."""
@@ -89,13 +106,17 @@ class Charting:
             raise InputError(f"{item.name} has no column of numbers.")
         flat = [c for c, kind in frame.schema.items() if not kind.is_nested()]
         y = _chosen(asked, "y", numbers, _UP)
-        x = _chosen(asked, "x", [c for c in flat if c != y] or flat, [c for c in _ACROSS if c in flat and frame[c].n_unique() > 1])
+        x = _chosen(asked, "x", [c for c in flat if c != y] or flat, _across(frame, flat))
         few = [c for c in flat if c not in (x, y) and 1 < frame[c].n_unique() <= COLOURS]
         given = asked.get("colour")
         words = [c for c in few if c not in numbers]
         colour = given if given in few else (words[0] if words and given is None and frame[x].n_unique() < len(frame) else None)
         rows = frame.select(list(dict.fromkeys(c for c in (x, y, colour) if c))).head(DRAWN).to_dicts()
-        choices = {"x": _choice([c for c in flat if c != y], x), "y": _choice(numbers, y), "colour": _choice(["", *few], colour or "")}
+        choices = {
+            "x": _choice([c for c in flat if c != y], x),
+            "y": _choice(numbers, y),
+            "colour": _choice(["", *few], colour or ""),
+        }
         return plot(rows, x, y, colour, item.name), choices, frame
 
 
@@ -109,6 +130,12 @@ class _Spec:
         return self.spec
 
 
+def _across(frame: Any, flat: list[str]) -> list[str]:
+    """Columns that rows are told apart by, the best first: one that names each row by itself, or one of those that charts go along."""
+    each = [c for c in ("component", "name") if c in flat and frame[c].n_unique() == len(frame)]
+    return [*each, *(c for c in _ACROSS if c in flat and frame[c].n_unique() > 1)]
+
+
 def _chosen(asked: Asked, name: str, columns: list[str], liked: Any) -> str:
     given = text(asked, name)
     return given if given in columns else next((c for c in liked if c in columns), columns[0])
@@ -119,7 +146,9 @@ def _choice(options: Any, now: str) -> dict[str, Any]:
 
 
 def _table(frame: Any) -> dict[str, Any]:
-    rows = [[v if v is None or isinstance(v, (int, float, str, bool)) else str(v) for v in row] for row in frame.head(ROWS).rows()]
+    rows = [
+        [v if v is None or isinstance(v, (int, float, str, bool)) else str(v) for v in row] for row in frame.head(ROWS).rows()
+    ]
     return {"columns": frame.columns, "rows": rows, "count": len(frame)}
 
 

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,7 +36,9 @@ class Streams:
     def rows(self, prompt: str, point: str) -> Float[Tensor, "pos d_model"]:
         """The stream of a prompt, traced where it was not yet. Parameters: `prompt`; `point`. Raises `InputError` for a point there is not."""
         if point not in self.points():
-            raise InputError(f"there is no point {point!r}: there are {', '.join(self.points()[:3])} and so on to {self.points()[-1]}.")
+            raise InputError(
+                f"there is no point {point!r}: there are {', '.join(self.points()[:3])} and so on to {self.points()[-1]}."
+            )
         if (prompt, point) not in self._rows:
             self._read(prompt, point)
         self._rows.move_to_end((prompt, point))

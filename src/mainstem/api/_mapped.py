@@ -33,7 +33,12 @@ class Mapped:
             svg = base64.b64encode(diagram(found).encode()).decode()
             streams = [_stream(s, run if s is run.stream else None) for s in found.streams]
             proof = _proof(found.proof) if found.proof else None
-            self._made = {"module": found.module, "picture": f"data:image/svg+xml;base64,{svg}", "streams": streams, "proof": proof}
+            self._made = {
+                "module": found.module,
+                "picture": f"data:image/svg+xml;base64,{svg}",
+                "streams": streams,
+                "proof": proof,
+            }
         return self._made
 
 
@@ -44,8 +49,16 @@ def _stream(stream: Stream, run: Pass | None) -> dict[str, Any]:
         sizes = {w.label: _size(run, run.write(w), t) for w in point.writes} if run else {}
         writes = [{"label": w.label, "kind": w.kind, "module": w.module, "size": sizes.get(w.label)} for w in point.writes]
         about = {"point": point.name, "block": point.block, "writes": writes}
-        rows.append(about | {"width": _width(run, t) if run else stream.width, "size": _size(run, run.point(t), t) if run else None})
-    return {"name": stream.name, "width": stream.width, "classes": list(stream.classes), "bottleneck": bottleneck(stream), "rows": rows}
+        rows.append(
+            about | {"width": _width(run, t) if run else stream.width, "size": _size(run, run.point(t), t) if run else None}
+        )
+    return {
+        "name": stream.name,
+        "width": stream.width,
+        "classes": list(stream.classes),
+        "bottleneck": bottleneck(stream),
+        "rows": rows,
+    }
 
 
 def _width(run: Pass, t: int) -> int:

@@ -48,7 +48,9 @@ class Folder:
         """One of them, the first where none is named. Parameters: `name`. Raises `InputError` where there is none."""
         found = self.items()
         if not found:
-            raise InputError(f"there is nothing to draw in {self.place}: measurements, tables (.parquet, .csv), charts (.json) or pictures.")
+            raise InputError(
+                f"there is nothing to draw in {self.place}: measurements, tables (.parquet, .csv), charts (.json) or pictures."
+            )
         item = next((i for i in found if i.name == name), None) if name else found[0]
         if item is None:
             raise InputError(f"there is no {name!r} here any more.")
@@ -117,8 +119,16 @@ def _reaches_out(value: Any) -> bool:
     """Whether anything in a specification names an address, which drawing it would fetch."""
     if isinstance(value, dict):
         return any(
-            (name in ("url", "href", "loader", "baseURL")) or _reaches_out(one) for name, one in value.items() if name not in ("$schema", "values", "datasets")
-        ) or any(mark in ("image", "geoshape") for mark in (value.get("mark"), (value.get("mark") or {}).get("type") if isinstance(value.get("mark"), dict) else None))
+            (name in ("url", "href", "loader", "baseURL")) or _reaches_out(one)
+            for name, one in value.items()
+            if name not in ("$schema", "values", "datasets")
+        ) or any(
+            mark in ("image", "geoshape")
+            for mark in (
+                value.get("mark"),
+                (value.get("mark") or {}).get("type") if isinstance(value.get("mark"), dict) else None,
+            )
+        )
     return isinstance(value, list) and any(map(_reaches_out, value))
 
 
@@ -135,4 +145,9 @@ def _measured(path: Path) -> Measurements:
     return merge(path) if path.is_dir() else Measurements.load(path)
 
 
-_READS: Mapping[str, Callable[[Path], Any]] = {"measurements": _measured, "table": _table, "chart": _spec, "picture": Path.read_bytes}
+_READS: Mapping[str, Callable[[Path], Any]] = {
+    "measurements": _measured,
+    "table": _table,
+    "chart": _spec,
+    "picture": Path.read_bytes,
+}

@@ -34,7 +34,9 @@ What = Annotated[
         help="What is shown first: a prompt in quotes, a text file that holds one, or a folder or file of stored results.",
     ),
 ]
-Images = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Images, for the page of an image model's channels.")]
+Images = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Images, for the page of an image model's channels.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0 for any that is free.")]
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser, or only print its address.")]
 

@@ -50,6 +50,6 @@ __all__ = [
     "score_by_layer",
     "serve",
     "source_map",
-    "widget",
     "top_components",
+    "widget",
 ]

@@ -8,6 +8,9 @@ from mainstem.core import InputError
 from ._altair import Chart, altair
 
 WIDE, HIGH, BARS = 640, 320, 40
+_FAR = 100  # from this ratio on numbers above 0 stand on a log scale
+# Okabe and Ito's colours, told apart without colour vision.
+_LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7a5195"]
 Rows = Sequence[dict[str, Any]]
 
 
@@ -30,14 +33,25 @@ def plot(rows: Rows, x: str, y: str, colour: str | None = None, title: str = "")
         across, along = alt.Y(f"{_said(x)}:N", sort=None, title=x), alt.X(f"{_said(y)}:Q", title=y)
         shown, rule = base.mark_bar().encode(y=across, x=along), alt.X(datum=0)
     else:
-        across = alt.X(f"{_said(x)}:{'Q' if numbers else 'N'}", sort=None, title=x)
+        across = _numbered(alt, x, [row[x] for row in drawn]) if numbers else alt.X(f"{_said(x)}:N", sort=None, title=x)
         shown, rule = base.mark_line(point=True).encode(x=across, y=value), alt.Y(datum=0)
     if colour:
-        shown = shown.encode(color=alt.Color(f"{_said(colour)}:N", title=colour), detail=f"{_said(colour)}:N")
+        shown = shown.encode(
+            color=alt.Color(f"{_said(colour)}:N", title=colour, sort=None, scale=alt.Scale(range=_LINES)),
+            detail=f"{_said(colour)}:N",
+        )
     shown = shown.encode(tooltip=[alt.Tooltip(f"{_said(k)}:{kind}", title=k) for k, kind in _kinds(x, y, colour, numbers)])
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[4, 3]).encode(**{"x" if once else "y": rule})
     size = {"width": WIDE} if once else {"width": WIDE, "height": HIGH}
     return Chart(alt.layer(shown, zero).properties(title=title, **size))
+
+
+def _numbered(alt: Any, x: str, values: list[float]) -> Any:
+    """The axis of numbers: whole ticks for whole numbers, a log scale, said, where they are far apart."""
+    if min(values) > 0 and max(values) >= _FAR * min(values):
+        return alt.X(f"{_said(x)}:Q", title=f"{x} (log scale)", scale=alt.Scale(type="log"))
+    whole = {"tickMinStep": 1} if all(float(v).is_integer() for v in values) else {}
+    return alt.X(f"{_said(x)}:Q", title=x, axis=alt.Axis(**whole), scale=alt.Scale(zero=False))
 
 
 def _kinds(x: str, y: str, colour: str | None, numbers: bool) -> list[tuple[str, str]]:
