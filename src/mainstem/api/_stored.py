@@ -9,7 +9,8 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._measure import merge
-from ._measurements import FORM, Measurements
+from ._measurements import Measurements
+from ._states import FORM
 
 MOST, _LARGEST = 2000, 2**28  # files of a folder; bytes of one
 RUN = "the run itself"
