@@ -42,11 +42,13 @@ docs: $(DEV)  ## build the documentation into site/, strictly
 	@OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
-	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py and measures.py, then benchmarks/peers in the environments of the peers"
+	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py, measures.py, engines.py and curves.py, then benchmarks/peers in the environments of the peers"
 	@$(BIN)/python -m benchmarks.spine
 	@$(BIN)/python -m benchmarks.scores
 	@$(BIN)/python -m benchmarks.zeroing
 	@$(BIN)/python -m benchmarks.measures
+	@$(BIN)/python -m benchmarks.engines
+	@$(BIN)/python -m benchmarks.curves
 	@$(BIN)/python -m benchmarks.peers
 
 versions:  ## check the oldest, year-old and newest torch and transformers, an environment each (gigabytes)

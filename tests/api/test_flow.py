@@ -74,11 +74,31 @@ def test_erasers_of_a_model_and_of_prompts(model, trace, tmp_path):
         found.top(1, "write")
 
 
+def test_erasers_over_data_are_those_of_all_tokens(model, tmp_path):
+    texts = ["The capital of France is", "One two", "Hot", "The opposite of hot is cold, as everyone knows."]
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(texts))
+    whole = model.trace(texts).erasers().frame()
+    for data, how in ((path, {}), (str(path), {"batch_tokens": 12}), (texts, {"batch_tokens": 14, "length": 12})):
+        found = model.erasers(data, **how).frame()
+        both = whole.join(found, on=["component", "key"], nulls_equal=True, suffix="_found")
+        assert len(both) == len(whole) == len(found) and found["score"].is_sorted()
+        for name in ("score", "present", "cosine"):
+            torch.testing.assert_close(
+                both[name].to_torch(), both[f"{name}_found"].to_torch(), rtol=1e-5, atol=1e-6, equal_nan=True
+            )
+    ids = model.erasers([model.ids(text) for text in texts[:2]])
+    assert len(ids) == len(whole)
+    with pytest.raises(InputError, match="there is no file or folder none.txt"):
+        model.erasers("none.txt")
+
+
 def test_erasers_as_bars(model):
     pytest.importorskip("altair")
-    for kind in ("neuron", "head"):
+    for kind in ("neuron", "head", None):
         drawn = model.erasers().chart(kind, 5).to_dict()
         assert "Strongest erasers" in str(drawn["title"])
+    assert len(drawn["concat"]) == 2
 
 
 def test_composition_of_heads(model, trace):

@@ -1,5 +1,6 @@
 """Measurements of a model over data: what its own points say, whatever the batches, shards and files on the way."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 import mainstem as ms
+from mainstem.api._measure import job
 from mainstem.measure import measure_named, measures, pairs
 from zoo import ZOO, pixels
 
@@ -97,7 +99,7 @@ def test_parts_merge_to_the_whole_and_stored_ones_come_back(tmp_path):
     assert_same(read, both)
     assert read.identity == both.identity and read.provenance == both.provenance
     assert pl.read_parquet(both.save(tmp_path / "both.parquet")).equals(both.frame())
-    with pytest.raises(ms.InputError, match="not of one choices"):
+    with pytest.raises(ms.InputError, match="were not made alike: choices.measures is kurtosis.* here and rms in the other"):
         one.merge(ms.measure(model(), TEXTS[3:], ["rms"]))
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:200])
     for bad in (tmp_path / "cut.safetensors", tmp_path / "none.safetensors"):
@@ -152,7 +154,7 @@ REFUSED = {
     "nothing at all": ({"at": []}, "there is nothing to look at"),
     "a threshold that is none": (
         {"names": ["outliers"], "choices": {"outliers": {"thresholds": "abc"}}},
-        "thresholds are above 0",
+        "thresholds of outliers is a list, each a number",
     ),
     "no budget": ({"batch_tokens": 0}, "batch_tokens is a whole number from 1"),
 }
@@ -184,12 +186,57 @@ def test_a_scan_is_refused_before_its_folder_is_made(tmp_path, more, said):
         ms.measure("tiny", TEXTS)
 
 
+def test_a_disk_that_is_too_small_is_named_before_anything_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    monkeypatch.setattr("mainstem.api._looked.Looks.__call__", lambda self: pytest.fail("the model was run"))
+    with pytest.raises(ms.InputError, match=r"1 pieces are left, which take some .* and the disk of .*run has 0\.0"):
+        ms.scan(model(), TEXTS, out=tmp_path / "deep" / "run")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_pieces_size_is_told_beforehand(tmp_path):
+    found = ms.scan(model(), TEXTS, ["kurtosis", "outliers", "rms", "variance"], out=tmp_path / "run")
+    states = sum(value.numel() * value.element_size() for state in found.states.values() for value in state.values())
+    assert job(model(), ["kurtosis", "outliers", "rms", "variance"]).size == states
+
+
 def test_a_piece_in_anothers_place_is_noticed(tmp_path):
     ms.scan(model(), TEXTS, ["rms"], out=tmp_path / "run", piece=40)
     first, *_, last = sorted((tmp_path / "run").glob("pieces/*/*.parquet"))
     last.write_bytes(first.read_bytes())
     with pytest.raises(ms.InputError, match="holds piece 0, not"):
         ms.merge(tmp_path / "run")
+
+
+def flipped(path: Path, bit: int) -> Path:
+    """A copy with one bit turned round. Parameters: `path`; `bit`, counted from the start."""
+    held = bytearray(path.read_bytes())
+    held[bit // 8] ^= 1 << bit % 8
+    copy = path.with_name(f"flipped{path.suffix}")
+    copy.write_bytes(held)
+    return copy
+
+
+def test_a_flipped_bit_of_a_stored_file_is_refused(tmp_path):
+    path = ms.measure(model(), TEXTS[:2], ["rms"]).save(tmp_path / "rms.safetensors")
+    bits = torch.randint(8 * path.stat().st_size, (300,)).tolist()
+    for bit in [*bits, 8 * path.stat().st_size - 1]:
+        with pytest.raises(ms.InputError):
+            ms.Measurements.load(flipped(path, bit))
+
+
+def test_a_flipped_bit_of_a_scans_numbers_is_refused_where_they_are_merged(tmp_path):
+    whole = ms.scan(model(), TEXTS[:2], ["rms"], out=tmp_path / "run")
+    (path,) = (tmp_path / "run").glob("pieces/*/*.parquet")
+    held = Path(shutil.copy(path, tmp_path / "held.parquet"))
+    refused = 0
+    for bit in torch.randint(8 * held.stat().st_size, (200,)).tolist():
+        shutil.copy(flipped(held, bit), path)
+        try:
+            assert_same(ms.merge(tmp_path / "run"), whole)  # a bit that nothing is read from
+        except ms.InputError:
+            refused += 1
+    assert refused > 20
 
 
 @pytest.mark.parametrize("data", [[], ["", "  "], Path("nowhere.txt"), 3, [1, 2]])

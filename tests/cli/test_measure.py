@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 import mainstem as ms
 from cli._typed import Said, Typed, refusal
+from cli.test_process import COMMAND, environment
+from scan.toy import until
 
 pytestmark = pytest.mark.usefixtures("load_once")
 LINES = ["The capital of France is Paris.", "Once upon a time there was a girl.", "Hot is the opposite of cold."]
@@ -89,6 +93,50 @@ def test_what_is_refused_leaves_the_folder_as_it_was(typed: Typed, data: Path, t
         assert refusal(typed(*command), "run.json is broken")
 
 
+def test_rows_say_how_long_they_are(typed: Typed, data: Path) -> None:
+    assert ", packed into rows of 64" in typed("measure", data, *TINY, "--pack").out
+    assert ", packed into rows of 7" in typed("measure", data, *TINY, "--pack", "--length", "7").out
+    assert "packed" not in typed("measure", data, *TINY).out
+
+
+def test_an_interrupted_scan_says_that_it_goes_on(tmp_path: Path) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("\n".join(LINES * 3000))
+    words = [*COMMAND, "scan", text, *TINY, "--piece", "2000", "--out", tmp_path / "run"]
+    running = subprocess.Popen(
+        list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    until(tmp_path / "run" / "pieces" / "0-of-1" / "00000000.parquet")
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert err.strip() == f"interrupted: what is done is kept in {tmp_path / 'run'}, and the same command goes on from there."
+
+
+def test_a_broken_image_is_named_without_an_address(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image at all")
+    said = refusal(typed("measure", tmp_path, "--model", "default-image"), "a.png", "in no format that is known")
+    assert "0x" not in said and "BytesIO" not in said
+
+
+def test_erasers_of_data_are_listed_and_stored(typed: Typed, data: Path, tmp_path: Path) -> None:
+    found = ms.load("tiny").erasers(data)
+    said = typed("erasers", data, *TINY, "--top", "3")
+    assert said.code == 0 and f"attention over {data}" in said.out.replace("\n", "")
+    for kind in ("neuron", "head"):
+        for label, score in found.top(3, kind):
+            assert re.search(rf"^  {label} +{score:+.3f} ", said.out, re.MULTILINE)
+        assert found.top(4, kind)[3][0] not in said.out
+    files = {name: tmp_path / f"e.{name}" for name in ("parquet", "csv", "html")}
+    told = typed(
+        "erasers", data, *TINY, "--kind", "head", "--json", *(x for name, path in files.items() for x in (f"--{name}", path))
+    )
+    rows = json.loads(told.out)["rows"]
+    assert [(row["component"], row["score"]) for row in rows] == found.top(10, "head")
+    assert pl.read_parquet(files["parquet"]).equals(found.frame()) and len(pl.read_csv(files["csv"])) == len(found)
+    assert "<html" in files["html"].read_text()
+
+
 def test_the_measures_are_listed(typed: Typed) -> None:
     from mainstem.measure import measures, pairs
 
@@ -119,7 +167,17 @@ REFUSED = {
     "a shard's chart": (("scan", "lines.txt", "--out", "run", "--shard", "0/2", "--png", "x.png"), "no result of its own"),
     "a folder of no run": (("merge", "."), "is no folder of a run"),
     "another ending": (("measure", "lines.txt", "--save", "x.pt"), ".safetensors"),
-    "text for images": (("measure", "lines.txt", "--model", "default-image"), ""),
+    "text for images": (
+        ("measure", "lines.txt", "--model", "default-image"),
+        "default-image reads images: give a folder of images",
+    ),
+    "a choice of what is not asked for": (
+        ("measure", "lines.txt", "--by", "rms", "--choice", "outliers.sided=one"),
+        "choices of 'outliers', which is not asked for",
+    ),
+    "a column of text": (("measure", "lines.txt", "--column", "text"), "lines.txt has none: leave it out"),
+    "erasers of no file": (("erasers", "nowhere.txt"), "there is no file or folder nowhere.txt"),
+    "erasers of a picture": (("erasers", "--model", "default-image"), "no weights of this model can be read"),
 }
 
 

@@ -115,6 +115,8 @@ def test_progress_says_examples_tokens_a_second_and_time_left(tmp_path):
     reading, scanning = [h for h in heard if h[0] == "reading the data"], [h for h in heard if h[0].startswith("scanning")]
     assert reading[-1][1] == 60
     assert [h[1:] for h in scanning] == [(i, 60) for i in range(61)]
+    known = int(scanning[0][0].removeprefix("scanning about ").removesuffix(" tokens"))
+    assert known == pytest.approx(sum(len(text.split()) for text in toy.texts(60)), rel=0.1)
     assert "tokens/s, " in scanning[-1][0] and scanning[-1][0].endswith(" s left")
 
 

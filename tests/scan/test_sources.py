@@ -244,7 +244,7 @@ def test_an_image_that_is_cut_off_is_named(tmp_path):
     ("data", "says"),
     [
         ((t for t in TEXTS), "more than once"),
-        (3, "cannot read data from a int"),
+        (3, "cannot read data from an int"),
         ("no/such/file.txt", "there is no file or folder no/such/file.txt"),
         ([{"a": "x", "b": "y"}], "which column is to be read? There are a, b"),
         ([], "there is nothing to scan"),

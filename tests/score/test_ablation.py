@@ -153,7 +153,7 @@ def test_as_many_are_made_in_one_pass_as_there_is_room_for(monkeypatch):
     monkeypatch.setattr(_without, "run", lambda *args, **kwargs: passed.append(1) or find_run(*args, **kwargs))
     for room in (1, 3, 64):
         passed.clear()
-        monkeypatch.setattr(_without, "_MOST", room)
+        monkeypatch.setattr(_without, "MOST", room)
         found = score_named("ablation").rows(run, same(run, [1], None), Choices("head"))
         torch.testing.assert_close(found.tensor, wanted, **TIGHT)
         assert len(passed) == 1 + 2 + 2 * -(-4 // room)  # the entry, both MLPs, the heads

@@ -6,16 +6,19 @@ from typing import Any
 TOKENS = ["The", " capital", " of", " France", " is"]
 WORDS = [" the", " a", " France", " city", " Lyon", " London", " Paris", "\n"]
 
+NUMBERS = {"prob": "top_prob", "logprob": "logprob", "rank": "rank", "entropy": "entropy", "kl": "kl"}
+
 
 def record(layers: int = 6, tokens: list[str] | None = None, against: bool = False, seed: int = 3) -> dict[str, Any]:
     """One traced prompt. Parameters: `layers`; `tokens`; `against`, whether two tokens are compared; `seed`."""
     random, tokens = Random(seed), TOKENS if tokens is None else tokens
     writes = _writes(random, layers)
     whole = sum(w["value"] for w in writes)
+    prompt = "".join(tokens)
     points = ["entry", *(f"L{i}.resid_{half}" for i in range(layers) for half in ("mid", "post"))]
     return {
         "model": "default",
-        "prompt": "".join(tokens),
+        "prompt": prompt,
         "tokens": tokens,
         "position": len(tokens) - 1,
         "target": {"id": 345, "text": " Paris", "against": {"id": 5, "text": " London"} if against else None},
@@ -23,7 +26,7 @@ def record(layers: int = 6, tokens: list[str] | None = None, against: bool = Fal
         "prediction": [{"token": t, "logprob": lp, "prob": p} for t, lp, p in PREDICTION],
         "writes": writes,
         "lens": [_lens(random, i / (len(points) - 1), p) for i, p in enumerate(points)],
-        "lens_grid": _grid(random, points, tokens),
+        "look": _look(random, points, tokens, prompt, writes) if tokens else None,
         "heads": [_head(random, i, layers, tokens) for i in range(8)],
         "neurons": [_neuron(random, i, layers) for i in range(8)],
         "closure": {"error": 1.2e-6, "bound": 2e-5, "parts": len(writes)},
@@ -62,17 +65,40 @@ def _lens(random: Random, depth: float, point: str) -> dict[str, Any]:
     }
 
 
+def _look(random: Random, points: list[str], tokens: list[str], prompt: str, writes: list[dict[str, Any]]) -> dict[str, Any]:
+    """How the page opens and what it can be asked: the grid, and the parts at its last cell."""
+    opening = {"model": "default", "prompt": prompt, "position": len(tokens) - 1}
+    here = {"prompt": prompt, "point": points[-1], "position": len(tokens) - 1}
+    answers = [["prompt.open", {"prompt": prompt}, _grid(random, points, tokens)], ["prompt.parts", here, _apart(writes, points)]]
+    return {"opening": opening, "answers": answers}
+
+
+def _apart(writes: list[dict[str, Any]], points: list[str]) -> dict[str, Any]:
+    rows = [{"component": w["label"], "kind": w["kind"], "layer": w["layer"], "value": w["value"], "into": None} for w in writes]
+    whole = sum(w["value"] for w in writes)
+    closure = {"sum": whole, "whole": whole, "error": 1.2e-6, "bound": 2e-5}
+    said = {"token": " Paris", "against": None, "points": {writes[-2]["label"]: points[-1]}}
+    return {"rows": rows, **closure, **said, "choices": {"level": "write", "target": "logit of ' Paris'"}}
+
+
 def _grid(random: Random, points: list[str], tokens: list[str]) -> dict[str, Any]:
     rows = [
         [_lens(random, max(0.0, i / (len(points) - 1) - 0.1 * random.random()), p) for _ in tokens] for i, p in enumerate(points)
     ]
+    numbers = {name: [[cell[key] for cell in row] for row in rows] for name, key in NUMBERS.items()}
     return {
+        "model": "default",
+        "tokens": tokens,
         "points": points,
-        "tokens": [[cell["token"] for cell in row] for row in rows],
-        "logprob": [[cell["logprob"] for cell in row] for row in rows],
-        "prob": [[cell["top_prob"] for cell in row] for row in rows],
-        "kl": [[cell["kl"] for cell in row] for row in rows],
-        "targets": [*tokens[1:], " Paris"][: len(tokens)],
+        "words": WORDS,
+        "vocabulary": 4096,
+        "top": [[WORDS.index(cell["token"]) for cell in row] for row in rows],
+        "target": [6] * len(tokens),
+        **numbers,
+        "tops": [[[[6, 0.5], [4, 0.25]] for _ in tokens] for _ in points],
+        "scores": [
+            {"by": "dla", "name": "direct logit attribution", "about": "What the part gives.", "unit": "logit", "norm": False}
+        ],
     }
 
 

@@ -21,10 +21,10 @@ FLAGS = (
 )
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 ACTIONS = """<script>
-document.querySelectorAll(".controls button")[2].click();
-const first = document.querySelector(".lens td.here");
-first.focus();
-first.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown", bubbles: true}));
+setTimeout(() => {
+  document.querySelector("[data-colour=kl]").click();
+  document.querySelector(".grid").dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown", bubbles: true}));
+}, 500);
 document.querySelectorAll("[data-part=heads] li")[1].focus();
 </script>"""
 
@@ -53,10 +53,10 @@ def test_everything_is_drawn_without_a_word_on_the_console(tmp_path: Path):
     dom = browse(tmp_path, page(made))
     assert 'data-ready="true"' in dom
     assert not dom.console
-    assert dom.count("<td ") >= len(made["lens_grid"]["points"]) * len(TOKENS)
+    assert dom.count('role="gridcell"') == len(made["look"]["answers"][0][2]["points"]) * len(TOKENS)
     assert dom.count('class="row"') == len(made["writes"])
+    assert dom.count("<li") > dom.count("data-component=") == len(made["writes"])
     assert f"✓ {len(made['writes'])} parts sum to {made['whole']:.3f} within 1.2e{MINUS}6, bound 2.0e{MINUS}5" in dom
-    assert "ColorBrewer YlGnBu" in dom
     for thing in (*made["heads"], *made["neurons"]):
         assert f'<span class="name">{thing["label"]}</span>' in dom
 
@@ -69,13 +69,13 @@ def test_switch_keys_and_heads_work(tmp_path: Path):
     html = POLICY.sub("", page(record())).replace("</body>", f"{ACTIONS}</body>")
     dom = browse(tmp_path, html)
     assert not dom.console
-    assert re.search(r'aria-pressed="true">KL<', dom)
-    assert re.search(r'<p class="said"[^>]*><b>L5\.resid_mid</b> at 4 ', dom)
+    assert re.search(r'aria-pressed="true" data-colour="kl">KL<', dom)
+    assert re.search(r'<p class="where"><b>L5\.resid_mid</b> after token 4 ', dom)
     second = record()["heads"][1]["label"]
     assert re.search(rf'<li [^>]*class="lit"[^>]*><span class="name">{re.escape(second)}<', dom)
 
 
-GONE = ["heads", "neurons", "lens_grid", "heads neurons lens_grid lens choices closure prediction tokens position"]
+GONE = ["heads", "neurons", "look", "heads neurons look lens choices closure prediction tokens position"]
 
 
 @pytest.mark.parametrize("gone", GONE)
@@ -84,7 +84,7 @@ def test_what_a_record_lacks_is_not_shown(tmp_path: Path, gone: str):
     dom = browse(tmp_path, page(made))
     assert 'data-ready="true"' in dom
     assert not dom.console
-    assert not [part for part in ("heads", "neurons", "lens") if part in gone.split() and f'<section data-part="{part}"' in dom]
+    assert not [part for part in ("heads", "neurons", "lens", "look") if part in gone.split() and f' data-part="{part}"' in dom]
 
 
 def test_hostile_text_stays_text(tmp_path: Path):

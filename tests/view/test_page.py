@@ -43,7 +43,10 @@ def hostile() -> dict[str, Any]:
     for guess in made["prediction"]:
         guess["token"] = HOSTILE[1]
     made["heads"][0]["sources"][0]["token"] = made["neurons"][0]["first"][0] = HOSTILE[0]
-    made["lens_grid"]["tokens"] = [[HOSTILE[0]] * len(HOSTILE) for _ in made["lens_grid"]["points"]]
+    grid, parts = (answer for _, _, answer in made["look"]["answers"])
+    grid["words"] = [HOSTILE[i % len(HOSTILE)] for i in range(len(grid["words"]))]
+    grid["points"][1:3] = HOSTILE[:2]
+    parts["token"], parts["rows"][0]["component"] = HOSTILE[0], HOSTILE[1]
     made["choices"] = {HOSTILE[0]: HOSTILE[1]}
     return made
 
@@ -81,9 +84,9 @@ def test_the_reader_sees_an_attack_that_works():
 
 def test_numbers_that_are_not_finite_become_null():
     made = record(1)
-    made["lens"][0]["logprob"], made["lens_grid"]["kl"][0][0] = float("-inf"), float("nan")
+    made["lens"][0]["logprob"], made["look"]["answers"][0][2]["kl"][0][0] = float("-inf"), float("nan")
     found = json.loads(DATA.findall(page(made))[0])
-    assert found["lens"][0]["logprob"] is found["lens_grid"]["kl"][0][0] is None
+    assert found["lens"][0]["logprob"] is found["look"]["answers"][0][2]["kl"][0][0] is None
 
 
 def test_save_page_writes_the_page_and_nothing_else(tmp_path: Path):

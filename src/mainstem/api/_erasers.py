@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, Provenance
+from mainstem.core import InputError, Provenance, whole
 from mainstem.score import Eraser
 
 from ._store import parquet, store
@@ -35,7 +35,7 @@ class ErasersResult:
 
     def top(self, k: int = 10, kind: str | None = None) -> list[tuple[str, float]]:
         """The components that erase most, with their scores. Parameters: `k`, how many; `kind`, "neuron" or "head", None for both."""
-        return [(one.component, one.score) for one in self._of(kind)[:k]]
+        return [(one.component, one.score) for one in self._of(kind)[: whole("k", k, 0)]]
 
     def _of(self, kind: str | None) -> list[Eraser]:
         if kind not in (None, *_KINDS):
@@ -54,11 +54,28 @@ class ErasersResult:
         reals = dict.fromkeys(("cosine", "eigenvalues", "present"), pl.Float64)
         return pl.DataFrame(rows, schema_overrides={**numbers, **reals, "key": pl.String}, infer_schema_length=None)
 
-    def chart(self, kind: str = "neuron", k: int = 20) -> Any:
-        """The strongest erasers as bars, below zero; needs the extra `view`. Parameters: `kind`, "neuron" or "head"; `k`, how many."""
+    def rows(self, kind: str | None = None, k: int = 10) -> list[dict[str, Any]]:
+        """The strongest erasers as plain data: kind, component, key, score, cosine, eigenvalues, present. Parameters: `kind` and `k`, as of `top`."""
+        return [asdict(one) for one in self._of(kind)[: whole("k", k, 0)]]
+
+    def chart(self, kind: str | None = None, k: int = 20) -> Any:
+        """The strongest erasers as bars, below zero; needs the extra `view`.
+
+        Parameters: `kind`, "neuron" or "head", None for both, one chart below the other; `k`, how many of each. Raises `InputError` where there is none.
+        """
+        from mainstem.view import panels
+
+        if kind is not None:
+            return self._bars(kind, k)
+        return panels([self._bars(one, k) for one in _KINDS if self._of(one)], f"Strongest erasers of {self.model}", columns=1)
+
+    def _bars(self, kind: str, k: int) -> Any:
         from mainstem.view import top_components
 
-        rows = [{"component": one.component, "value": one.score, "rank": i} for i, one in enumerate(self._of(kind)[:k])]
+        rows = [
+            {"component": one.component, "value": one.score, "rank": i}
+            for i, one in enumerate(self._of(kind)[: whole("k", k, 1)])
+        ]
         if not rows:
             raise InputError(f"this model has no {kind} whose weights can be read.")
         return top_components(rows, k, title=f"Strongest erasers: {kind}s", about=self.model, measure=_MEANS[kind])

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, real
 from mainstem.measure import measure_named
 
 from ._looked import chosen
 from ._measure import measure
 from ._measurements import Measurements
-from ._model import Model
+from ._model import Model, check_model
 
 WIDE, HIGH = 470, 230
 _ROTATED = "any vector in a random basis"
@@ -44,12 +44,17 @@ def figures(
     from mainstem.view import check_charts
 
     check_charts()
-    models = [model] if isinstance(model, Model) else list(model)
+    models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]
     sets = dict(data) if isinstance(data, Mapping) else {"": data}
+    for one in models:
+        check_model(one)
+    if title is not None and not isinstance(title, str):
+        raise InputError(f"title is text, not {title!r}.")
+    threshold = real("threshold", threshold)
     if not models or not sets:
         raise InputError("there is nothing to draw: give a model and data.")
     asked = ["kurtosis", measure_named("rotated_kurtosis", seed=seed), "rms"]
-    asked.append(measure_named("outliers", thresholds=(float(threshold),), sided=sided))
+    asked.append(measure_named("outliers", thresholds=(threshold,), sided=sided))
     how: dict[str, Any] = {"column": column, "batch_tokens": batch_tokens, "length": length}
     found = {
         _called(one, name, models, sets): measure(one, part, asked, points=None if every else _leaving(one), **how)

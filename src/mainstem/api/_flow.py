@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, real, whole
 from mainstem.models import Inputs, Loaded, prepare
-from mainstem.score import Goal, backward, component, composition, erasers, persistence, taken, virtual_weights
-from mainstem.stream import SCALES, Pass, find_point, grown, spot
+from mainstem.score import Goal, backward, component, composition, erasers, persistence, presence, taken, virtual_weights
+from mainstem.stream import SCALES, Pass, find_point, grown, spot, type_change
 
 from ._erasers import ErasersResult
 from ._fitted import fitted
@@ -89,9 +89,17 @@ class Flowing:
         Returns them, those that erase most first; `.frame()`, `.chart()`. What erases because of one write says `erased`. Raises
         `InputError` where no weights can be read.
         """
+        return ErasersResult(tuple(erasers(self.run, self._short(), self._real())), self._loaded.name, self._weights)
+
+    @fitted
+    def _presence(self, heads: Sequence[str]) -> tuple[dict[str, float], int]:
+        """Heads' mean attention to the present token, and over how many tokens. Parameters: `heads`, their labels."""
+        return presence(self.run, heads, self._real())
+
+    def _real(self) -> Tensor | None:
+        """Which places are tokens, None where all are."""
         mask = self._inputs.mask
-        real = mask.bool() if mask is not None and tuple(mask.shape) == tuple(self.run.spread) else None
-        return ErasersResult(tuple(erasers(self.run, self._short(), real)), self._loaded.name, self._weights)
+        return mask.bool() if mask is not None and tuple(mask.shape) == tuple(self.run.spread) else None
 
     @fitted
     def virtual_weights(self, later: str, earlier: str, key: str | None = None) -> Float[Tensor, "later earlier"]:
@@ -195,16 +203,17 @@ class Flowing:
         start = find_point(run.stream, point)
         if start is None:
             raise InputError(f"no point {point!r}: name one such as {run.stream.points[-1].name!r}.")
-        if not size > 0:
+        kinds = (norms,) if isinstance(norms, str) else norms
+        if not isinstance(kinds, Sequence) or not kinds:
+            raise InputError(f"norms says how norms divide, some of {', '.join(SCALES)}, not {norms!r}.")
+        if not real("size", size) > 0:
             raise InputError(f"size is above zero, not {size}.")
         where = spot(run, place)
         x = where.of(run.point(start))[0]
         d = _direction(run, direction, where.of, x, seed)
         rows: list[dict[str, Any]] = []
         first: dict[str, float] = {}
-        for one in grown(
-            run, start, where, d * (size * x.norm() / d.norm()), (norms,) if isinstance(norms, str) else tuple(norms)
-        ):
+        for one in grown(run, start, where, d * (size * x.norm() / d.norm()), tuple(kinds)):
             first.setdefault(one.scales, one.size)
             how = {
                 "direction": direction if isinstance(direction, str) else "a vector" if direction is not None else f"seed {seed}"
@@ -212,6 +221,36 @@ class Flowing:
             numbers = {"size": one.size, "growth": one.size / first[one.scales], "here": one.here}
             rows.append({**how, "point": one.point, "norms": one.scales, **numbers})
         return self._flow(rows, place)
+
+    @fitted
+    def type_change(self, prompt: int | None = None, position: int | None = None) -> Any:
+        """How much every block, and every write, makes of the stream something else: what it adds beside what the stream had there.
+
+        branch = |f|, shortcut = |T x|, where T carries x from the point before to the sum (in a ResNet's down-sampling block by its projection, else often
+        by nothing), total = |T x + f|; ratio = branch / shortcut; cosine = cos(f, T x); in_out = cos(x, x + f), of what is read before and behind. All
+        places together are one vector, so total^2 = branch^2 + shortcut^2 + 2 cosine branch shortcut, of norms as root mean squares over places.
+
+        Parameters: `prompt`, one of them alone; `position`, one place of it alone. Raises `InputError` for a place that there is not.
+
+        Returns a tidy polars frame, a row for each write and each block: model, prompt, position, level, write, point, layer, branch, shortcut,
+        total, ratio, cosine, in_out (null where the width or the image changes).
+        """
+        names = ("level", "point", "branch", "shortcut", "total", "ratio", "cosine", "in_out")
+        about = {"prompt": prompt, "position": position}
+        found = type_change(self.run, self._counting(prompt, position))
+        return self._framed_flow([{**about, "write": one.label, **_fields(one, names)} for one in found])
+
+    def _counting(self, prompt: int | None, position: int | None) -> Tensor | None:
+        """Which prompts count, or which of their positions; None for all."""
+        mask, spread = self._inputs.mask, self.run.spread
+        if prompt is None and position is None:
+            return None if mask is None or mask.shape != spread else mask.bool()
+        if position is not None and len(spread) != 2:
+            raise InputError("this stream has no positions of tokens: name a prompt alone.")
+        place = self._place(prompt or 0, position)[1]
+        counting = torch.zeros(spread, dtype=torch.bool)
+        counting[place if position is not None else place[:1]] = True
+        return counting if mask is None or mask.shape != spread else counting & mask.bool().cpu()
 
     def _flow(self, rows: Iterable[dict[str, Any]], place: Place) -> Any:
         return self._framed_flow([{**self._where(place), **row} for row in rows])
@@ -231,7 +270,8 @@ class Flowing:
         if not rows:
             raise InputError("nothing is added behind this: it is the last write.")
         every = [{"model": self._loaded.name, **_layered(row, layer_of(f"{row.get('write', row['point'])}."))} for row in rows]
-        types = {"position": pl.Int64, "token": pl.String, "layer": pl.Int64}
+        types = {"prompt": pl.Int64, "position": pl.Int64, "token": pl.String, "layer": pl.Int64, "in_out": pl.Float64}
+        types = {name: kind for name, kind in types.items() if name in every[0]}
         return pl.DataFrame(every, schema_overrides=types, infer_schema_length=None)
 
 
@@ -252,7 +292,9 @@ def _layered(row: dict[str, Any], layer: int | None) -> dict[str, Any]:
 def _direction(run: Pass, direction: str | Tensor | None, of: Any, x: Tensor, seed: int) -> Tensor:
     """A vector of the point's own width that is not zero."""
     if direction is None:
-        return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype).to(x.device)
+        return torch.randn(x.shape, generator=torch.Generator().manual_seed(whole("seed", seed)), dtype=x.dtype).to(x.device)
+    if not isinstance(direction, str | Tensor):
+        raise InputError(f"a direction is a component's label, a tensor, or None for a random one, not {direction!r}.")
     d = of(component(run, direction))[0] if isinstance(direction, str) else direction.detach().to(x)
     if d.shape != x.shape:
         raise InputError(f"a direction of {tuple(d.shape)} numbers: this point has {len(x)}.")

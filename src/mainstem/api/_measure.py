@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, to_plain
+from mainstem.core import InputError, file_path, fits, to_plain
 from mainstem.measure import Measure, Pair, measure_named
 from mainstem.models import provenance
 from mainstem.scan import Gather, Job, Ray, Reader, Related, batches, local, source, survey
@@ -12,9 +12,10 @@ from mainstem.scan import merge as merged
 from mainstem.scan import scan as scanned
 from mainstem.score import Choices, score_named
 
-from ._looked import Looks, batching, chosen, related, wanted
+from ._batching import batching
+from ._looked import Looks, chosen, related, wanted
 from ._measurements import Measurements
-from ._model import Model
+from ._model import Model, check_model
 
 USUAL = ("kurtosis", "outliers", "rms", "variance")
 TOKENS, PIECE = 4096, 2**20
@@ -34,19 +35,20 @@ def job(
     scores: Sequence[str | Mapping[str, Any]] = (),
 ) -> Job:
     """What is done with data, as of `measure`."""
-    made = [_made(one, choices or {}) for one in ([measures] if isinstance(measures, str) else measures)]
-    if not isinstance(model, Model):
-        raise InputError(f"a model is what mainstem.load gives, not {model!r}: ms.load({model!r}).")
-    listed = [scores] if isinstance(scores, str | Mapping) else scores
+    check_model(model)
+    made = _made([measures] if isinstance(measures, str | Measure | Pair) else _some("names", measures), choices or {})
+    listed = [scores] if isinstance(scores, str | Mapping) else _some("scores", scores)
     asked: tuple[dict[str, Any], ...] = tuple(_score(one) for one in listed)
-    points = [points] if isinstance(points, str) else points
-    if length is not None and length < 1:
+    points = [points] if isinstance(points, str) else points if points is None else _texts("points", points)
+    if length is not None and (not fits(length, int) or length < 1):
         raise InputError(f"length is how many tokens a window has at most, from 1, not {length!r}.")
     if not made and not asked:
         raise InputError(f"there is nothing to measure: name some, such as {', '.join(USUAL)}.")
     singles = [m for m in made if isinstance(m, Measure)]
     pairs = [m for m in made if isinstance(m, Pair)]
-    bases = (at,) if isinstance(at, str) else tuple(at)
+    bases = (at,) if isinstance(at, str) else tuple(_texts("at", at))
+    if not isinstance(pack, bool):
+        raise InputError(f"pack is True or False, not {pack!r}: how long rows are is said by length.")
     if not bases or (points is not None and not points):
         raise InputError("there is nothing to look at: name some of at and points, or leave them out.")
     beside = any("writes" in pair.sites for pair in pairs)
@@ -63,7 +65,8 @@ def job(
         "length": length,
     }
     about |= {"scores": [{name: to_plain(value) for name, value in one.items()} for one in asked]} if asked else {}
-    return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about)
+    size = _size(singles, sites, labels, found.width)
+    return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about, size)
 
 
 def measure(
@@ -88,7 +91,7 @@ def measure(
     labels or patterns such as "L*.resid_post", None for all; `choices`, of measures by name, such as {"outliers": {"sided":
     "one"}}; `column`, of rows; `stream`, which of several by name; `batch_tokens`, the most of a batch, pads included (of images,
     images); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
-    one behind the other into rows of that length; `unreadable`, "stop" at examples that cannot be read, or "skip" them: `faults`
+    one behind the other into rows of that length (`choices` of the result say how long it is); `unreadable`, "stop" at examples that cannot be read, or "skip" them: `faults`
     of the measurements names them.
 
     Returns the measurements. Raises `InputError` for data that cannot be read, and for names and choices that there are not.
@@ -135,11 +138,17 @@ def scan(
     Returns the measurements of the whole, None for a shard. Raises `InputError` where the folder holds another run, saying what
     changed, where rows cannot be read, and where the disk is full.
     """
+    known = ("at", "points", "choices", "stream", "length", "pack")
+    if strange := [name for name in choices if name not in known]:
+        raise InputError(f"scan has no argument {strange[0]!r}; beside its own it takes {', '.join(known)}.")
+    out = file_path(out)
     work = job(model, measures, batch_tokens=batch_tokens, scores=scores, **choices)
     engines = {"local": local, "ray": Ray()}
     if isinstance(engine, str) and engine not in engines:
         raise InputError(f"no engine {engine!r}; there are {', '.join(engines)}, and mainstem.scan.Ray(...) with choices.")
     how = engines[engine] if isinstance(engine, str) else engine
+    if not callable(how):
+        raise InputError(f"an engine is {' or '.join(map(repr, engines))}, or a mainstem.scan.Ray(...), not {engine!r}.")
     if shard is not None and not (isinstance(shard, tuple) and len(shard) == 2 and all(isinstance(i, int) for i in shard)):
         raise InputError(f"shard is (i, n), the i-th of n parts counted from 0, not {shard!r}.")
     scanned(work, survey(source(data, column), piece, unreadable), out, how, resume, shard or (0, 1), unreadable)
@@ -155,12 +164,37 @@ def merge(folders: str | Path | Sequence[str | Path]) -> Measurements:
     return Measurements(list(found.measures.values()), found.states, found.identity, None, found.counts, found.faults, found.rows)
 
 
-def _made(asked: str | Measure | Pair, choices: Mapping[str, Mapping[str, Any]]) -> Measure | Pair:
-    return measure_named(asked, **choices.get(asked, {})) if isinstance(asked, str) else asked
+def _made(asked: Sequence[Any], choices: Mapping[str, Mapping[str, Any]]) -> list[Measure | Pair]:
+    if strange := [one for one in asked if not isinstance(one, str | Measure | Pair)]:
+        raise InputError(f"a measure is named by text, such as 'kurtosis', or made by measure_named, not {strange[0]!r}.")
+    if not isinstance(choices, Mapping) or not all(isinstance(some, Mapping) for some in choices.values()):
+        raise InputError(f'choices are of measures by name, such as {{"outliers": {{"sided": "one"}}}}, not {choices!r}.')
+    named = [one for one in asked if isinstance(one, str)]
+    if strange := [name for name in choices if name not in named]:
+        raise InputError(
+            f"there are choices of {strange[0]!r}, which is not asked for by name; those are {', '.join(named) or 'none'}."
+        )
+    return [measure_named(one, **choices.get(one, {})) if isinstance(one, str) else one for one in asked]
+
+
+def _some(name: str, value: Any) -> Sequence[Any]:
+    """A sequence. Parameters: `name`, of the argument; `value`."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InputError(f"{name} is a list, not {value!r}.")
+    return value
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """A list of texts. Parameters: `name`, of the argument; `value`."""
+    if strange := [one for one in _some(name, value) if not isinstance(one, str)]:
+        raise InputError(f"{name} holds text, not {strange[0]!r}.")
+    return list(value)
 
 
 def _score(asked: str | Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `Trace.scores`, looked at before anything is run."""
+    if not isinstance(asked, str | Mapping):
+        raise InputError(f'a score is asked for by name or as arguments, such as {{"by": "dla", "top": 20}}, not {asked!r}.')
     one = {"by": asked} if isinstance(asked, str) else dict(asked)
     known = ("target", "level", "by", "base", "norm", "norm_bias", "within", "zeroed", "top")
     if strange := [name for name in one if name not in known]:
@@ -171,6 +205,13 @@ def _score(asked: str | Mapping[str, Any]) -> dict[str, Any]:
     if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
         raise InputError(f"top is how many to take, a whole number from 1, not {top!r}.")
     return one
+
+
+def _size(singles: Sequence[Measure], pairs: Sequence[Related], labels: Sequence[str], width: int) -> int:
+    """About how many bytes the states of a piece take: those of no token, at sites as wide as the stream."""
+    states = [one.init(width) for one in singles] * len(labels)
+    states += [pair.init(width, width) for pair, sites in pairs for _ in sites]
+    return sum(value.numel() * value.element_size() for state in states for value in state.values())
 
 
 def _needs_writes(pairs: Sequence[Pair]) -> bool:

@@ -1,21 +1,19 @@
 """Measurements as users hold them: numbers by measure and site, merged, compared, drawn and stored with what they depend on."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mainstem.core import InputError, Provenance, from_plain
+from mainstem.core import InputError, Provenance, file_path, from_plain
 from mainstem.measure import Measure, Pair, State, measure_named
-from mainstem.scan import called, choices_of
+from mainstem.scan import called, choices_of, differences
 
+from ._states import read_states, write_states
 from ._store import parquet, plain, store
 
-FORM = "measurements 1"
 _COUNTS = ("tokens", "nan", "inf")
 _LAYER = re.compile(r"\bL(\d+)\.")
 States = Mapping[tuple[str, str], State]
@@ -61,14 +59,17 @@ class Measurements:
 
     def numbers(self, measure: str, site: str) -> dict[str, Tensor]:
         """The numbers of one measure at one site, by name. Parameters: `measure`; `site`. Raises `InputError` with what there is."""
-        if measure not in self.measures:
-            raise InputError(f"no measure {measure!r} here; there are {', '.join(self.measures)}.")
+        self._known(measure)
         if (measure, site) not in self.states:
             there = [s for m, s in self.states if m == measure]
             raise InputError(f"{measure} was not measured at {site!r}; there are {', '.join(there[:12])}.")
         if (measure, site) not in self._numbers:
             self._numbers[measure, site] = self.measures[measure].result(self.states[measure, site])
         return self._numbers[measure, site]
+
+    def _known(self, measure: str) -> None:
+        if measure not in self.measures:
+            raise InputError(f"no measure {measure!r} here; there are {', '.join(self.measures)}.")
 
     def __getitem__(self, measure: str) -> dict[str, dict[str, Tensor]]:
         """The numbers of one measure, by site. Parameters: `measure`."""
@@ -78,10 +79,12 @@ class Measurements:
     def frame(self, measure: str | None = None) -> Any:
         """A tidy polars frame: model, measure, site, layer, number, index (0 where it is one number), value.
 
-        Parameters: `measure`, one of them, None for all.
+        Parameters: `measure`, one of them, None for all. Raises `InputError` for another.
         """
         import polars
 
+        if measure is not None:
+            self._known(measure)
         rows: dict[str, list[Any]] = {name: [] for name in _INDEX}
         for name, site in self.states:
             if measure in (None, name):
@@ -108,9 +111,10 @@ class Measurements:
 
         The same example in both counts twice; shards of one run are put together by `mainstem.merge`.
         """
-        for part in ("model", "choices"):
-            if self.identity[part] != other.identity[part]:
-                raise InputError(f"these measurements are not of one {part}: {self.identity[part]} and {other.identity[part]}.")
+        _check(other)
+        mine, theirs = ({part: one.identity[part] for part in ("model", "choices")} for one in (self, other))
+        if apart := differences(mine, theirs, said="{} is {} here and {} in the other"):
+            raise InputError(f"these measurements were not made alike: {'; '.join(apart)}.")
         states = dict(self.states)
         for key, state in other.states.items():
             states[key] = self.measures[key[0]].merge(states[key], state) if key in states else state
@@ -126,6 +130,7 @@ class Measurements:
         """
         import polars
 
+        _check(other)
         keys = [name for name in _INDEX if name != "value"]
         mine, theirs = self.frame().drop("model"), other.frame().drop("model").rename({"value": "other"})
         found = mine.join(theirs, on=keys, how="inner", nulls_equal=True, maintain_order="left")
@@ -146,23 +151,17 @@ class Measurements:
         return store(path, forms)
 
     def _write(self, path: Path) -> None:
-        from safetensors.torch import save_file
-
-        keys = list(self.states)
-        tensors = {f"{i}/{k}": v.contiguous().clone() for i, key in enumerate(keys) for k, v in self.states[key].items()}
-        about: dict[str, Any] = {"form": FORM, "keys": keys, "measures": [choices_of(m) for m in self.measures.values()]}
-        about |= {"identity": self.identity, "provenance": plain(self.provenance), "counts": self.counts, "faults": self.faults}
-        save_file(tensors, path, {"measurements": json.dumps(about)})
+        about: dict[str, Any] = {"measures": [choices_of(m) for m in self.measures.values()], "identity": self.identity}
+        about |= {"provenance": plain(self.provenance), "counts": self.counts, "faults": self.faults}
+        write_states(path, self.states, about)
 
     @classmethod
     def load(cls, path: str | Path) -> "Measurements":
-        """What `save` stored as `.safetensors`. Parameters: `path`. Raises `InputError` for a file that is missing or no such file."""
-        about, tensors = _read(Path(path))
-        keys: list[tuple[str, str]] = [(measure, site) for measure, site in about["keys"]]
-        states: dict[tuple[str, str], State] = {key: {} for key in keys}
-        for name, value in tensors.items():
-            number, _, part = name.partition("/")
-            states[keys[int(number)]][part] = value
+        """What `save` stored as `.safetensors`.
+
+        Parameters: `path`. Raises `InputError` for a file that is missing or no such file, or whose numbers are not those that were stored.
+        """
+        about, states = read_states(file_path(path))
         made = [from_plain(type(measure_named(m["name"])), m["choices"]) for m in about["measures"]]
         known = about["provenance"] and Provenance.from_dict(about["provenance"])
         return cls(made, states, about["identity"], known, about["counts"], [(place, why) for place, why in about["faults"]])
@@ -178,7 +177,11 @@ class Measurements:
         from mainstem.view import by_point
 
         measure = measure or self.names[0]
+        if others is not None and not isinstance(others, Mapping):
+            raise InputError(f"others are measurements by what they are called, not {others!r}.")
         named = {self.identity["model"].get("name", "model"): self, **(others or {})}
+        for one in named.values():
+            _check(one)
         number = number or self.headline(measure)
         data = {name: one.series(measure, number) for name, one in named.items()}
         return by_point(data, measure, number, reference="any vector in a random basis")
@@ -242,17 +245,6 @@ def layer_of(site: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise InputError(f"there is no file {path}.")
-    try:
-        with safe_open(path, "pt") as held:
-            about = json.loads((held.metadata() or {}).get("measurements", "{}"))
-            tensors: dict[str, torch.Tensor] = {name: held.get_tensor(name) for name in held.keys()}
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path} is no file of measurements, or a broken one: {error}.") from error
-    if about.get("form") != FORM:
-        raise InputError(f"{path} is no file of measurements that this version reads.")
-    return about, tensors
+def _check(other: Any) -> None:
+    if not isinstance(other, Measurements):
+        raise InputError(f"measurements are what measure, scan and Measurements.load give, not {other!r}.")

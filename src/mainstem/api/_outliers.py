@@ -7,13 +7,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, Provenance, whole_file
+from mainstem.core import InputError, Provenance, real, whole, whole_file
 from mainstem.measure import measure_named
 from mainstem.scan import Batch, Batching, Reader, batches, source, survey
 from mainstem.stream import patches, zero_dims
 
+from ._batching import batching
 from ._context import contexts
-from ._looked import batching, chosen
+from ._looked import chosen
 from ._measure import measure
 from ._model import Model
 from ._outlying import Held, Set, sets_of, zeroing
@@ -129,8 +130,13 @@ def outlier_report(
     Returns the report. Where a norm lies on a point no feature can be taken out of it alone: such points are kept, and effects left out, and
     `about` says why, where there is no other. The loss is nan where no next token is predicted, and then the divergence tells. Raises `InputError` as `measure` does.
     """
-    if draws < 0 or effect_tokens < 1 or any(not isinstance(k, int) or k < 1 for k in strongest):
-        raise InputError("draws is a whole number from 0; effect_tokens and each of strongest are from 1.")
+    whole("draws", draws, 0), whole("effect_tokens", effect_tokens, 1), whole("exemplars", exemplars, 1), whole("seed", seed)
+    if not 0 <= real("points", points) <= 1:
+        raise InputError(f"points is a share from 0 to 1, not {points!r}.")
+    if not isinstance(strongest, Sequence):
+        raise InputError(f"strongest is a list of how many features to zero, such as (1, 8), not {strongest!r}.")
+    for k in strongest:
+        whole("each of strongest", k, 1)
     choices: dict[str, Any] = {"magnitude": magnitude, "share": share, "points": points, "massive": massive, "ratio": ratio}
     asked = [
         measure_named("llm_int8", magnitude=magnitude, share=share),

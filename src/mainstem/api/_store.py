@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError, Provenance, whole_file
+from mainstem.core import InputError, Provenance, file_path, whole_file
 
 
 def store(path: str | Path, forms: Mapping[str, Callable[[Path], Any]]) -> Path:
@@ -13,7 +13,7 @@ def store(path: str | Path, forms: Mapping[str, Callable[[Path], Any]]) -> Path:
 
     Parameters: `path`; `forms`, what writes each ending. Raises `InputError` for another ending or a missing folder.
     """
-    place = Path(path)
+    place = file_path(path)
     if place.suffix not in forms:
         raise InputError(f"cannot store as {place.suffix or place.name!r}: use {', '.join(forms)}.")
     with whole_file(place) as half:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, MainstemError, MapError, Provenance
 from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, component, lens, score_named
@@ -352,5 +352,22 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
         from mainstem.view import save_page
 
-        record = self.summary(target, prompt, position)
-        return save_page(record | {"provenance": self.provenance.to_dict()}, path)
+        return save_page(self._page(self.summary(target, prompt, position), target, prompt), path)
+
+    def _page(self, record: dict[str, Any], target: Target, prompt: int) -> dict[str, Any]:
+        """A summary with what its page can be asked. Parameters: `record`, the summary; `target` and `prompt`, that it was made with."""
+        from ._kept import kept
+
+        at = record["position"]
+        look = kept(self, self._plain(target, prompt, at) if target is not None else None, prompt, at)
+        less = {name: value for name, value in record.items() if name != "lens_grid"}
+        return {**less, "look": look, "provenance": self.provenance.to_dict()}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """In a notebook the page of the first prompt, in a frame; its text where there is none to draw."""
+        from mainstem.view import framed
+
+        try:
+            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(), None, 0))}
+        except MainstemError:
+            return {"text/plain": repr(self)}

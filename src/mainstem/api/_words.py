@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import InputError, Provenance
+from mainstem.core import InputError, Provenance, whole
 from mainstem.score import values, words
 from mainstem.stream import Pass, find_point, unembed
 
@@ -197,7 +197,7 @@ class Worded:
     def _place(self, prompt: int, position: int | None) -> tuple[Pass, tuple[int, ...]]:
         """A run that has the output at a place, and the place: that of the trace where none is said and it has one."""
         own = self._positions if isinstance(self._positions, int) else None
-        if not 0 <= prompt < self.run.prompts:
+        if not 0 <= whole("prompt", prompt) < self.run.prompts:
             raise InputError(f"there is no prompt {prompt}: there are {self.run.prompts}, counted from 0.")
         trace, places = self._spots(own if position is None else position, prompt)
         return trace.run, (prompt,) if places is None else (prompt, int(places[prompt]))

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from . import (
+    _ablate,
+    _curve,
+    _erasers,
     _figures,
     _find,
     _lab,
@@ -14,12 +17,14 @@ from . import (
     _merge,
     _models,
     _outliers,
+    _patch,
     _queries,
     _scan,
     _score,
     _trace,
     _tune,
     _verify,
+    _view,
     _words,
 )
 from ._help import explained
@@ -32,8 +37,11 @@ HELP = explained(
     mainstem lens "The capital of France is"
     mainstem score "The capital of France is" --level neuron
     mainstem queries "The capital of France is"
+    mainstem ablate "The capital of France is" --zero L3.mlp
+    mainstem patch "The capital of France is" "The capital of Italy is"
     mainstem measure stories.txt
     mainstem verify path/to/model
+    mainstem view
     mainstem models
     """,
 )
@@ -52,11 +60,16 @@ app.command("score", help=_score.HELP)(_score.score)
 app.command("tune", help=_tune.HELP)(_tune.tune)
 app.command("words", help=_words.HELP)(_words.words)
 app.command("queries", help=_queries.HELP)(_queries.queries)
+app.command("ablate", help=_ablate.HELP)(_ablate.ablate)
+app.command("patch", help=_patch.HELP)(_patch.patch)
 app.command("measure", help=_measure.HELP)(_measure.measure)
 app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
+app.command("erasers", help=_erasers.HELP)(_erasers.erasers)
+app.command("curve", help=_curve.HELP)(_curve.curve)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
+app.command("view", help=_view.HELP)(_view.view)
 app.command("models", help=_models.HELP)(_models.models)
 app.add_typer(_lab.app, name="lab", help=_lab.HELP)
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 import typer
 
 from ._app import app
+from ._interrupt import interrupted
 
 BAD_INPUT, FAULT, INTERRUPTED, UNREAD = 2, 70, 130, 141
 # click's UsageError, wherever this release of typer keeps it.
@@ -46,14 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a token shows "?"
     if arguments is None and threading.current_thread() is threading.main_thread():
         # An interrupt that is raised as an exception inside torch's C++ would end in an abort.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(interrupted(INTERRUPTED)))
     try:
         with _quiet(debug):
             code = app(arguments, prog_name="mainstem", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return interrupted(INTERRUPTED)
     except BrokenPipeError:
         _settle_stdout()
         return UNREAD

@@ -65,7 +65,13 @@ Column = Annotated[str | None, typer.Option(metavar="NAME", help="Which column o
 Stream = Annotated[str | None, typer.Option(metavar="NAME", help="Which of several streams; the main one by default.")]
 Tokens = Annotated[int, typer.Option(min=1, metavar="N", help="The most tokens of a batch, padding included; of images, images.")]
 Length = Annotated[int | None, typer.Option(min=1, metavar="N", help="The most tokens of a window that texts are cut into.")]
-Pack = Annotated[bool, typer.Option("--pack", help="Lay texts one behind the other into rows of that length: no padding.")]
+Pack = Annotated[
+    bool,
+    typer.Option(
+        "--pack",
+        help="Lay texts one behind the other into rows without padding, of --length tokens or, unsaid, of the most that the model takes (1,024 and --batch-tokens at most): the result says how long.",
+    ),
+]
 UnreadableOption = Annotated[
     Unreadable, typer.Option(help="What is done at rows that cannot be read: they are named either way.")
 ]
@@ -158,8 +164,11 @@ def _shown(found: "Measurements") -> Iterator["RenderableType"]:
     bad = "".join(f", {lost[k]:,} left out for a {k}" for k in ("nan", "inf") if lost[k])
     for place, why in found.faults[:_NAMED]:
         yield Text(f"passed over: {place}: {why}", style=DIM)
+    row = found.identity["choices"].get("pack")
+    packed = f", packed into rows of {row:,}" if row else ""
     yield Text(
-        f"{int(first['tokens']):,} tokens{bad}" + (f", {len(found.faults)} rows passed over" if found.faults else ""), style=DIM
+        f"{int(first['tokens']):,} tokens{packed}{bad}" + (f", {len(found.faults)} rows passed over" if found.faults else ""),
+        style=DIM,
     )
 
 

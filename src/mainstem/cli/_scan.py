@@ -10,6 +10,7 @@ from . import _measured as how
 from . import _options as opt
 from ._complete import scores as score_names
 from ._help import explained
+from ._interrupt import goes_on
 from ._open import opened
 
 HELP = explained(
@@ -97,11 +98,12 @@ def scan(
 
     bases = [one.value for one in at or [how.Basis.points]]
     more = {"measures": by} if by else {}
-    found = scanned(
-        held, data, out=out, engine=engine.value, shard=part, resume=not no_resume, unreadable=unreadable.value, piece=piece,
-        batch_tokens=batch_tokens, column=column, at=bases, points=points, choices=choices, stream=stream, length=length,
-        pack=pack, scores=_scores(score), **more,
-    )  # fmt: skip
+    with goes_on(f"interrupted: what is done is kept in {out}, and the same command goes on from there."):
+        found = scanned(
+            held, data, out=out, engine=engine.value, shard=part, resume=not no_resume, unreadable=unreadable.value, piece=piece,
+            batch_tokens=batch_tokens, column=column, at=bases, points=points, choices=choices, stream=stream, length=length,
+            pack=pack, scores=_scores(score), **more,
+        )  # fmt: skip
     if found is None:
         typer.echo(f"shard {shard} is done, in {out}. When all are: mainstem merge FOLDER FOLDER ...")
     else:

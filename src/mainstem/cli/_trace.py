@@ -78,14 +78,14 @@ def trace(
         records = [run.summary(goal, i, position, top) for i in range(len(data))]
         if json and level is not opt.Level.write:
             _add_parts(records, run, goal, level, position)
-        if json or html:
+        if json:
             records = [record | {"provenance": run.provenance.to_dict()} for record in records]
     for path in filter(None, (parquet, csv)):
         _store(run, goal, level, position, path)
     if html:
         from mainstem.view import save_page
 
-        save_page(records[0], html)
+        save_page(run._page(records[0], goal, 0), html)
     if json:
         print_json(records if len(records) > 1 else records[0])
     else:

@@ -1,6 +1,7 @@
 """Words that every room shares: errors, keys of calls, labels, results, plain-data records."""
 
 from ._bounds import FACTOR, bound, error
+from ._checks import a_kind, file_path, fits, kind_said, real, whole
 from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError
 from ._files import whole_file
 from ._keys import Key, Path, Site, show
@@ -26,17 +27,23 @@ __all__ = [
     "Provenance",
     "Site",
     "Tops",
+    "a_kind",
     "bound",
     "error",
+    "file_path",
     "finite",
+    "fits",
     "from_plain",
+    "kind_said",
     "listening",
     "name_inside",
     "parse_label",
     "progress_bar",
+    "real",
     "show",
     "to_plain",
     "tracked",
     "versions",
+    "whole",
     "whole_file",
 ]

@@ -30,6 +30,8 @@ def parse_label(text: str) -> Label:
 
     Parameters: `text`, such as `L3.attn.H7<-5` or `L3H7`. Raises `InputError` where it is none.
     """
+    if not isinstance(text, str):
+        raise InputError(f"a label is text such as 'L3.mlp', not {text!r}.")
     text = text.strip()
     short = _SHORT.match(text)
     if short:

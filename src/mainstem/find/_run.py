@@ -117,7 +117,7 @@ class Tap:
             out = args[0]  # an assignment to a part returns nothing; what it made is the whole
         for patch in patches:
             out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path)))
-        return out if target is None else target.copy_(out)
+        return out if target is None else _written(target, out)
 
     def _call(self, name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         return call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
@@ -138,6 +138,11 @@ def _changed(patch: Patch, old: Tensor) -> Tensor:
     """What an edit puts in, as a tensor of the module's own: one that was kept elsewhere must not be overwritten by it."""
     new = patch.change(old)
     return new if new is old else new.clone()
+
+
+def _written(target: Tensor, new: Tensor) -> Tensor:
+    """An in-place call's operand with another value in it, of another size where an edit gave it one."""
+    return target.copy_(new) if target.shape == new.shape else target.set_(new)  # type: ignore[call-overload]
 
 
 def _copied(tree: Any) -> Any:

@@ -4,9 +4,9 @@ from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from mainstem.core import InputError
+from mainstem.core import InputError, fits, kind_said
 
 from ._measure import Measure, Pair
 
@@ -33,9 +33,14 @@ def measure_named(name: str, **choices: Any) -> Measure | Pair:
 
     Parameters: `name`; `choices`, by name, the measure's own where not said. Raises `InputError` with those that there are.
     """
-    if name not in _members():
+    if not isinstance(name, str) or name not in _members():
         raise InputError(f"no measure {name!r}; there are {', '.join(_members())}.")
     known = [field.name for field in fields(_members()[name])]
     if strange := set(choices) - set(known):
         raise InputError(f"measure {name!r} has no choice of {min(strange)}; it takes {', '.join(known) or 'none'}.")
-    return _members()[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()})
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()}
+    hints = get_type_hints(_members()[name])
+    for key, value in given.items():
+        if not fits(value, hints[key]):
+            raise InputError(f"{key} of {name} is {kind_said(hints[key])}, not {choices[key]!r}.")
+    return _members()[name](**given)

@@ -33,7 +33,7 @@ class Histogram(Measure):
     about = "Distribution of all values at a point, with quantiles."
 
     def __post_init__(self) -> None:
-        if not (1 <= self.bits <= 10 and all(0 <= share <= 1 for share in self.at)):
+        if not (1 <= self.bits <= 10 and self.at and all(0 <= share <= 1 for share in self.at)):
             raise InputError(f"bits are 1 to 10 and at holds shares from 0 to 1, not {self.choices!r}.")
 
     def empty(self, width: int, device: Device) -> State:

@@ -26,13 +26,15 @@ class Batching:
     Parameters: `batch_tokens`, the most tokens of a batch, pads counted; of images, the most images; `tokenize`, from a text
     to its windows, each a list of ids that the model can take at once, None for images; `pack`, None to pad windows to the
     longest of their batch, or the length of rows that windows are laid into one after the other (nothing keeps a model from
-    looking from one into the one before, unless it is run with `Batch.index`); `pad`, the id at places that do not count.
+    looking from one into the one before, unless it is run with `Batch.index`); `pad`, the id at places that do not count; `textless`, what is said of texts where there
+    is no tokenizer.
     """
 
     batch_tokens: int
     tokenize: Tokenize | None = None
     pack: int | None = None
     pad: int = 0
+    textless: str = "texts need a tokenizer: give tokenize."
 
     def __post_init__(self) -> None:
         for name in ("batch_tokens", "pack"):
@@ -92,7 +94,7 @@ def batches(examples: Sequence[Example], how: Batching, fault: Callable[[Example
 
 def _windows(example: Example, how: Batching, fault: Callable[[Example, str], None]) -> list[_Window]:
     if how.tokenize is None:
-        raise InputError("texts need a tokenizer: give tokenize.")
+        raise InputError(how.textless)
     try:
         cut = how.tokenize(example.value)
     except (InputError, UnicodeError, ValueError) as error:
@@ -150,6 +152,11 @@ def _images(examples: list[Example], how: Batching, fault: Callable[[Example, st
             yield Batch(None, index >= 0, index, tuple(picture for _, picture in read.values()), held, len(held))
 
 
+def _why(error: Exception) -> str:
+    """What PIL says, but for the address of what it was given in memory."""
+    return "in no format that is known" if "cannot identify image file" in str(error) else str(error)
+
+
 def _picture(example: Example, fault: Callable[[Example, str], None]) -> Any:
     from PIL import Image
 
@@ -162,6 +169,6 @@ def _picture(example: Example, fault: Callable[[Example, str], None]) -> Any:
         picture = Image.open(BytesIO(example.value))
         picture.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        fault(example, f"no image: {error}")
+        fault(example, f"no image: {_why(error)}")
         return None
     return picture

@@ -114,6 +114,16 @@ def merged(measures: Iterable[Measure | Pair], one: States, other: States) -> It
         yield key, by_name[key[0]].merge(one[key], other[key]) if both else one.get(key) or other[key]
 
 
+def checksum(about: str, states: States) -> str:
+    """The sha256 of numbers and of what is said of them. Parameters: `about`; `states`, by measure and site, in any order."""
+    found = sha256(about.encode())
+    for key, state in sorted(states.items()):
+        for name, value in sorted(state.items()):
+            found.update(repr((*key, name, str(value.dtype), tuple(value.shape))).encode())
+            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
 def _plain(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return to_plain(value)

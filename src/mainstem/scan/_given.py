@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, a_kind
 
 from ._rows import Row, read_as
 
@@ -41,6 +41,10 @@ def given(data: Iterable[Any], column: str | None) -> Given:
     if iter(data) is data:
         raise InputError("data are gone through more than once: give a list or a dataset, not a generator (list(data)).")
     first = next(iter(data), None)
+    if column is not None and first is not None and not isinstance(first, dict):
+        raise InputError(
+            f"column={column!r} names a column, and each of these rows is {a_kind(first)}, which has none: leave it out."
+        )
     return Given(data, (column or chosen(first)) if isinstance(first, dict) else None)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from mainstem.core import InputError, from_plain
+from mainstem.core import InputError, file_path, from_plain
 from mainstem.measure import Measure, Pair, measure_named
 
+from ._differences import differences
 from ._gather import States, called, choices_of, merged
-from ._store import differences, load_piece, load_run, unread
+from ._store import load_piece, load_run, piece_files, unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +77,11 @@ def merge(folders: str | Path | Sequence[str | Path], measures: Sequence[Measure
     names. Raises `InputError` for folders of
     different runs, for missing pieces, and for broken files.
     """
-    places = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(f) for f in folders]
+    listed = folders if isinstance(folders, Sequence) and not isinstance(folders, str) else [folders]
+    places = [file_path(folder) for folder in listed]
     about = _about(places)
     measures = _asked(about["identity"]["choices"], measures)
-    files = {int(p.stem): p for place in reversed(places) for p in sorted(place.glob("pieces/*/*.parquet"))}
+    files = {number: path for place in reversed(places) for number, path in piece_files(place).items()}
     if missing := sorted(set(range(about["pieces"])) - set(files)):
         raise InputError(
             f"{len(missing)} of {about['pieces']} pieces are missing, the first is {missing[0]}: go on with the run, or name the other shards' folders too."

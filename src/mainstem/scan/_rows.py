@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from mainstem.core import a_kind
+
 CONTENT = 16  # bytes of a content's hash: two of a trillion texts are alike with a chance of 1e-15
 
 
@@ -62,4 +64,4 @@ def read_as(place: str, value: Any) -> Row:
         return Row(place, value)
     if isinstance(value, bytes) or (hasattr(value, "tobytes") and hasattr(value, "mode")):
         return Row(place, value)
-    return Row(place, None, "no value" if value is None else f"a {type(value).__name__}, neither text nor an image")
+    return Row(place, None, "no value" if value is None else f"{a_kind(value)}, neither text nor an image")

@@ -42,16 +42,19 @@ def scan(
     Parameters: `job`; `survey`, of the data; `out`, the run's folder; `engine`, what works through pieces: `local`, or `Ray(...)`;
     `resume`, False to refuse a folder with a run; `shard`, (i, n) for the i-th of n parts of the pieces, from 0; `unreadable`,
     "stop" or "skip" examples that no batch can be made of. Raises `InputError` where the folder holds a run of another model,
-    other data or other choices, and where the disk is full, or too small by
+    other data or other choices, and where the disk is full, or too small: by the job's own estimate before anything is run, and by
     what the first piece took.
     """
     pieces = part(survey.pieces, shard)
     identity = {"model": job.model, "data": survey.about, "choices": job.plain() | {"piece": survey.piece}}
     store = Store(Path(out), identity, shard)
+    store.enough(survey, len([p for p in pieces if p.number not in store.done()]), job.size)
     store.begin(survey, resume)
     done = store.done()
     left = [p for p in pieces if p.number not in done]
-    pace = Pace(sum(p.examples for p in pieces), sum(p.examples for p in pieces if p.number in done))
+    expected = survey.tokens(job.batching.tokenize) if job.batching.tokenize and survey.about["size"] else 0
+    expected = round(expected * sum(p.size for p in left) / max(1, survey.about["size"]))
+    pace = Pace(sum(p.examples for p in pieces), sum(p.examples for p in pieces if p.number in done), expected)
     events = engine(job, Reader(survey), left, unreadable)
     for _ in tracked(_kept(events, store, pace, len(left)), pace.said, pace.of):
         pass

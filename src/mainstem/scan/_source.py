@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, a_kind
 
 from ._given import given
 from ._parquet import ParquetRows
@@ -49,6 +49,8 @@ def source(data: Any, column: str | None = None, by: str = "line") -> Source:
     `column`, which entry of rows is read, None for `text`, `image` or the only one; `by`, of text files, whether a "line" is
     an example or the whole "document". Raises `InputError` for anything else.
     """
+    if column is not None and not isinstance(column, str):
+        raise InputError(f"column is the name of a column, not {column!r}.")
     if by not in BY:
         raise InputError(f"text files are read by {' or by '.join(BY)}, not {by!r}.")
     if isinstance(data, (str, Path)):
@@ -56,7 +58,7 @@ def source(data: Any, column: str | None = None, by: str = "line") -> Source:
     if isinstance(data, Sequence) and data and all(isinstance(one, Path) for one in data[:8]):
         return _files(list(data), [str(path) for path in data], column, by)
     if not hasattr(data, "__iter__") or isinstance(data, (bytes, dict)):
-        raise InputError(f"cannot read data from a {type(data).__name__}: give a file, a folder, a list of texts or a dataset.")
+        raise InputError(f"cannot read data from {a_kind(data)}: give a file, a folder, a list of texts or a dataset.")
     return Source("rows", (given(data, column),))
 
 
@@ -84,6 +86,8 @@ def _files(paths: list[Path], names: list[str], column: str | None, by: str) -> 
         )
         raise InputError(f"what is to be read? {said}.")
     kind, paths, names = kinds[0], [p for p, _, _ in known], [n for _, n, _ in known]
+    if column is not None and kind in ("text", "images"):
+        raise InputError(f"column={column!r} names a column, and {names[0]} has none: leave it out.")
     if kind == "images" or (kind == "text" and by == "document"):
         return Source("documents" if kind == "text" else kind, (Documents(paths, names, kind == "text"),))
     return Source(kind, tuple(_table(kind, p, n, column) for p, n in zip(paths, names, strict=True)))

@@ -19,7 +19,8 @@ import torch
 
 from mainstem.core import InputError, to_plain, versions, whole_file
 
-from ._gather import States
+from ._differences import differences
+from ._gather import States, checksum
 from ._survey import Survey
 from ._work import Done
 
@@ -56,7 +57,7 @@ class Store:
 
     def done(self) -> dict[int, Path]:
         """The files of pieces that are done, by number, whichever shard did them."""
-        return {int(path.stem): path for path in sorted(self.folder.glob("pieces/*/*.parquet"))}
+        return piece_files(self.folder)
 
     def begin(self, survey: Survey, resume: bool) -> None:
         """Makes the folder, or goes on in it.
@@ -80,6 +81,14 @@ class Store:
         """Stores what a piece came to: its rows, then its states, which make it done. Parameters: `done`."""
         self._guarded(lambda: self._keep(done))
 
+    def enough(self, survey: Survey, left: int, size: int) -> None:
+        """Whether the disk will hold the run, by an estimate, before anything is written.
+
+        Parameters: `survey`; `left`, pieces; `size`, bytes of one. Raises `InputError` where it will not.
+        """
+        listed = 0 if (self.folder / "run.json").exists() else survey.rows.nbytes
+        self._fits(listed + left * size, left)
+
     def room(self, left: int) -> None:
         """Whether the disk will hold what is left, if its pieces are as large as the last.
 
@@ -87,8 +96,11 @@ class Store:
         """
         last = max(self.done().values(), key=lambda path: path.stat().st_mtime)
         rows = self.folder / "rows" / last.parent.name / last.name
-        needs = left * (last.stat().st_size + (rows.stat().st_size if rows.exists() else 0))
-        free = shutil.disk_usage(self.folder).free
+        self._fits(left * (last.stat().st_size + (rows.stat().st_size if rows.exists() else 0)), left)
+
+    def _fits(self, needs: int, left: int) -> None:
+        there = next((place for place in (self.folder, *self.folder.absolute().parents) if place.exists()), Path())
+        free = shutil.disk_usage(there).free
         if needs > free:
             raise InputError(
                 f"{left} pieces are left, which take some {needs / 2**20:,.1f} MiB, and the disk of {self.folder} has "
@@ -110,7 +122,8 @@ class Store:
         name = f"{done.piece.number:08d}.parquet"
         about: dict[str, Any] = {"identity": self.identity, "versions": done.versions, "counts": done.counts}
         about |= {"piece": to_plain(done.piece), "faults": done.faults, "seconds": done.seconds}
-        said = {b"mainstem": json.dumps(about).encode()}
+        text = json.dumps(about)
+        said = {b"mainstem": text.encode(), b"sha256": checksum(text, done.states).encode()}
         if done.rows:
             rows = pyarrow.concat_tables(done.rows).replace_schema_metadata(said)
             written(self.folder / "rows" / self.shard / name, lambda half: pyarrow.parquet.write_table(rows, half))
@@ -153,6 +166,11 @@ class Store:
             ) from error
 
 
+def piece_files(folder: Path) -> dict[int, Path]:
+    """The files of pieces in a folder, by number. Parameters: `folder`, of a run."""
+    return {int(path.stem): path for path in sorted(folder.glob("pieces/*/*.parquet")) if path.stem.isdigit()}
+
+
 def load_run(path: Path) -> dict[str, Any]:
     """What a run.json says. Parameters: `path`. Raises `InputError` for a file that is broken."""
     try:
@@ -179,25 +197,19 @@ def load_piece(path: Path) -> tuple[States, dict[str, Any]]:
     """The states of a piece and what is said of it. Parameters: `path`. Raises `InputError` for a file that is broken."""
     import pyarrow
     import pyarrow.parquet
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         table = pyarrow.parquet.read_table(path)
-        about = json.loads(table.schema.metadata[b"mainstem"])
+        text = table.schema.metadata[b"mainstem"].decode()
         rows = zip(*(table[name].to_pylist() for name in ("measure", "site", "state")), strict=True)
-        return {(measure, site): load(state) for measure, site, state in rows}, about
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        states, about = {(measure, site): load(state) for measure, site, state in rows}, json.loads(text)
+        if checksum(text, states) != table.schema.metadata[b"sha256"].decode():
+            raise ValueError("its numbers are not those that were written")
+        return states, about
+    except (pyarrow.ArrowException, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is broken ({error}): delete it and run the scan again, which does this piece anew.") from error
-
-
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two pieces of plain data, each with its name. Parameters: `before`; `now`; `name`, of both."""
-    if before == now:
-        return []
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [*before, *(k for k in now if k not in before)]
-        return [d for k in keys for d in differences(before.get(k), now.get(k), f"{name}.{k}" if name else k)]
-    return [f"{name} was {json.dumps(before)} and is {json.dumps(now)}"]
 
 
 def _first_other(path: Path, survey: Survey) -> str:

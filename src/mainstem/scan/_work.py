@@ -25,7 +25,7 @@ class Job:
     Parameters: `load`, makes what a batch is run by, once in every process: a callable from a `Batch` to points, (site, values
     [batch, pos, width], which places count), and to Arrow tables of rows that are stored as they are; `batching`; `measures`;
     `pairs`, measures of two sites, each with the sites that it relates; `model`, what identifies the model, plain
-    data; `choices`, what else the results depend on, plain data.
+    data; `choices`, what else the results depend on, plain data; `size`, about how many bytes are stored of a piece, 0 where nobody knows.
     """
 
     load: Callable[[], Run]
@@ -34,6 +34,7 @@ class Job:
     pairs: Sequence[Related] = ()
     model: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
 
     def plain(self) -> dict[str, Any]:
         """All that the results depend on but the data and the model."""

@@ -48,7 +48,12 @@ def virtual_weights(run: Pass, later: str, earlier: str, key: str | None = None)
     name = key or names[0]
     start = _entering(run, out)
     if start > into.points[name]:
-        raise InputError(f"{earlier} is added after {later} has read the stream: take an earlier one.")
+        turned = (
+            f" The later one is named first: virtual_weights({earlier!r}, {later!r})."
+            if _entering(run, into) <= min(out.points.values(), default=-1)
+            else ""
+        )
+        raise InputError(f"{earlier} is added after {later} has read the stream: take an earlier one.{turned}")
     adds = carried_rows(run, out.adds, start, into.points[name])
     return _part(into.reads[name], into, later) @ _part(adds, out, earlier).T
 

@@ -1,6 +1,6 @@
 """Memory management: neurons that write against what they read, and heads that take away what stands at their own token."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mainstem.core import InputError
 from mainstem.find import Write
-from mainstem.stream import Matrices, Pass, head_of, matrices
+from mainstem.stream import Matrices, Pass, find_write, head_of, matrices
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ def erasers(run: Pass, weights: Pass, real: Tensor | None = None) -> list[Eraser
     return sorted(found, key=lambda one: one.score)
 
 
+@torch.no_grad()
+def presence(run: Pass, labels: Sequence[str], real: Tensor | None = None) -> tuple[dict[str, float], int]:
+    """Heads' mean attention to the token that they write at, and over how many tokens. Parameters: `run`; `labels`, of heads; `real`, as of `erasers`."""
+    found, count = dict[str, float](), 0
+    for label in labels:
+        name, _, head = label.rpartition(".H")
+        own, counted = _own(head_of(run, find_write(run.stream, name), int(head)).pattern(run), real)
+        found[label], count = _mean(own, counted), int(counted.sum())
+    return found, count
+
+
 def _neurons(made: Matrices) -> Iterator[Eraser]:
     for key, reads in made.reads.items():
         if reads.shape == made.adds.shape:
@@ -70,13 +81,17 @@ def _heads(run: Pass, write: Write, made: Matrices, real: Tensor | None) -> Iter
     values = values.repeat_interleave(count // len(values), 0)
     roots = torch.linalg.eigvals(values @ adds.mT)
     for i, each in enumerate((roots.real.sum(-1) / roots.abs().sum(-1)).tolist()):
-        present = _present(head_of(run, write, i).pattern(run), real)
+        present = _mean(*_own(head_of(run, write, i).pattern(run), real))
         yield Eraser(f"{made.write.label}.H{i}", "head", None, each * present, None, each, present)
 
 
-def _present(pattern: Tensor, real: Tensor | None) -> float:
-    """Mean attention of tokens to themselves, the first of each prompt left out. Parameters: `pattern`, [batch, pos, key_pos]; `real`."""
+def _own(pattern: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Attention of tokens to themselves, and which count, the first of each prompt left out. Parameters: `pattern`, [batch, pos, key_pos]; `real`."""
     own = pattern.diagonal(dim1=-2, dim2=-1).double()
     counted = torch.ones_like(own, dtype=torch.bool) if real is None else real.to(own.device).bool().clone()
     counted[torch.arange(len(counted)), counted.int().argmax(1)] = False
+    return own, counted
+
+
+def _mean(own: Tensor, counted: Tensor) -> float:
     return float(own[counted].mean()) if bool(counted.any()) else torch.nan

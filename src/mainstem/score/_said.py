@@ -29,3 +29,13 @@ def likeliest(run: Pass, t: int, k: int) -> Tensor:
     shape = run.output().shape
     found = [logits.topk(min(k, shape[-1])).indices for logits in said(run, t)]
     return torch.cat(found).unflatten(0, shape[:-1])
+
+
+@graded
+def read_out(run: Pass, t: int, k: int, norm: str = "own", places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The likeliest tokens of one point and their log-probabilities, both [row, k], the likeliest first.
+
+    Parameters: `run`; `t`, the point; `k`, how many; `norm` and `places`, as of `lens`.
+    """
+    rows = [logits.log_softmax(-1).topk(min(k, logits.shape[-1])) for logits in said(run, t, norm, places)]
+    return torch.cat([row.indices for row in rows]), torch.cat([row.values for row in rows])

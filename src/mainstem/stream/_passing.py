@@ -56,11 +56,12 @@ def passing(
     what: Iterable[Shown],
     show: Callable[[str, Tensor], None],
     prompts: int,
+    changed: Iterable[Patch] = (),
 ) -> None:
     """Runs a module until all has been shown; what follows, such as the unembedding, is not run.
 
     Parameters: `module`; `args` and `kwargs`, its inputs; `what`; `show`, called with a label and [batch, pos, width] as soon as the
-    value is there; `prompts`, how many. Raises `MapError` where a value is not made on this way through the module.
+    value is there; `prompts`, how many; `changed`, edits made before values are shown. Raises `MapError` where a value is not made on this way through the module.
     """
     what = tuple(what)
     left = {one.label for one in what}
@@ -73,7 +74,7 @@ def passing(
         return value
 
     try:
-        run(module, args, kwargs, patches=[Patch(one.site, partial(look, one)) for one in what])
+        run(module, args, kwargs, patches=[*changed, *(Patch(one.site, partial(look, one)) for one in what)])
     except _Enough:
         return
 

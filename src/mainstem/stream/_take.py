@@ -47,7 +47,7 @@ def take(
         trail.check()
         return Pass(module, found, chosen, args, dict(kwargs), trail.captured, tuple(patches), grad, trail.affine())
 
-    cut = None if only is None else _cut(chosen, only, args, kwargs)
+    cut = None if only is None else cut_at(chosen, only, args, kwargs)
     return (_tried(made, cut) if cut else None) or made(None)
 
 
@@ -60,8 +60,11 @@ def refit(run: Pass) -> Pass:
     return take(run.module, found, run.args, run.kwargs, run.patches, run.stream.name or None, run.grad, (), only)
 
 
-def _cut(stream: Stream, only: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Cut | None:
-    """Where rows can be left away; the length is that of the ids, the one input of integers with a row for each prompt."""
+def cut_at(stream: Stream, only: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Cut | None:
+    """Where rows can be left away; the length is that of the ids, the one input of integers with a row for each prompt.
+
+    Parameters: `stream`; `only`, [batch], the position that is kept; `args` and `kwargs`, the input.
+    """
     onward = stream.points[-1].onward
     at = last_product(onward)
     lengths = {t.shape[1] for _, t in tensors((args, dict(kwargs))) if not t.is_floating_point() and t.ndim == 2}

@@ -16,8 +16,8 @@ from ._pass import Pass
 from ._places import Places
 from ._spots import Spots
 
-_BYTES = 2**27  # what the copies of one forward pass may take, by and large
-_MOST = 64  # copies: more do not make a pass quicker
+BYTES = 2**27  # what the copies of one forward pass may take, by and large
+MOST = 64  # copies: more do not make a pass quicker
 
 
 class Without:
@@ -33,7 +33,7 @@ class Without:
         self.run, self.sizes, self.own = run, sizes, run.output()
         point = run.raw_point(len(run.stream.points) - 1)
         each = (2 * self.own.numel() + 16 * point.numel()) * point.element_size()
-        self.room = max(1, min(_MOST, _BYTES // each))
+        self.room = max(1, min(MOST, BYTES // each))
 
     @torch.no_grad()
     def outputs(
@@ -53,10 +53,10 @@ class Without:
 
     def _together(self, t: int, at: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         n = len(vectors) + 1
-        args, kwargs = (_repeated(tree, self.run.prompts, n) for tree in (self.run.args, self.run.kwargs))
+        args, kwargs = (repeated(tree, self.run.prompts, n) for tree in (self.run.args, self.run.kwargs))
         nothing = torch.zeros_like(vectors[:1])
         control, *found = self._run(t, at, torch.cat([nothing, vectors]), args, kwargs, n)
-        if not _same(control, self.own):
+        if not same(control, self.own):
             raise ValueError("the module says other things of repeated prompts.")
         return torch.stack(found), control
 
@@ -81,14 +81,14 @@ class Without:
 
         def change(held: Tensor) -> Tensor:
             rows = spots.of(held)
-            if copies > 1 and not _same(rows.to(self.run.dtype).unflatten(0, (copies, -1)), want.expand(copies, *want.shape)):
+            if copies > 1 and not same(rows.to(self.run.dtype).unflatten(0, (copies, -1)), want.expand(copies, *want.shape)):
                 raise ValueError("the stream does not hold repeated prompts one behind the other.")
             return spots.onto(rows - vectors.flatten(0, 1), held)
 
         return change
 
 
-def _repeated(tree: Any, prompts: int, copies: int) -> Any:
+def repeated(tree: Any, prompts: int, copies: int) -> Any:
     """Inputs with every tensor that has a row for each prompt repeated. Parameters: `tree`; `prompts`; `copies`."""
     for path, tensor in list(tensors(tree)):
         if tensor.ndim and tensor.shape[0] == prompts:
@@ -96,7 +96,7 @@ def _repeated(tree: Any, prompts: int, copies: int) -> Any:
     return tree
 
 
-def _same(found: Tensor, want: Tensor) -> bool:
-    """Whether two tensors agree to the root of the precision of the first; what cannot come cannot in both."""
+def same(found: Tensor, want: Tensor) -> bool:
+    """Whether two tensors agree to the root of the precision of the first; what cannot come cannot in both. Parameters: `found`; `want`."""
     found, want = found.nan_to_num(posinf=0, neginf=0), want.nan_to_num(posinf=0, neginf=0)
     return found.shape == want.shape and error(found, want) <= torch.finfo(found.dtype).eps ** 0.5 * float(want.abs().max())

@@ -3,8 +3,9 @@
 from html import escape
 from typing import Any
 
-from ._page import inlined, policy
+from ._page import policy
 from ._theme import config
+from ._written import written
 
 _DRAW = """
 const spec = JSON.parse(document.querySelector("script[type='application/json']").textContent);
@@ -29,5 +30,5 @@ def offline(spec: dict[str, Any], title: str, bundle: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title) or 'mainstem'}</title><style>body {{ margin: 0; background: {paper}; }}</style></head>\n"
         f"<body><main></main><noscript>This chart is drawn by a script.</noscript>"
-        f'<script type="application/json">{inlined(inside)}</script><script>{script}</script></body></html>\n'
+        f'<script type="application/json">{written(inside)}</script><script>{script}</script></body></html>\n'
     )

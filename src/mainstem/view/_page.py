@@ -1,22 +1,21 @@
 """The page: one traced prompt as one HTML file that needs nothing else, and says so to the browser."""
 
-import json
 import os
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from mainstem.core import whole_file
 
+from ._modules import joined
 from ._river import river
+from ._shell import scripts
 from ._svg import asset, element, plain
+from ._written import written
 
-SCRIPTS = ("dom.js", "grid.js", "page.js")
 COLUMNS = (("river", "lens"), ("heads", "neurons"))
-_SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def page(record: dict[str, Any]) -> str:
@@ -28,14 +27,14 @@ def page(record: dict[str, Any]) -> str:
     Parameters: `record`, the trace as plain data (numbers that are not finite become null); its heads, neurons and
     grid may be missing.
     """
-    script = f"(() => {{\n{''.join(map(asset, SCRIPTS))}}})();"
+    script = f'(() => {{\n"use strict";\n{joined("page.js", scripts())}}})();'
     inside = [
         _section("head"),
         element("div", (_column(parts, record) for parts in COLUMNS), class_="columns"),
-        _section("grid"),
+        element("div", " ", data_part="look"),
         _section("foot"),
         "<noscript><p>Only the river is drawn without scripts.</p></noscript>",
-        f'<script type="application/json">{inlined(record)}</script>',
+        f'<script type="application/json">{written(record)}</script>',
         f"<script>{script}</script>",
     ]
     return (
@@ -44,8 +43,18 @@ def page(record: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
         f"<title>{escape(_title(record))}</title></head>\n<body>"
-        f'<main class="ms-page"><style>{asset("page.css")}</style>{"".join(inside)}</main></body></html>\n'
+        f'<main class="ms-page"><style>{asset("page.css")}{asset("look.css")}</style>{"".join(inside)}</main></body></html>\n'
     )
+
+
+def framed(record: dict[str, Any]) -> str:
+    """The page in a frame of its own, as notebooks show it: its styles and scripts stay inside, and it reaches nothing outside.
+
+    Parameters: `record`, as for `page`.
+    """
+    inside = escape(page(record))
+    style = "width: 100%; height: 860px; border: 0"
+    return f'<iframe sandbox="allow-scripts allow-downloads" style="{style}" srcdoc="{inside}"></iframe>'
 
 
 def save_page(record: dict[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -79,21 +88,5 @@ def policy(script: str) -> str:
     Parameters: `script`, its text.
     """
     own = b64encode(sha256(script.encode()).digest()).decode()
-    rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "base-uri 'none'")
+    rules = ("default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{own}'", "img-src data:", "base-uri 'none'")
     return "; ".join((*rules, "form-action 'none'"))
-
-
-def inlined(record: dict[str, Any]) -> str:
-    """Plain data as JSON that can stand in a page; what is not finite is null. Parameters: `record`."""
-    return json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).translate(_SAFE)
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case dict():
-            return {k: _finite(v) for k, v in value.items()}
-        case list() | tuple():
-            return [_finite(v) for v in value]
-        case float() if not isfinite(value):
-            return None
-    return value

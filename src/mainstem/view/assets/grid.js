@@ -1,132 +1,156 @@
-/** The lens grid: points by positions, the last point on top; one cell in the tab order, arrows move. */
+/** The lens grid: points by tokens, the last point on top. Only what is seen is drawn, so that thousands of tokens scroll. */
 
-const SPAN = 40;
-const SCALE = ["#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58"];
-const MEASURES = {
-  logprob: { name: "log-probability", about: "log-probability of the final top token", sure: () => 0, unsure: (values) => Math.max(-16, Math.min(...values)) },
-  prob: { name: "probability", about: "probability of the point's own top token", sure: () => 1, unsure: () => 0 },
-  kl: { name: "KL", about: "KL divergence from the final distribution, nats", sure: () => 0, unsure: (values) => Math.max(0.1, ...values) },
-};
+import { make, token, visible } from "./dom.js";
+import { MEASURES, most, shade, stops } from "./scale.js";
+import { spoken } from "./text.js";
+import { isDark } from "./theme.js";
+import { moved, shown, span } from "./window.js";
 
-function shade(share, stops) {
-  const at = Math.min(Math.max(share, 0), 1) * (stops.length - 1);
-  const low = Math.min(Math.floor(at), stops.length - 2);
-  const channel = (hex, i) => parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
-  const rgb = [0, 1, 2].map((i) => channel(stops[low], i) + (at - low) * (channel(stops[low + 1], i) - channel(stops[low], i)));
-  const light = rgb.map((c) => (c / 255) ** 2.2).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  return { paper: `rgb(${rgb.map(Math.round).join(" ")})`, ink: light > 0.3 ? "#10202c" : "#f4f8fb" };
-}
+export const CELL = { wide: 84, high: 26, head: 40, side: 112 };
 
-function lensGrid(record) {
-  const grid = record.lens_grid;
-  if (!grid?.points?.length || !record.tokens?.length) return null;
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const state = { measure: "logprob", start: Math.max(0, Math.min((record.position ?? 0) - SPAN + 4, record.tokens.length - SPAN)) };
-  const table = make("table.lens", { role: "grid", "aria-label": "Logit lens: top token at every point and position" });
-  const said = make("p.said", { "aria-live": "polite" });
-  const legend = make("div.legend");
-  const controls = make("div.controls", { role: "group", "aria-label": "what the colour shows" });
-  const wide = make("div.scroll", {}, table);
+/**
+ * @typedef {{tokens: string[], points: string[], words: string[], top: number[][], vocabulary: number, target: number[],
+ *   prob: number[][], rank: number[][], entropy: number[][], kl: number[][], logprob: number[][], tops: [number, number][][][] | null}} Record_
+ * @typedef {{point: number, position: number}} At
+ */
 
-  const draw = () => {
+/**
+ * @param {HTMLElement} page which has the colours
+ * @param {Record_} record
+ * @param {{chosen: (at: At) => void, seen: (at: At) => void, entered: () => void, left: () => void}} tells a click or Enter chooses; pointer and keys make seen
+ */
+export function lensGrid(page, record, tells) {
+  const [rows, columns] = [record.points.length, record.tokens.length];
+  const [wide, high] = [CELL.side + columns * CELL.wide, CELL.head + rows * CELL.high];
+  const heads = make("div.heads", { role: "row" }, make("div.corner", { role: "columnheader" }, "point"));
+  const sheet = make("div.sheet", {}, heads);
+  const label = "Logit lens: the likeliest token of every point and position. Arrows move, Enter takes the prediction apart.";
+  const node = make("div.grid", { role: "grid", tabindex: "0", "aria-label": label, "aria-rowcount": rows + 1, "aria-colcount": columns + 1 }, sheet);
+  sheet.style.width = `${wide}px`;
+  sheet.style.height = `${high}px`;
+  heads.style.height = `${CELL.head}px`;
+  const id = `g${Math.random().toString(36).slice(2)}`;
+  /** @type {Map<string, HTMLElement>} */
+  const held = new Map();
+  /** @type {{measure: string, at: At, chosen: At | null, most: number}} */
+  const state = { measure: "prob", at: { point: rows - 1, position: columns - 1 }, chosen: null, most: 0 };
+
+  /** Row of a point on the screen: the last point is on top. @param {number} point */
+  const rowOf = (point) => rows - 1 - point;
+
+  /** @param {number} point @param {number} position */
+  const cell = (point, position) => {
+    const made = make("div.cell", {
+      role: "gridcell", id: `${id}-${point}-${position}`, "aria-colindex": position + 2, "data-point": point, "data-position": position,
+    }, visible(record.words[record.top[point][position]]));
+    made.style.left = `${CELL.side + position * CELL.wide}px`;
+    return made;
+  };
+
+  /** @param {HTMLElement} made @param {number} point @param {number} position */
+  const paint = (made, point, position) => {
     const kind = MEASURES[state.measure];
-    const values = (grid[state.measure] ?? []).flat().filter((value) => typeof value === "number");
-    const [from, to] = [kind.unsure(values), kind.sure()];
-    const stops = dark.matches ? [...SCALE].reverse() : SCALE;
-    const end = Math.min(state.start + SPAN, record.tokens.length);
-    table.replaceChildren(columnHeads(record, state.start, end), lines(record, grid, state, end, (value) => shade((value - from) / (to - from || 1), stops)));
-    legend.replaceChildren(number(from, 1), ramp(stops), number(to, 0), make("span", {}, `${kind.about} (ColorBrewer YlGnBu${dark.matches ? ", reversed" : ""})`));
-    controls.replaceChildren(...switches(grid, state, draw), ...pages(record.tokens.length, state, end, draw));
-    const first = table.querySelector("td.here") ?? table.querySelector("td");
-    first.tabIndex = 0;
-    tell(first);
-  };
-  const tell = (cell) => {
-    table.querySelectorAll(".lit").forEach((node) => node.classList.remove("lit"));
-    cell.parentNode.firstChild.classList.add("lit");
-    table.rows[0].cells[cell.cellIndex].classList.add("lit");
-    said.replaceChildren(...detail(record, grid, Number(cell.dataset.point), Number(cell.dataset.position)));
+    const value = record[state.measure][point][position];
+    const { paper, ink } = shade(typeof value === "number" ? kind.share(value, state.most, record.vocabulary) : 0, stops(isDark(page)));
+    made.style.background = typeof value === "number" ? paper : "";
+    made.style.color = typeof value === "number" ? ink : "";
+    made.setAttribute("aria-label", `${record.points[point]}, token ${position} ${spoken(record.tokens[position])}: ${spoken(record.words[record.top[point][position]])}, ${kind.name} ${kind.said(value)}`);
+    made.classList.toggle("at", point === state.at.point && position === state.at.position);
+    made.classList.toggle("chosen", point === state.chosen?.point && position === state.chosen?.position);
   };
 
-  table.addEventListener("pointerover", (event) => event.target.closest("td") && tell(event.target.closest("td")));
-  table.addEventListener("focusin", (event) => event.target.closest("td") && tell(event.target));
-  table.addEventListener("keydown", (event) => move(event, table));
-  dark.addEventListener("change", draw);
-  draw();
-  setTimeout(() => { wide.scrollLeft = (table.querySelector("td.here")?.offsetLeft ?? 0) - wide.clientWidth / 2; });
-  return [controls, wide, said, legend];
-}
-
-function columnHeads(record, start, end) {
-  const cells = record.tokens.slice(start, end).map((text, i) =>
-    make(`th${start + i === record.position ? ".here" : ""}`, { scope: "col", title: spoken(text) }, make("small", {}, String(start + i)), token(text)),
-  );
-  return make("thead", {}, make("tr", {}, make("th.corner", {}, ""), cells));
-}
-
-function lines(record, grid, state, end, colour) {
-  const found = grid.points.map((point, p) => {
-    const cells = [];
-    for (let i = state.start; i < end; i++) {
-      const value = grid[state.measure]?.[p]?.[i];
-      const cell = make(`td${i === record.position ? ".here" : ""}`, { tabindex: "-1", "data-point": p, "data-position": i }, visible(grid.tokens[p]?.[i]));
-      if (typeof value === "number") {
-        const { paper, ink } = colour(value);
-        cell.style.background = paper;
-        cell.style.color = ink;
-      }
-      cells.push(cell);
+  /** Draws what is seen; all of it anew where `again`. @param {boolean} [again] */
+  const draw = (again = false) => {
+    const [left, right] = span(node.scrollLeft, node.clientWidth - CELL.side, CELL.wide, columns);
+    const [first, last] = span(node.scrollTop, node.clientHeight, CELL.high, rows);
+    const wanted = new Set();
+    const keep = (key, make_, parent) => {
+      wanted.add(key);
+      let made = held.get(key);
+      if (made) return [made, false];
+      held.set(key, (made = make_()));
+      parent.append(made);
+      return [made, true];
+    };
+    for (let position = left; position < right; position++) {
+      keep(`h${position}`, () => {
+        const head = make("div.headcell", { role: "columnheader", title: spoken(record.tokens[position]) }, make("small", {}, String(position)), token(record.tokens[position]));
+        head.style.left = `${CELL.side + position * CELL.wide}px`;
+        return head;
+      }, heads);
     }
-    return make("tr", {}, make("th", { scope: "row" }, point), cells);
-  });
-  return make("tbody", {}, found.reverse());
-}
-
-function switches(grid, state, draw) {
-  return Object.entries(MEASURES).filter(([key]) => grid[key]?.length).map(([key, { name }]) => {
-    const button = make("button", { type: "button", "aria-pressed": String(state.measure === key) }, name);
-    button.addEventListener("click", () => {
-      state.measure = key;
-      draw();
-    });
-    return button;
-  });
-}
-
-function pages(total, state, end, draw) {
-  if (total <= SPAN) return [];
-  const step = (name, start) => {
-    const button = make("button", { type: "button" }, name);
-    button.disabled = start === state.start;
-    button.addEventListener("click", () => { state.start = start; draw(); });
-    return button;
+    for (let row = first; row < last; row++) {
+      const point = rows - 1 - row;
+      const [line] = keep(`r${point}`, () => {
+        const made = make("div.line", { role: "row", "aria-rowindex": row + 2 }, make("div.side", { role: "rowheader" }, record.points[point]));
+        made.style.top = `${CELL.head + row * CELL.high}px`;
+        return made;
+      }, sheet);
+      for (let position = left; position < right; position++) {
+        const [made, fresh] = keep(`${point}:${position}`, () => cell(point, position), line);
+        if (fresh || again) paint(made, point, position);
+      }
+    }
+    for (const [key, old] of held) if (!wanted.has(key)) held.delete(key), old.remove();
+    node.setAttribute("aria-activedescendant", `${id}-${state.at.point}-${state.at.position}`);
   };
-  const [back, on] = [Math.max(0, state.start - SPAN), Math.max(0, Math.min(total - SPAN, state.start + SPAN))];
-  return [make("span.gap"), step("‹ earlier", back), make("span", {}, `${state.start}–${end - 1} of ${total}`), step("later ›", on)];
-}
 
-function ramp(stops) {
-  const strip = make("i.ramp");
-  strip.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  return strip;
-}
+  /** @param {At} at */
+  const go = (at) => {
+    state.at = at;
+    node.scrollLeft = shown(node.scrollLeft, node.clientWidth - CELL.side, CELL.wide, at.position);
+    node.scrollTop = shown(node.scrollTop, node.clientHeight - CELL.head, CELL.high, rowOf(at.point));
+    draw(true);
+    tells.seen(at);
+  };
 
-function detail(record, grid, p, i) {
-  const at = (key) => grid[key]?.[p]?.[i];
-  return [
-    make("b", {}, grid.points[p]), ` at ${i} `, token(record.tokens[i]), ": top ", token(at("tokens")), ` ${percent(at("prob"))}; final top `,
-    token(grid.targets?.[i]), ` log-probability ${number(at("logprob"))}; KL ${number(at("kl"))}`,
-  ];
-}
+  /** @param {Event} event @returns {At | null} */
+  const under = (event) => {
+    const found = event.target instanceof Element ? event.target.closest(".cell") : null;
+    return found instanceof HTMLElement ? { point: Number(found.dataset.point), position: Number(found.dataset.position) } : null;
+  };
 
-function move(event, table) {
-  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-  const cell = event.target.closest("td");
-  if (!step || !cell) return;
-  const next = table.rows[cell.parentNode.rowIndex + step[0]]?.cells[cell.cellIndex + step[1]];
-  if (next?.tagName !== "TD") return;
-  event.preventDefault();
-  table.querySelectorAll("td[tabindex='0']").forEach((node) => { node.tabIndex = -1; });
-  next.tabIndex = 0;
-  next.focus();
+  let asked = 0;
+  node.addEventListener("scroll", () => {
+    cancelAnimationFrame(asked);
+    asked = requestAnimationFrame(() => draw());
+  });
+  node.addEventListener("pointerover", (event) => {
+    const at = under(event);
+    if (at) tells.seen(at);
+  });
+  node.addEventListener("pointerleave", () => tells.seen(state.at));
+  node.addEventListener("click", (event) => {
+    const at = under(event);
+    if (at) go(at), tells.chosen(at);
+  });
+  node.addEventListener("keydown", (event) => {
+    const to = moved(event.key, [rowOf(state.at.point), state.at.position], [rows, columns]);
+    if (to) go({ point: rows - 1 - to[0], position: to[1] });
+    else if (event.key === "Enter") tells.chosen(state.at), tells.entered();
+    else if (event.key === "Escape") tells.left();
+    else return;
+    event.preventDefault();
+  });
+  const themed = () => draw(true);
+  page.addEventListener("themed", themed);
+  const resized = new ResizeObserver(() => draw());
+  resized.observe(node);
+
+  return {
+    node,
+    /** @param {{measure?: string, chosen?: At}} what */
+    show({ measure, chosen }) {
+      if (measure && measure in MEASURES) Object.assign(state, { measure, most: most(record[measure]) });
+      if (chosen) Object.assign(state, { chosen, at: chosen });
+      if (chosen) go(chosen);
+      else draw(true);
+    },
+    /** What stands at the ends of the scale. */
+    ends: () => MEASURES[state.measure].ends(state.most, record.vocabulary),
+    close() {
+      page.removeEventListener("themed", themed);
+      resized.disconnect();
+    },
+  };
 }

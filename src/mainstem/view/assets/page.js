@@ -1,8 +1,14 @@
 /** Puts the record of one traced prompt on its page. Finds the page from the script itself, so that two may stand side by side. */
 
+import { bar, largest, make, section, token } from "./dom.js";
+import { prompt } from "./prompt.js";
+import { read, stored } from "./source.js";
+import { Choices, hashOf, placeOf } from "./state.js";
+import { number, percent, small } from "./text.js";
+import { themeSwitch } from "./theme.js";
+
 const page = document.currentScript.closest(".ms-page");
-const whole = (_, value) => typeof value === "string" && value.toWellFormed ? value.toWellFormed() : value;
-const record = JSON.parse(page.querySelector("script[type='application/json']").textContent, whole);
+const record = read(page.querySelector("script[type='application/json']").textContent);
 const targetName = [token(record.target?.text), ...(record.target?.against ? [" minus ", token(record.target.against.text)] : [])];
 
 function strip(tokens, position) {
@@ -24,7 +30,7 @@ function header() {
     return make("li", { title: `log-probability ${number(guess.logprob, 3)}` }, token(guess.token), make("span.track", { "aria-hidden": "true" }, fill), make("span.figure", {}, percent(guess.prob)));
   });
   const name = make("p.brand", {}, make("b", {}, "mainstem"), ` trace of ${record.model ?? "a model"}`);
-  const left = make("div", {}, name, make("h1", {}, "Where ", targetName, " comes from"), said);
+  const left = make("div", {}, make("div.over", {}, name, themeSwitch(page)), make("h1", {}, "Where ", targetName, " comes from"), said);
   const right = guesses.length ? make("div", {}, make("h3", {}, record.tokens?.length ? "Prediction at the marked position" : "Prediction"), make("ol.guesses", {}, guesses)) : null;
   page.querySelector("[data-part=head]").replaceChildren(left, ...(right ? [right] : []));
   reveal(page.querySelector("[data-part=head] .strip"), record.position);
@@ -82,6 +88,31 @@ function lens() {
   return make("div.scroll", { tabindex: "0" }, make("table.plain", {}, head, make("tbody", {}, rows)));
 }
 
+/** The prompt page, with the answers that stand in the file. */
+function look() {
+  const place = page.querySelector("[data-part=look]");
+  if (!record.look) return place.remove();
+  const status = make("p.status", { role: "status", "aria-live": "polite" });
+  const inner = make("div.place");
+  place.replaceChildren(status, inner);
+  const own = document.documentElement.classList.contains("ms-own") && location.protocol !== "about:"; // a notebook's frame has no address
+  const choices = new Choices(own ? placeOf(location.hash).choices : {}, (now) => {
+    if (own) history.replaceState(null, "", hashOf({ page: "prompt", choices: now }));
+  });
+  const waiting = async (work) => {
+    try {
+      const made = await work;
+      status.textContent = "";
+      return made;
+    } catch (error) {
+      status.textContent = error instanceof Error ? error.message : String(error);
+      return undefined;
+    }
+  };
+  prompt.open(inner, { ask: stored(record.look.answers), choices, opening: { ...record.look.opening, stored: true }, page, waiting, heard: () => {} });
+  if (own) window.addEventListener("hashchange", () => choices.take(placeOf(location.hash).choices));
+}
+
 function footer() {
   const closure = record.closure;
   const place = page.querySelector("[data-part=foot]");
@@ -95,7 +126,7 @@ function footer() {
 header();
 section(page, "heads", "Heads", "What each attention head adds, and the tokens it read. Point at one to see them in the prompt.", heads());
 section(page, "neurons", "Neurons", "What each neuron adds, and the words that it raises (first) and lowers (last).", neurons());
-section(page, "grid", "Logit lens", "The model's own readout at every point of the stream; the last point is on top.", lensGrid(record));
+look();
 section(page, "lens", record.tokens?.length ? "The lens at the marked position" : "The lens",
   "From the last point down to the entry: the top token and its probability p; rank and log-probability of the target; entropy; KL divergence from the final distribution.", lens());
 const [left, right] = page.querySelector(".columns").children;

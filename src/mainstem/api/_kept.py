@@ -1,0 +1,57 @@
+"""The answers that a file of one prompt holds, so that its page works with no server behind it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mainstem.core import InputError
+
+from ._apart import Row, inside, parts
+from ._cells import Asked, Traced, grid
+from ._target import Contrast, Target
+
+Answers = list[tuple[str, Asked, Any]]
+_POINTS = 40  # of a stream whose every point is taken apart; of a longer one the last alone
+_BEST = 3  # heads and neurons of every write that are taken apart further
+
+
+def kept(trace: Traced, target: Target, prompt: int, position: int | None) -> dict[str, Any] | None:
+    """How the page opens, and answers to what can be asked of it at one position; None where the output has no positions.
+
+    Parameters: `trace`; `target`, ids, None for what every point says itself; `prompt`, which of several; `position`.
+    """
+    trace, _ = trace._spots("all")
+    if not trace.tokens or trace.logits.ndim != 3 or position is None:
+        return None
+    row = {"row": prompt}
+    opened = grid(trace, row)
+    ids = (target.token, target.against) if isinstance(target, Contrast) else (target, None)
+    goal = {name: i for name, i in zip(("target", "against"), ids, strict=True) if isinstance(i, int)}
+    said = {name: trace.word(i) for name, i in goal.items()}
+    opening = {"model": opened["model"], "prompt": opened["prompt"], "position": position, **said}
+    answers: Answers = [("prompt.open", {"prompt": opened["prompt"]}, opened)]
+    points = opened["points"] if len(opened["points"]) <= _POINTS and not goal else opened["points"][-1:]
+    for point in points:
+        here = {"point": point, "position": position}
+        named = {"prompt": opened["prompt"], **here, **said}
+        found = _answered(trace, {**row, **here, **goal}, points[-1:] == [point])
+        answers += [(kind, {**named, **more}, answer) for kind, more, answer in found]
+    return {"opening": opening, "answers": answers}
+
+
+def _answered(trace: Traced, asked: Asked, further: bool) -> Iterator[tuple[str, Asked, Any]]:
+    """What can be asked of a cell: its parts, and of one the parts of these."""
+    table = parts(trace, asked)
+    yield "prompt.parts", {}, table
+    open_ = [row for row in table["rows"] if row["into"]] if further else []
+    while open_:
+        one = open_.pop(0)
+        try:
+            found = inside(trace, {**asked, "component": one["component"]})
+        except InputError:  # edited inside, or nothing is known to switch it on: then the page says that it is not held
+            continue
+        yield "prompt.inside", {"component": one["component"]}, found
+        open_ += _strongest(found["rows"])
+
+
+def _strongest(rows: list[Row]) -> list[Row]:
+    return sorted((row for row in rows if row["into"]), key=lambda row: -abs(row["value"]))[:_BEST]

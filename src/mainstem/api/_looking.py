@@ -1,0 +1,55 @@
+"""What the prompt page asks, answered in plain data by traces of one model."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from mainstem.core import InputError
+
+from ._apart import inside, parts, scored
+from ._cells import Asked, cell, grid, text
+from ._model import Model
+from ._trace import Trace
+
+_KEPT = 4  # traces held: the one looked at, and those that "back" returns to
+
+
+class Looking:
+    """Answers about prompts. Parameters: `model`."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._traces: OrderedDict[str, Trace] = OrderedDict()
+
+    def answers(self) -> dict[str, Callable[[Asked, Any], Any]]:
+        """Every kind of question with what answers it: given what was asked and its turn, plain data."""
+        kinds = {"open": grid, "cell": cell, "parts": parts, "inside": inside, "frame": frame}
+        return {f"prompt.{name}": self._of(answer) for name, answer in kinds.items()}
+
+    def _of(self, answer: Callable[[Trace, Asked], Any]) -> Callable[[Asked, Any], Any]:
+        def answered(asked: Asked, turn: Any) -> Any:
+            trace = self._traced(asked, turn)
+            turn.check()
+            return answer(trace, asked)
+
+        return answered
+
+    def _traced(self, asked: Asked, turn: Any) -> Trace:
+        """The trace of the prompt that is asked about, made once; `turn` is told, and gives up where nobody waits any more."""
+        prompt = text(asked, "prompt")
+        if prompt is None:
+            raise InputError("there is no prompt: type one.")
+        if prompt not in self._traces:
+            turn.say("taking the stream apart")
+            self._traces[prompt] = self.model.trace(prompt)
+        self._traces.move_to_end(prompt)
+        while len(self._traces) > _KEPT:
+            self._traces.popitem(last=False)
+        return self._traces[prompt]
+
+
+def frame(trace: Trace, asked: Asked) -> dict[str, Any]:
+    """A whole table as text: of the grid, or of scores at a level. Parameters: `trace`; `asked`, {what}, "lens" or a level; as of `parts`."""
+    what = text(asked, "what") or "lens"
+    found = trace.lens(norm=text(asked, "lens") or "own") if what == "lens" else scored(trace, asked, what)
+    return {"csv": found.frame().write_csv()}

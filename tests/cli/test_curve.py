@@ -1,0 +1,48 @@
+"""`mainstem curve`: the numbers of the library, files, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import mainstem as ms
+from cli._typed import Typed, refusal
+
+pytestmark = pytest.mark.usefixtures("load_once")
+LINES = ["The capital of France is Paris.", "Once upon a time there was a girl.", "Hot is the opposite of cold."]
+TINY = ("--model", "tiny")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "lines.txt"
+    path.write_text("\n\n".join(LINES))
+    return path
+
+
+def test_what_is_printed_is_what_the_library_says(typed: Typed, data: Path) -> None:
+    found = ms.ablation_curve(ms.load("tiny"), LINES, "head")
+    said = typed("curve", data, *TINY, "--side", "head")
+    assert (said.code, said.err) == (0, "")
+    assert [line.split()[:4] for line in said.out.splitlines()] == [line.split()[:4] for line in repr(found).splitlines()]
+    record = json.loads(typed("curve", data, *TINY, "--side", "head", "--metric", "accuracy", "--json").out)
+    assert [row["value"] for row in record["rows"]] == pytest.approx(found.values("accuracy"))
+
+
+def test_choices_and_files(typed: Typed, data: Path, tmp_path: Path) -> None:
+    files = {"--save": "c.json", "--csv": "c.csv", "--parquet": "c.parquet", "--svg": "c.svg", "--html": "c.html"}
+    options = [word for option, name in files.items() for word in (option, tmp_path / name)]
+    more = ("--norm", "final", "--places", "last", "--resamples", "50", "--seed", "2", "--alone", "--batch-tokens", "64")
+    said = typed("curve", data, *TINY, *options, *more)
+    assert said.code == 0 and all(f"wrote {tmp_path / name}" in said.err for name in files.values())
+    held = ms.AblationCurve.load(tmp_path / "c.json")
+    assert held.choices["norm"] == "final" and held.about["places"] == len(LINES) and not held.about["together"]
+    assert pl.read_parquet(tmp_path / "c.parquet").equals(held.frame())
+
+
+def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path: Path) -> None:
+    assert refusal(typed("curve", data, *TINY, "--metric", "f1"), "there are loss, accuracy")
+    assert refusal(typed("curve", data, *TINY, "--labels", "label"), "have no columns")
+    assert refusal(typed("curve", tmp_path / "none.txt", *TINY), "there is no file")
+    assert refusal(typed("curve", data, *TINY, "--stream", "other"), "no stream 'other'")
