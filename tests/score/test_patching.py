@@ -10,11 +10,11 @@ from torch import Tensor, nn
 import mainstem as ms
 from mainstem.score import attributed, patched, ranked
 from mainstem.score import exact as exactly
-from mainstem.stream import Exchange, Source, Swap, Swaps, Tokens, exchanges, siblings
+from mainstem.stream import Exchange, Source, Swap, Swaps, Target, Tokens, exchanges, siblings
 from stream.test_edits import CLOSE, model
 
 LEVELS = ["write", "point", "head", "neuron"]
-HEADLESS = {"resnet": "head", "mamba": "head"}
+LACKING = {"resnet": "head", "mamba": "head", "mixtral": "neuron"}
 
 
 class Linear(nn.Module):
@@ -60,11 +60,11 @@ def by_edit(made: ms.Model, data: Tensor, other: ms.Trace, label: str, at: int |
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", ["gpt2", "llama", "falcon", "bert", "resnet", "mamba"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "falcon", "bert", "mixtral", "resnet", "mamba"])
 def test_every_patch_is_the_edit_that_patches(name, level):
     made, data = model(name)
-    if HEADLESS.get(name) == level:
-        with pytest.raises(ms.InputError, match="no write of this model is made of heads"):
+    if LACKING.get(name) == level:
+        with pytest.raises(ms.InputError, match=f"no write of this model is made of {level}s"):
             ms.activation_patching(made, data, data.flip(-1), 1, level)
         return
     clean = data.flip(-1)
@@ -273,6 +273,20 @@ def test_prompts_that_are_the_same_and_prompts_that_are_no_pairs():
         ms.activation_patching(made, data, data.clone(), 1)
     with pytest.raises(ms.InputError, match="give pairs"):
         ms.activation_patching(made, data[:1], torch.cat([data, data]), 1)
+
+
+def test_a_tensor_whose_rows_are_not_those_of_prompts_is_refused():
+    made, data = model("mixtral")
+    mine, theirs = made.trace(data), made.trace(data.flip(-1))
+    write = next(w for w in mine.stream.writes if w.label == "L0.mlp")
+    site = write.writer.sources[0].site
+    rows = mine.run.again({site.key}).at(site).shape[0]
+    assert rows not in (1, len(data))
+    one = replace(
+        siblings(mine.run, "write")[0], target=Target("L0.mlp.N0", "neuron", site, write.writer.sources[0].axis, width=1)
+    )
+    with pytest.raises(ms.InputError, match="cannot be told whose each is"):
+        list(exchanges(mine.run, theirs.run, [one], (Tokens(), Tokens()), "all", Source()))
 
 
 def test_ranks_are_spearmans():

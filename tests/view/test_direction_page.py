@@ -186,7 +186,7 @@ def test_a_planted_direction_lights_the_planted_tokens(browser: Any, tmp_path: P
                 torch.testing.assert_close(back.unit, vector.double() / vector.double().norm())
                 assert (back.name, back.point) == ("planted", "entry")
             page.fill("[aria-label=name]", HACK)
-            page.click("text=Save")
+            page.click("button:text-is('Save')")
             page.wait_for_url(re.compile("kept=%3Cscript"))
             assert coloured(page) == pytest.approx(shown, rel=1e-6)
             page.set_input_files("[aria-label='upload a direction']", {"name": "x.json", "mimeType": "", "buffer": b"[1, 2]"})

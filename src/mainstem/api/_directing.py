@@ -135,7 +135,7 @@ class Directing:
         return [self.model.direction(word, against, text(asked, "side") or "unembedding")]
 
     def _on_shelf(self, name: str | None) -> Direction:
-        if name not in self._shelf:
+        if name is None or name not in self._shelf:
             raise InputError(f"no direction {name!r} is held here: upload its file.")
         return self._shelf[name]
 

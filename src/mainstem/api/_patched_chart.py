@@ -1,16 +1,38 @@
 """Which chart shows what patching found: components by tokens, layers by heads, or bars."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from mainstem.core import InputError
-
-from ._patched import PatchingResult
 
 _SHOWN = ("recovery", "effect", "exact")
 _UNITS = {"logprob": "nats", "logit": "logits"}
 
 
-def chart(found: PatchingResult, by: str | None, prompt: int, k: int) -> Any:
+@runtime_checkable
+class _Found(Protocol):
+    """What a chart says of what patching found."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+    @property
+    def prompts(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def clean(self) -> Tensor: ...
+    @property
+    def corrupt(self) -> Tensor: ...
+    @property
+    def choices(self) -> dict[str, Any]: ...
+    @property
+    def estimated(self) -> bool: ...
+
+    def _of(self, prompt: int) -> Any: ...
+
+
+def chart(found: _Found, by: str | None, prompt: int, k: int) -> Any:
     """The chart of one pair. Parameters: as of `PatchingResult.chart`. Raises `InputError` where there is nothing of it to draw."""
     from mainstem.view import head_map, token_map, top_components
 
@@ -32,12 +54,12 @@ def chart(found: PatchingResult, by: str | None, prompt: int, k: int) -> Any:
     return head_map(rows, **how) if found.choices["level"] == "head" else top_components(rows.drop("position"), k, **how)
 
 
-def _title(found: PatchingResult, prompt: int) -> str:
+def _title(found: _Found, prompt: int) -> str:
     how = "Attribution patching" if found.estimated else "Activation patching"
     return f"{how} by {found.choices['level']}: {found.targets[prompt]}"
 
 
-def _about(found: PatchingResult, prompt: int) -> str:
+def _about(found: _Found, prompt: int) -> str:
     names = [side[prompt] if prompt < len(side) else "" for side in found.prompts]
     scores = [f"{name} {float(value[prompt]):.3f}" for name, value in (("clean", found.clean), ("corrupt", found.corrupt))]
     what = {"patch": "the other run's", "zero": "zero", "mean": "the mean", "resample": "places drawn by chance"}[

@@ -102,7 +102,8 @@ def activation_patching(
     run's, "zero", "mean", or "resample", the other run's at places drawn by chance; `means`, what `model.means` gave, for "mean";
     `seed`, of the drawing; `metric`, "logprob" or "logit"; `scored`, at which token the target is looked at, the last by default.
 
-    Returns the effects. What is no row of tokens, such as an image, is patched everywhere at once. Raises `InputError` for prompts that
+    Returns the effects. What is no row of tokens, such as an image, is patched everywhere at once; neurons of experts are left out, since the
+    two runs may route a token to different ones. Raises `InputError` for prompts that
     are the same, or whose tokens do not stand for each other, and for what there is not.
     """
     asked = _Asked(level, positions, _listed(components), side, mode, means, seed, metric, scored)

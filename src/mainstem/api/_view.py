@@ -19,6 +19,7 @@ def view(
     port: int = 0,
     browser: bool = True,
     data: str | Path | None = None,
+    run: str | Path | None = None,
 ) -> Any:
     """Looks at a model in the browser: opens a page that is served on this machine alone, with nothing fetched from elsewhere.
 
@@ -26,14 +27,16 @@ def view(
     who has the address has the page: nobody else on this machine gets anything.
 
     Parameters: `model`, one that is loaded, or what `load` takes; `prompt`, shown first; `port`, 0 for any that is free; `browser`, whether
-    it is opened; `data`, a folder of images, for the page of an image model's channels. Raises `InputError` where FastAPI or uvicorn is
-    missing (the extra `view`), for a port that is taken, and for no such folder.
+    it is opened; `data`, a folder of images, for the page of an image model's channels; `run`, a folder of stored results, or one
+    file, whose charts are shown first. Raises `InputError` where FastAPI or uvicorn is
+    missing (the extra `view`), for a port that is taken, and for no such folder or file.
     """
     from mainstem.view import serve
 
     held = model if isinstance(model, Model) else load(model)
-    answers, opening = with_more(held, *_pages(held), data)
-    at = "" if prompt is None else f"#prompt?{urlencode({'prompt': prompt})}"
+    answers, opening = with_more(held, *_pages(held), data, run)
+    first = "#charts" if run is not None else ""
+    at = first if prompt is None else f"#prompt?{urlencode({'prompt': prompt})}"
     return serve(answers, opening, port, browser, at)
 
 

@@ -29,15 +29,18 @@ def edit_of(
     held: "Model", at: list[int] | None, zero: Typed, scale: Typed, without_skip: Typed, mean: Typed, steer: Typed
 ) -> "Edit":
     """All that was typed as one edit. Parameters: `held`; `at`, positions; `zero`, `scale`, `without_skip`, `mean`, `steer`."""
-    from mainstem import stream
+    from mainstem.stream import Edit
+    from mainstem.stream import scale as scaled
+    from mainstem.stream import without_skip as skipless
+    from mainstem.stream import zero as zeroed
 
-    edit = stream.Edit()
+    edit = Edit()
     if zero:
-        edit += stream.zero(*zero, positions=at)
+        edit += zeroed(*zero, positions=at)
     for label, value in (_pair(one, "scale", "L2.attn=0.5") for one in scale or ()):
-        edit += stream.scale(label, by=_number(value, "scale", label), positions=at)
+        edit += scaled(label, by=_number(value, "scale", label), positions=at)
     if without_skip:
-        edit += stream.without_skip(*without_skip)
+        edit += skipless(*without_skip)
     for label, value in (_pair(one, "mean", "L3.mlp=stories.txt") for one in mean or ()):
         from mainstem.api import mean as put_mean
 

@@ -20,7 +20,7 @@ def shown(record: dict[str, Any]) -> Iterator["RenderableType"]:
     yield ""
     before, after = record["before"], record["after"]
     rows = table("", "before", "", "after", right=[0, 2])
-    nothing = {"prob": None, "token": ""}
+    nothing: dict[str, Any] = {"prob": None, "token": ""}
     for one, two in zip_longest(before["predictions"], after["predictions"], fillvalue=nothing):
         rows.add_row(_percent(one["prob"]), quoted(one["token"]), _percent(two["prob"]), quoted(two["token"]))
     yield rows

@@ -82,6 +82,10 @@ def exchanges(
     for one in some:
         base, held = one.of(here.at(one.target.site), tokens[0]), one.of(there.at(one.target.site), tokens[1])
         told = tokens[0].mask is not None and base.shape[1] == tokens[0].mask.shape[1]
+        if len(base) not in (1, run.prompts):
+            raise InputError(
+                f"{one.label} has {len(base)} rows where there are {run.prompts} prompts: it cannot be told whose each is."
+            )
         if not told and base.shape != held.shape:
             raise InputError(f"{one.label} is of shape {tuple(base.shape)} in one run and {tuple(held.shape)} in the other.")
         every = torch.cartesian_prod(torch.arange(run.prompts), torch.arange(base.shape[1])).reshape(-1, 2)

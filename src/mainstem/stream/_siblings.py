@@ -85,7 +85,7 @@ def _writes(run: Pass, level: str) -> Iterator[Siblings]:
 
 def _made_of(write: Write, level: str) -> bool:
     sources = write.writer.sources if write.writer else ()
-    return len(sources) == 1 and (sources[0].attention is not None) == (level == "head")
+    return len(sources) == 1 and sources[0].groups is None and (sources[0].attention is not None) == (level == "head")
 
 
 def _some(one: Siblings, wanted: set[str]) -> Siblings:

@@ -12,6 +12,7 @@ from ._maps import head_map, source_map
 from ._outlier_page import dimension_map, effect_chart, outlier_page
 from ._page import framed, page, save_page
 from ._panels import panels
+from ._plot import plot
 from ._points import by_point
 from ._ranking import top_components
 from ._river import river
@@ -57,6 +58,7 @@ __all__ = [
     "page",
     "panels",
     "persistence",
+    "plot",
     "query_histogram",
     "river",
     "save_page",

@@ -17,9 +17,11 @@
  */
 
 import { channel } from "./channel.js";
+import { charts } from "./charts.js";
 import { direction } from "./direction.js";
+import { map } from "./map.js";
 import { prompt } from "./prompt.js";
 import { terms } from "./terms.js";
 
 /** @type {Page[]} */
-export const pages = [prompt, direction, channel, terms];
+export const pages = [prompt, direction, channel, map, charts, terms];
