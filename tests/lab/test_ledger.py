@@ -10,7 +10,7 @@ from house._source import ROOT
 from mainstem.core import InputError
 from mainstem.lab import Findings, Plan, Setup, ledger, recipe, recipes
 from mainstem.lab import _ledger as making
-from mainstem.lab._claims import CLAIMS, _apart, _computed_less_stream
+from mainstem.lab._claims import CLAIMS, _apart, _computed_less_random
 from mainstem.lab._judge import CONFIRMED, NOT, OPEN, above, at_end, difference, no_difference, outcome
 from mainstem.lab._store import Record
 from mainstem.lab._watch import Row
@@ -77,7 +77,7 @@ def test_kurtosis_apart_is_a_mean_of_distances():
     turned = (Row(3, "kurtosis", "L0.attn.computation", 10.0), Row(3, "kurtosis", "L1.attn.computation", 4.0))
     record = Record("k", {}, {"kurtosis_random": 3.0}, rows + turned, {})
     assert _apart(record) == pytest.approx((1 + 2) / 2)
-    assert _computed_less_stream(record) == pytest.approx((10 + 4 - 9 - 2) / 2)
+    assert _computed_less_random(record) == pytest.approx(7 - 3)
 
 
 def test_the_page_has_every_claim_and_every_run(monkeypatch):
@@ -134,4 +134,4 @@ def test_the_committed_page_is_what_the_committed_findings_say():
     made = ledger(folder).markdown()
     kept = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
     assert kept.partition("Made with")[0] == made.partition("Made with")[0]
-    assert {path.stem for path in folder.glob("*.parquet")} <= set(recipes())
+    assert {path.stem for path in folder.glob("*.parquet")} == set(recipes())
