@@ -1,7 +1,7 @@
 """What a scan runs: batches of data through a model, each value of interest shown as soon as it is made."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
@@ -14,10 +14,11 @@ from mainstem.find import Stream, StreamMap
 from mainstem.measure import Pair
 from mainstem.models import Inputs, Loaded, prepare
 from mainstem.scan import Batch, Related, token_at
-from mainstem.stream import Shown, passing, shown
+from mainstem.stream import Edit, Shown, passing, patches, shown
 
 from ._batching import prompts_of
 from ._model import Model
+from ._places import tokens_of
 from ._readable import readable
 
 
@@ -27,7 +28,7 @@ class Looks:
 
     Parameters: `loaded`, the model; `bases` and `points`, what is looked at, as of `measure`; `stream`, of several; `beside`, points
     whose next writes are shown side by side; `scores`, arguments of `Trace.scores`, of which rows are made at the last token of
-    every window.
+    every window; `edits`, in force in every run.
     """
 
     loaded: Loaded
@@ -36,6 +37,7 @@ class Looks:
     stream: str | None = None
     beside: bool = False
     scores: tuple[Mapping[str, Any], ...] = ()
+    edits: Edit = field(default_factory=Edit)
 
     def __call__(self) -> Callable[[Batch], list[Any]]:
         return Look(Model(self.loaded), self)
@@ -49,7 +51,7 @@ class Look:
 
     def __call__(self, batch: Batch) -> list[Any]:
         """What a batch shows: label, [batch, pos, width], which places count; and tables of scores. Parameters: `batch`."""
-        return [*self._points(batch), *([scored(self.model, batch, self.how.scores)] if self.how.scores else [])]
+        return [*self._points(batch), *([scored(self.model, batch, self.how)] if self.how.scores else [])]
 
     def _points(self, batch: Batch) -> list[tuple[str, Tensor, Tensor]]:
         ready = prepare(self.model.loaded, prompts_of(batch))
@@ -68,7 +70,8 @@ class Look:
 
         prompts = batch.mask.shape[0]
         with torch.no_grad(), readable(self.model.loaded, ready):
-            passing(self.model.module, ready.args, ready.kwargs, what, show, prompts)
+            changed = patches(found, self.how.edits, tokens_of(found, ready))
+            passing(self.model.module, ready.args, ready.kwargs, what, show, prompts, changed)
         return [(label, value, counts_of(batch, value)) for label, value in self._shown(stream, held)]
 
     def _shown(self, stream: Stream, held: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
@@ -78,17 +81,15 @@ class Look:
         return [*held.items(), *((label, torch.cat(some, -1)) for label, some in sides if len({v.shape for v in some}) == 1)]
 
 
-def scored(model: Model, batch: Batch, asked: Sequence[Mapping[str, Any]]) -> Any:
+def scored(model: Model, batch: Batch, how: Looks) -> Any:
     """Scores of a batch as an Arrow table: those of `Result.frame` or `TopResult.frame`, with the example and the place in it.
 
-    Parameters: `model`; `batch`; `asked`, arguments of `Trace.scores`.
+    Parameters: `model`; `batch`; `how`, which scores, with which edits.
     """
     import polars
 
-    trace, last = (
-        model.trace(prompts_of(batch), positions=None if batch.ids is None else -1),
-        batch.mask.int().cumsum(1).argmax(1),
-    )
+    asked, last = how.scores, batch.mask.int().cumsum(1).argmax(1)
+    trace = model.trace(prompts_of(batch), how.edits, None if batch.ids is None else -1)
     rows = torch.arange(len(last))
     at = [token_at(int(i)) for i in batch.index[rows, last if batch.index.shape[1] > 1 else 0]]
     names = polars.DataFrame(

@@ -11,6 +11,7 @@ from mainstem.scan import Gather, Job, Ray, Reader, Related, batches, local, sou
 from mainstem.scan import merge as merged
 from mainstem.scan import scan as scanned
 from mainstem.score import Choices, score_named
+from mainstem.stream import Edit
 
 from ._batching import batching
 from ._looked import Looks, chosen, related, wanted
@@ -33,6 +34,7 @@ def job(
     length: int | None = None,
     pack: bool = False,
     scores: Sequence[str | Mapping[str, Any]] = (),
+    edits: Edit | None = None,
 ) -> Job:
     """What is done with data, as of `measure`."""
     check_model(model)
@@ -53,7 +55,8 @@ def job(
         raise InputError("there is nothing to look at: name some of at and points, or leave them out.")
     beside = any("writes" in pair.sites for pair in pairs)
     bases = bases if not _needs_writes(pairs) or "writes" in bases else (*bases, "writes")
-    looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside, asked)
+    edit = model._with(edits)
+    looks = Looks(model.loaded, bases, None if points is None else tuple(points), stream, beside, asked, edit)
     sites: list[Related] = []
     found = chosen(model.map, stream)
     labels = [one.label for one in wanted(found, bases, looks.points)]
@@ -65,6 +68,7 @@ def job(
         "length": length,
     }
     about |= {"scores": [{name: to_plain(value) for name, value in one.items()} for one in asked]} if asked else {}
+    about |= {"edits": str(edit), "edits_sha256": edit.digest()} if edit.changes else {}
     size = _size(singles, sites, labels, found.width)
     return Job(looks, batching(model.loaded, batch_tokens, length, pack), singles, sites, _model(model), about, size)
 
@@ -82,6 +86,7 @@ def measure(
     length: int | None = None,
     pack: bool = False,
     unreadable: str = "stop",
+    edits: Edit | None = None,
 ) -> Measurements:
     """Measures a stream over data, in memory: no logits are worked out, padding never counts, and shards can be merged.
 
@@ -92,11 +97,11 @@ def measure(
     "one"}}; `column`, of rows; `stream`, which of several by name; `batch_tokens`, the most of a batch, pads included (of images,
     images); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
     one behind the other into rows of that length (`choices` of the result say how long it is); `unreadable`, "stop" at examples that cannot be read, or "skip" them: `faults`
-    of the measurements names them.
+    of the measurements names them; `edits`, in force in every run.
 
     Returns the measurements. Raises `InputError` for data that cannot be read, and for names and choices that there are not.
     """
-    work = job(model, names, at, points, choices, stream, batch_tokens, length, pack)
+    work = job(model, names, at, points, choices, stream, batch_tokens, length, pack, edits=edits)
     look, run = survey(source(data, column), PIECE, unreadable), work.load()
     gather, reader = Gather(work.measures, work.pairs), Reader(look)
     faults: list[tuple[str, str]] = look.faults()
@@ -133,12 +138,12 @@ def scan(
     parts, from 0, to be put together by `merge`; `unreadable`, "stop" at rows that cannot be read, or "skip" them; `piece`, bytes of text that
     are worked through and stored as one; `scores`, names or arguments of `Trace.scores`, such as {"by": "logprob_increase", "level":
     "neuron", "top": 20}, worked out at the last token of every window (of the token that the model predicts, if no target is said) and stored
-    as rows, which `Measurements.rows()` reads; `choices`, `at`, `points`, `choices`, `stream`, `length` and `pack` as of `measure`.
+    as rows, which `Measurements.rows()` reads; `choices`, `at`, `points`, `choices`, `stream`, `length`, `pack` and `edits` as of `measure`.
 
     Returns the measurements of the whole, None for a shard. Raises `InputError` where the folder holds another run, saying what
     changed, where rows cannot be read, and where the disk is full.
     """
-    known = ("at", "points", "choices", "stream", "length", "pack")
+    known = ("at", "points", "choices", "stream", "length", "pack", "edits")
     if strange := [name for name in choices if name not in known]:
         raise InputError(f"scan has no argument {strange[0]!r}; beside its own it takes {', '.join(known)}.")
     out = file_path(out)

@@ -1,12 +1,14 @@
 """Edits of a forward pass as values: printable, picklable, added with `+`. Each is a change of one operand of one addition."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from hashlib import sha256
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
+from mainstem.algebra import tensors
 from mainstem.core import InputError, parse_label
 from mainstem.find import Patch, StreamMap
 
@@ -26,6 +28,17 @@ class Edit:
 
     def __add__(self, other: "Edit") -> "Edit":
         return Edit(self.changes + other.changes)
+
+    def digest(self) -> str:
+        """The sha256 of all that the edit says, numbers included: two edits with the same one change a model alike."""
+        found = sha256()
+        for change in self.changes:
+            found.update(f"{type(change).__name__} {change}\n".encode())
+            for field in fields(change):  # type: ignore[arg-type]
+                for path, tensor in tensors(getattr(change, field.name)):
+                    found.update(f"{field.name} {path} {tuple(tensor.shape)}\n".encode())
+                    found.update(tensor.detach().cpu().double().numpy().tobytes())
+        return found.hexdigest()
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.changes)) or "no edit"
