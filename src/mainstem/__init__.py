@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         Contrast,
         Direction,
         ErasersResult,
+        Generation,
         HeadResult,
         LensResult,
+        Means,
         Measurements,
         Model,
         OutlierReport,
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
         contrast,
         figures,
         load,
+        mean,
         measure,
         merge,
         outlier_report,
+        patch,
+        resample,
         scan,
         sequence,
         view,
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from mainstem.core import InputError, LoadError, MainstemError, MapError, NoStreamError, NotClosedError, Provenance
     from mainstem.find import Proof, Stream, StreamMap, find
     from mainstem.models import Embedded, Fact, embedded, facts
-    from mainstem.stream import Edit, KeyVectors, zero, zero_dims
+    from mainstem.stream import Edit, KeyVectors, scale, steer, without_skip, zero, zero_dims
 
 __version__ = "0.1.0"
 
@@ -53,8 +58,10 @@ _ROOMS = {
         "Contrast",
         "Direction",
         "ErasersResult",
+        "Generation",
         "HeadResult",
         "LensResult",
+        "Means",
         "Measurements",
         "Model",
         "OutlierReport",
@@ -69,9 +76,12 @@ _ROOMS = {
         "contrast",
         "figures",
         "load",
+        "mean",
         "measure",
         "merge",
         "outlier_report",
+        "patch",
+        "resample",
         "scan",
         "sequence",
         "view",
@@ -80,7 +90,7 @@ _ROOMS = {
     "core": ("InputError", "LoadError", "MainstemError", "MapError", "NoStreamError", "NotClosedError", "Provenance"),
     "find": ("Proof", "Stream", "StreamMap", "find"),
     "models": ("Embedded", "Fact", "embedded", "facts"),
-    "stream": ("Edit", "KeyVectors", "zero", "zero_dims"),
+    "stream": ("Edit", "KeyVectors", "scale", "steer", "without_skip", "zero", "zero_dims"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -92,6 +102,7 @@ __all__ = [
     "Embedded",
     "ErasersResult",
     "Fact",
+    "Generation",
     "HeadResult",
     "InputError",
     "KeyVectors",
@@ -99,6 +110,7 @@ __all__ = [
     "LoadError",
     "MainstemError",
     "MapError",
+    "Means",
     "Measurements",
     "Model",
     "NoStreamError",
@@ -122,13 +134,19 @@ __all__ = [
     "figures",
     "find",
     "load",
+    "mean",
     "measure",
     "merge",
     "outlier_report",
+    "patch",
+    "resample",
+    "scale",
     "scan",
     "sequence",
+    "steer",
     "view",
     "widget",
+    "without_skip",
     "zero",
     "zero_dims",
 ]

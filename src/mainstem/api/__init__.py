@@ -3,14 +3,17 @@
 from ._direction import Direction
 from ._erasers import ErasersResult
 from ._figures import figures
+from ._generate import Generation
 from ._heads import HeadResult
 from ._lens import LensResult
+from ._means import Means
 from ._measure import measure, merge, scan
 from ._measurements import Measurements
 from ._model import Model, load
 from ._outliers import OutlierReport, outlier_report
 from ._queries import QueriesResult
 from ._result import Result
+from ._taken import mean, patch, resample
 from ._target import AnyOf, Contrast, TokenSequence, any_of, contrast, sequence
 from ._top import TopResult
 from ._trace import Trace
@@ -24,8 +27,10 @@ __all__ = [
     "Contrast",
     "Direction",
     "ErasersResult",
+    "Generation",
     "HeadResult",
     "LensResult",
+    "Means",
     "Measurements",
     "Model",
     "OutlierReport",
@@ -40,9 +45,12 @@ __all__ = [
     "contrast",
     "figures",
     "load",
+    "mean",
     "measure",
     "merge",
     "outlier_report",
+    "patch",
+    "resample",
     "save_words",
     "scan",
     "sequence",

@@ -9,22 +9,21 @@ from weakref import WeakKeyDictionary
 from mainstem.core import Group, InputError, parse_label
 from mainstem.stream import keys_of
 
-from ._cells import Asked, likeliest, place, text, which
+from ._cells import Asked, Traced, likeliest, place, text, which
 from ._frame import layer_of
 from ._result import Result
 from ._target import Contrast, Target
-from ._trace import Trace
 
 SHOWN, _WORDS = 24, 5  # rows of a table that is taken apart further, the others in one row; words at each end
 _INSIDE = {"attn": "head", "cross": "head", "mlp": "neuron", "conv": "neuron"}
 _KEPT = 8  # results of a trace that are held: the way down reads the same ones again and again
-_HELD: WeakKeyDictionary[Trace, OrderedDict[Any, Result]] = WeakKeyDictionary()
+_HELD: WeakKeyDictionary[Traced, OrderedDict[Any, Result]] = WeakKeyDictionary()
 _REST = re.compile(r"\.(bias|interaction|rounding|B\d+)$")
 _LINEAR = ("dla", "path")  # what parts of a part sum to is the part's own score
 Row = dict[str, Any]
 
 
-def parts(trace: Trace, asked: Asked) -> dict[str, Any]:
+def parts(trace: Traced, asked: Asked) -> dict[str, Any]:
     """What every write gives the prediction at a cell. Parameters: `trace`; `asked`, {point, position, target, against, by, norm}."""
     found = scored(trace, asked, "write")
     rows = [_row(g.label, g.kind, float(g.values), _INSIDE.get(g.kind)) for g in found.parts.groups]
@@ -32,7 +31,7 @@ def parts(trace: Trace, asked: Asked) -> dict[str, Any]:
     return _table(found, rows, float(found.whole), found.error) | _aim(trace, asked) | {"points": points}
 
 
-def inside(trace: Trace, asked: Asked) -> dict[str, Any]:
+def inside(trace: Traced, asked: Asked) -> dict[str, Any]:
     """One part taken apart: a write to heads or neurons, a head to the tokens it reads, a neuron to what switched it on.
 
     Parameters: `trace`; `asked`, as of `parts`, with {component} and, for what switched a neuron on, {level, key}.
@@ -48,7 +47,7 @@ def inside(trace: Trace, asked: Asked) -> dict[str, Any]:
     return way(trace, asked, label) | _aim(trace, asked)
 
 
-def _opened(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
+def _opened(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     """A write as heads or neurons."""
     coarse = scored(trace, asked, "write")
     kind = next((g.kind for g in coarse.parts.groups if g.label == label), None)
@@ -64,7 +63,7 @@ def _opened(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
     return _table(found, rows, whole)
 
 
-def _sources(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
+def _sources(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     """A head as the tokens that it reads."""
     parsed = parse_label(label)
     heads, edges = scored(trace, asked, "head"), scored(trace, asked, "edge")
@@ -78,7 +77,7 @@ def _sources(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
     return _table(edges, _most(rows), whole)
 
 
-def switched(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
+def switched(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     """What switched a neuron on: its pre-activation as the sum of what every earlier part contributes.
 
     Parameters: `trace`; `asked`, {point, position, level, key}; `label`, of the neuron.
@@ -91,7 +90,7 @@ def switched(trace: Trace, asked: Asked, label: str) -> dict[str, Any]:
     return _table(found, _most(rows), float(found.whole), found.error) | {"keys": keys, "key": key}
 
 
-def scored(trace: Trace, asked: Asked, level: str) -> Result:
+def scored(trace: Traced, asked: Asked, level: str) -> Result:
     """The scores that are asked for, at one level. Parameters: `trace`; `asked`; `level`."""
     _, position = place(trace, asked)
     by, norm = text(asked, "by") or "dla", text(asked, "norm")
@@ -105,7 +104,7 @@ def scored(trace: Trace, asked: Asked, level: str) -> Result:
     return held[key].prompt(which(trace, asked))
 
 
-def aimed(trace: Trace, asked: Asked) -> Target:
+def aimed(trace: Traced, asked: Asked) -> Target:
     """What is scored: the token that was named, or else the likeliest of the cell; held against another where one was named.
 
     Parameters: `trace`; `asked`.
@@ -121,7 +120,7 @@ def _named(asked: Asked, name: str) -> str | int | None:
     return value if isinstance(value, int) else text(asked, name)
 
 
-def _aim(trace: Trace, asked: Asked) -> dict[str, Any]:
+def _aim(trace: Traced, asked: Asked) -> dict[str, Any]:
     """The words that are scored."""
     goal = aimed(trace, asked)
     one, other = (goal.token, goal.against) if isinstance(goal, Contrast) else (goal, None)
@@ -154,7 +153,7 @@ def _most(rows: list[Row]) -> list[Row]:
     return [*shown, *rest, *(r for r in rows if r["kind"] in ("constant", "interaction"))]
 
 
-def _say(trace: Trace, rows: list[Row], asked: Asked) -> None:
+def _say(trace: Traced, rows: list[Row], asked: Asked) -> None:
     """Gives rows the words that they raise and lower most."""
     _, position = place(trace, asked)
     labels = [row["component"] for row in rows if row["into"]]

@@ -1,17 +1,59 @@
 """The grid of a prompt page in plain data: what every point would predict at every token."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from mainstem.core import InputError
+from mainstem.find import Stream
+from mainstem.models import Loaded
 from mainstem.score import read_out, scores
+from mainstem.stream import Pass
 
 from ._lens import LensResult
-from ._trace import Trace
+from ._target import Target
 
 Asked = Mapping[str, Any]
+
+
+class Traced(Protocol):
+    """What the page asks of a trace."""
+
+    run: Pass
+    _loaded: Loaded
+
+    @property
+    def stream(self) -> Stream: ...
+
+    @property
+    def tokens(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def prompts(self) -> tuple[str, ...]: ...
+
+    @property
+    def logits(self) -> Tensor: ...
+
+    def lens(self, target: Target = None, norm: str = "own") -> LensResult: ...
+
+    def word(self, index: int) -> str: ...
+
+    def index(self, target: str | int) -> int: ...
+
+    def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple[Any, Any]: ...
+
+    @property
+    def scores(self) -> Any: ...
+
+    @property
+    def words(self) -> Any: ...
+
+    @property
+    def activation(self) -> Any: ...
+
+
 FIRST = 5  # tokens of a cell that stand in the grid itself, where it is small
 _SMALL = 3000  # cells of such a grid
 NUMBERS = {"prob": "top_logprob", "logprob": "logprob", "rank": "rank", "entropy": "entropy", "kl": "kl"}
@@ -24,7 +66,7 @@ _ADD = {
 }
 
 
-def grid(trace: Trace, asked: Asked) -> dict[str, Any]:
+def grid(trace: Traced, asked: Asked) -> dict[str, Any]:
     """Tokens, points, and for every cell its likeliest token and its numbers; words stand once, cells name them by their number.
 
     Parameters: `trace`; `asked`, {lens, row}: the norm rule, and which of several prompts.
@@ -65,7 +107,7 @@ def _takes(by: str) -> dict[str, Any]:
     return {"about": score.about, "unit": score.unit, "norm": "norm" in score.takes}
 
 
-def _tops(trace: Trace, words: "Words", norm: str, row: int) -> list[list[list[tuple[int, float]]]]:
+def _tops(trace: Traced, words: "Words", norm: str, row: int) -> list[list[list[tuple[int, float]]]]:
     """The likeliest tokens of every cell with their probabilities, [point][position][rank]."""
     found, length = [], len(trace.tokens[row])
     for t in range(len(trace.stream.points)):
@@ -75,13 +117,13 @@ def _tops(trace: Trace, words: "Words", norm: str, row: int) -> list[list[list[t
     return found
 
 
-def cell(trace: Trace, asked: Asked, k: int = 10) -> dict[str, Any]:
+def cell(trace: Traced, asked: Asked, k: int = 10) -> dict[str, Any]:
     """The likeliest tokens of one cell. Parameters: `trace`; `asked`, {point, position, lens, row}; `k`, how many."""
     rows = zip(*likeliest(trace, asked, k), strict=True)
     return {"tops": [{"id": i, "token": trace.word(i), "prob": p} for i, p in rows]}
 
 
-def likeliest(trace: Trace, asked: Asked, k: int) -> tuple[list[int], list[float]]:
+def likeliest(trace: Traced, asked: Asked, k: int) -> tuple[list[int], list[float]]:
     """Ids and probabilities of the likeliest tokens of one cell. Parameters: as of `cell`."""
     point, position = place(trace, asked)
     places = torch.full((trace.run.prompts,), position)
@@ -90,7 +132,7 @@ def likeliest(trace: Trace, asked: Asked, k: int) -> tuple[list[int], list[float
     return ids[row].tolist(), logprobs[row].double().exp().tolist()
 
 
-def which(trace: Trace, asked: Asked) -> int:
+def which(trace: Traced, asked: Asked) -> int:
     """The prompt of several that is asked about, the first by default. Parameters: `trace`; `asked`."""
     row = asked.get("row", 0)
     if not isinstance(row, int) or not 0 <= row < len(trace.tokens):
@@ -98,7 +140,7 @@ def which(trace: Trace, asked: Asked) -> int:
     return row
 
 
-def place(trace: Trace, asked: Asked) -> tuple[int, int]:
+def place(trace: Traced, asked: Asked) -> tuple[int, int]:
     """Point and position, both counted from 0. Parameters: `trace`; `asked`. Raises `InputError` for one that is not there."""
     tokens, points = len(trace.tokens[which(trace, asked)]), [p.name for p in trace.stream.points]
     position, name = asked.get("position"), asked.get("point")
@@ -122,7 +164,7 @@ def text(asked: Asked, name: str) -> str | None:
 class Words:
     """Tokens in words, each said once. Parameters: `trace`."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Traced) -> None:
         self.said: list[str] = []
         self._trace, self._numbers = trace, dict[int, int]()
 

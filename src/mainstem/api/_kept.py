@@ -6,16 +6,16 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._apart import Row, inside, parts
-from ._cells import Asked, grid
+from ._cells import Asked, Traced, grid
 from ._target import Contrast, Target
-from ._trace import Trace
 
 Answers = list[tuple[str, Asked, Any]]
 _POINTS = 40  # of a stream whose every point is taken apart; of a longer one the last alone
-_BEST = 3  # heads and neurons of every write that are taken apart further
+_WRITES = 12  # the strongest, which are taken apart: each costs what its words cost
+_BEST = 3  # heads and neurons of such a write that are taken apart further
 
 
-def kept(trace: Trace, target: Target, prompt: int, position: int | None) -> dict[str, Any] | None:
+def kept(trace: Traced, target: Target, prompt: int, position: int | None) -> dict[str, Any] | None:
     """How the page opens, and answers to what can be asked of it at one position; None where the output has no positions.
 
     Parameters: `trace`; `target`, ids, None for what every point says itself; `prompt`, which of several; `position`.
@@ -39,11 +39,11 @@ def kept(trace: Trace, target: Target, prompt: int, position: int | None) -> dic
     return {"opening": opening, "answers": answers}
 
 
-def _answered(trace: Trace, asked: Asked, further: bool) -> Iterator[tuple[str, Asked, Any]]:
+def _answered(trace: Traced, asked: Asked, further: bool) -> Iterator[tuple[str, Asked, Any]]:
     """What can be asked of a cell: its parts, and of one the parts of these."""
     table = parts(trace, asked)
     yield "prompt.parts", {}, table
-    open_ = [row for row in table["rows"] if row["into"]] if further else []
+    open_ = _strongest(table["rows"], _WRITES) if further else []
     while open_:
         one = open_.pop(0)
         try:
@@ -51,8 +51,8 @@ def _answered(trace: Trace, asked: Asked, further: bool) -> Iterator[tuple[str, 
         except InputError:  # edited inside, or nothing is known to switch it on: then the page says that it is not held
             continue
         yield "prompt.inside", {"component": one["component"]}, found
-        open_ += _strongest(found["rows"])
+        open_ += _strongest(found["rows"], _BEST)
 
 
-def _strongest(rows: list[Row]) -> list[Row]:
-    return sorted((row for row in rows if row["into"]), key=lambda row: -abs(row["value"]))[:_BEST]
+def _strongest(rows: list[Row], most: int) -> list[Row]:
+    return sorted((row for row in rows if row["into"]), key=lambda row: -abs(row["value"]))[:most]

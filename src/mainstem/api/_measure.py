@@ -12,7 +12,8 @@ from mainstem.scan import merge as merged
 from mainstem.scan import scan as scanned
 from mainstem.score import Choices, score_named
 
-from ._looked import Looks, batching, chosen, related, wanted
+from ._batching import batching
+from ._looked import Looks, chosen, related, wanted
 from ._measurements import Measurements
 from ._model import Model
 

@@ -1,9 +1,7 @@
 """A model as users hold it: its map, and traces of its runs."""
 
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_
 from mainstem.models import load as load_module
 from mainstem.stream import Edit, Pass, patches, take
 
+from ._changed import Changed
 from ._directed import Directed
-from ._places import spots
+from ._places import spots, tokens_of
 from ._readable import readable
 from ._trace import Trace
 from ._verify import Verification, verify
@@ -28,7 +27,7 @@ _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of eac
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
 
 
-class Model(Directed, Weighed):
+class Model(Directed, Weighed, Changed):
     """A module with its residual stream found and proved. Made by `load`.
 
     Parameters: `loaded`, the module with its tokenizer or image processor.
@@ -39,17 +38,7 @@ class Model(Directed, Weighed):
         self._map: StreamMap | None = None
         self._maps: dict[tuple[Any, ...], StreamMap] = {}
         self._lock = threading.RLock()
-        self._edits: ContextVar[Edit | None] = ContextVar("edits", default=None)
-
-    @property
-    def module(self) -> nn.Module:
-        """The PyTorch module itself, unchanged."""
-        return self.loaded.module
-
-    @property
-    def name(self) -> str:
-        """What the model is called in results."""
-        return self.loaded.name
+        Changed.__init__(self)
 
     @property
     def provenance(self) -> Provenance:
@@ -104,7 +93,7 @@ class Model(Directed, Weighed):
         Returns the trace. Raises `InputError` for input that the model cannot read, `NoStreamError`, `NotClosedError`.
         """
         ready = prepare(self.loaded, data, padding, **inputs)
-        edit = self._current() + (edits or Edit())
+        edit = self._with(edits)
         how: dict[str, Any] = {"stream": stream, "grad": grad, "only": self._only(ready, positions, stream)}
         how["levels"] = (levels,) if isinstance(levels, str) else tuple(levels)
         try:
@@ -157,19 +146,7 @@ class Model(Directed, Weighed):
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
         with readable(self.loaded, ready):
-            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit), **how)
-
-    def _current(self) -> Edit:
-        return self._edits.get() or Edit()
-
-    @contextmanager
-    def edited(self, edit: Edit) -> Iterator["Model"]:
-        """Every trace inside is made with the edit; undone on leaving, also by an error. Parameters: `edit`."""
-        token = self._edits.set(self._current() + edit)
-        try:
-            yield self
-        finally:
-            self._edits.reset(token)
+            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit, tokens_of(found, ready)), **how)
 
     def ids(self, text: str) -> list[int]:
         """The tokens that a text is cut into, with nothing added before or behind it. `Trace.word` gives their pieces.

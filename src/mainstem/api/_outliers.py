@@ -12,8 +12,9 @@ from mainstem.measure import measure_named
 from mainstem.scan import Batch, Batching, Reader, batches, source, survey
 from mainstem.stream import patches, zero_dims
 
+from ._batching import batching
 from ._context import contexts
-from ._looked import batching, chosen
+from ._looked import chosen
 from ._measure import measure
 from ._model import Model
 from ._outlying import Held, Set, sets_of, zeroing

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from mainstem.core import InputError
+from mainstem.find import StreamMap
 from mainstem.models import Inputs, Loaded
+from mainstem.stream import Tokens
 
 
 def spots(
@@ -48,3 +50,11 @@ def _lengths(inputs: Inputs, shape: tuple[int, ...]) -> Tensor:
         return inputs.mask.sum(1)
     device = None if inputs.ids is None else inputs.ids.device
     return torch.full(shape[:1], shape[1], device=device)
+
+
+def tokens_of(found: StreamMap, inputs: Inputs) -> dict[str, Tokens]:
+    """Which places of every stream are tokens of the prompts. Parameters: `found`, the map; `inputs`, of the run."""
+    ids, decoded = inputs.ids, inputs.kwargs.get("decoder_input_ids")
+    mask = None if ids is None else torch.ones_like(ids, dtype=torch.bool) if inputs.mask is None else inputs.mask.bool()
+    said = None if decoded is None else torch.ones_like(decoded, dtype=torch.bool)
+    return {s.name: Tokens(said if said is not None and s is found.main else mask) for s in found.streams}

@@ -14,8 +14,10 @@ from mainstem.models import Inputs, prepare
 from mainstem.scan import Batch
 from mainstem.stream import Edit, patches
 
-from ._looked import chosen, prompts_of
+from ._batching import prompts_of
+from ._looked import chosen
 from ._model import Model
+from ._places import tokens_of
 from ._readable import readable
 
 
@@ -85,7 +87,14 @@ class Zeroed:
         if output is None:
             raise InputError("nothing of the module's output can be followed back to this stream, so it has no loss.")
         with readable(self.model.loaded, ready):
-            seen = run(self.model.module, ready.args, ready.kwargs, {output.key}, patches(found, edit), found.volatile)
+            seen = run(
+                self.model.module,
+                ready.args,
+                ready.kwargs,
+                {output.key},
+                patches(found, edit, tokens_of(found, ready)),
+                found.volatile,
+            )
         return seen.at(output).float() if seen.at(output).dtype != torch.float64 else seen.at(output)
 
     def _looks_back(self, found: StreamMap, batch: Batch) -> bool:

@@ -8,7 +8,7 @@ import typer
 from . import _options as opt
 from ._help import explained
 from ._open import opened
-from ._terminal import busy, show
+from ._terminal import busy
 
 HELP = explained(
     "Opens a page in the browser on which a model is looked at.",
@@ -65,7 +65,7 @@ def view(
         from mainstem.api import view as look
 
         served = look(held, prompt, port, browser, data, run)
-    show([served.url])
+    typer.echo(served.url)  # whole on one line, and at once also where it is read by a program
     served.wait()
 
 

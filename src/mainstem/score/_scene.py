@@ -191,7 +191,7 @@ class Scene:
                 found.append((label, kind, len(states) - 2, len(states) - 1))
 
         for t, point in enumerate(run.stream.points[1:], 1):
-            moved = bool(transport(run, t - 1)) or point.factor != 1 or bool(point.face.steps)
+            moved = bool(transport(run, t - 1)) or run.factor(t) != 1 or bool(point.face.steps)
             become(
                 t,
                 held := operand(run, self.spots, t),
@@ -267,4 +267,4 @@ def _entered(run: Pass, write: Write) -> int:
 def operand(run: Pass, where: Spots, t: int) -> Tensor:
     """Point t before anything is added to it. Parameters: `run`; `where`, the places; `t`."""
     held = run.shaped(through(transport(run, t - 1), run.point(t - 1)))
-    return run.stream.points[t].factor * where.of(held)
+    return run.factor(t) * where.of(held)

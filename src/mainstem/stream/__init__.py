@@ -3,14 +3,15 @@
 from ._activation import Coordinate, activations, by_key_position, keys_of
 from ._aim import Aimed, Entries, aimed, transport
 from ._attention import factors, heads
-from ._edit import Edit, patches, zero, zero_dims
+from ._changes import Change, Held, Mean
+from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
 from ._growth import Grown, grown
 from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
 from ._matrices import Matrices, carried_rows, matrices
 from ._ov import Head, head_of, through_head
 from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
-from ._pass import Cut, Pass, find_point, find_write, graded, pre_point
+from ._pass import Cut, Pass, find_point, find_write, graded, is_double, pre_point
 from ._passing import BASES, Shown, passing, shown
 from ._places import Places, placed, reduce
 from ._rank import Ranks
@@ -19,6 +20,9 @@ from ._scales import SCALES, Rerun
 from ._spots import Spots, spots
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
+from ._taken import taken
+from ._targets import Target, targets
+from ._tokens import Tokens
 from ._unembed import spot, unembed
 from ._vectors import Vectors, vectors, whole
 from ._without import Without
@@ -28,14 +32,17 @@ __all__ = [
     "LEVELS",
     "SCALES",
     "Aimed",
+    "Change",
     "Coordinate",
     "Cut",
     "Edit",
     "Entries",
     "Grown",
     "Head",
+    "Held",
     "KeyVectors",
     "Matrices",
+    "Mean",
     "Pass",
     "Places",
     "Ranks",
@@ -44,6 +51,8 @@ __all__ = [
     "Shown",
     "Spots",
     "Sweep",
+    "Target",
+    "Tokens",
     "Vectors",
     "Without",
     "activations",
@@ -59,15 +68,18 @@ __all__ = [
     "grown",
     "head_of",
     "heads",
+    "is_double",
     "key_products",
     "key_vectors",
     "keys_of",
     "matrices",
+    "named",
     "needed",
     "opened",
     "passing",
     "patches",
     "placed",
+    "places",
     "pre_point",
     "pull",
     "push",
@@ -75,18 +87,23 @@ __all__ = [
     "reduce",
     "refit",
     "rows",
+    "scale",
     "shown",
     "spot",
     "spots",
+    "steer",
     "subscores",
     "subvector",
     "take",
+    "taken",
+    "targets",
     "through",
     "through_head",
     "transport",
     "unembed",
     "vectors",
     "whole",
+    "without_skip",
     "writer_map",
     "zero",
     "zero_dims",

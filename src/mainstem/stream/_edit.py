@@ -1,50 +1,28 @@
 """Edits of a forward pass as values: printable, picklable, added with `+`. Each is a change of one operand of one addition."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from mainstem.algebra import rule
-from mainstem.core import InputError, Label, parse_label
-from mainstem.find import Patch, Point, Source, Stream, StreamMap
+from mainstem.core import InputError, parse_label
+from mainstem.find import Patch, StreamMap
 
-from ._pass import find_point, find_write
-
-_APART = ("shape", "act")  # what keeps features apart
-
-
-@dataclass(frozen=True, slots=True)
-class Zero:
-    """Sets one component or point to zero."""
-
-    label: str
-
-    def __str__(self) -> str:
-        return f"zero {self.label}"
-
-
-@dataclass(frozen=True, slots=True)
-class ZeroDims:
-    """Sets features of the stream to zero at points, at every one where none is named."""
-
-    dims: tuple[int, ...]
-    at: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"zero dims {', '.join(map(str, self.dims))} at {', '.join(self.at) or 'every point'}"
+from ._changes import Change, Made, Scale, Steer, WithoutSkip, Zero, ZeroDims
+from ._targets import blocks_of
+from ._tokens import Positions, Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Changes to make in one forward pass, in order. Made by `zero` and `zero_dims` and joined with `+`.
+    """Changes to make in one forward pass, in order. Made by `zero`, `scale`, `steer`, `mean`, `patch` and their like, joined with `+`.
 
     Parameters: `changes`.
     """
 
-    changes: tuple[Zero | ZeroDims, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     def __add__(self, other: "Edit") -> "Edit":
         return Edit(self.changes + other.changes)
@@ -53,16 +31,59 @@ class Edit:
         return " + ".join(map(str, self.changes)) or "no edit"
 
 
-def zero(*labels: str) -> Edit:
-    """An edit that takes components out of the stream: writes, heads, neurons, parts of the entry, or whole points.
+def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tensor | None = None) -> Edit:
+    """An edit that takes components out of the stream: writes, heads, neurons, parts of the entry, blocks, or whole points.
 
-    Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.mlp.N120", "entry.pos", "L3.resid_post".
+    Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.mlp.N120", "entry.pos", "L3.resid_post", "L3" for all writes of a block,
+    "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
+    directions [d_model] or [direction, d_model]: only what lies in their span is taken out.
 
     Returns the edit; it is checked against a model when it is used. Raises `InputError` for text that is no label.
     """
-    if not labels:
-        raise InputError('name what to zero, such as mainstem.zero("L3.mlp").')
-    return Edit(tuple(Zero(str(parse_label(label))) for label in labels))
+    if along is not None:
+        return scale(*labels, by=0.0, positions=positions, along=along)
+    return Edit(tuple(Zero(label, places(positions)) for label in named(labels, "zero")))
+
+
+def scale(*labels: str, by: float, positions: int | Sequence[int] | None = None, along: Tensor | None = None) -> Edit:
+    """An edit that multiplies components or points by a number: above 1 they are amplified, below 0 turned round.
+
+    With P onto the span of directions, x + (by - 1) P x.
+
+    Parameters: `labels` and `positions`, as of `zero`; `by`; `along`, directions [d_model] or [direction, d_model], which need not be
+    orthogonal: only what lies in their span is multiplied.
+
+    Returns the edit. Raises `InputError` for a factor that is no number and for directions that span nothing.
+    """
+    span = None if along is None else _span(along)
+    return Edit(tuple(Scale(label, _number(by, "by"), places(positions), span) for label in named(labels, "scale")))
+
+
+def steer(vector: Tensor, at: str, by: float = 1.0, positions: int | Sequence[int] | None = None) -> Edit:
+    """An edit that adds a vector to the stream at a point, or to a write, a head or a neuron: x + by v. Gradients reach the vector.
+
+    Parameters: `vector`, [d_model]; `at`, a label, such as "L5.resid_post"; `by`; `positions`, as of `zero`.
+
+    Returns the edit. Raises `InputError` for a vector that is not one row of numbers.
+    """
+    made = torch.as_tensor(vector)
+    made = made if made.is_floating_point() else made.float()
+    if made.ndim != 1 or not bool(made.isfinite().all()):
+        raise InputError(
+            f"a vector to steer with is one row of numbers, not of shape {tuple(made.shape)}, and none is NaN or infinite."
+        )
+    return Edit((Steer(named((at,), "steer")[0], made, _number(by, "by"), places(positions)),))
+
+
+def without_skip(*labels: str) -> Edit:
+    """An edit that takes away what the stream carries past a block: x + f(x) becomes f(x).
+
+    Parameters: `labels`, a write's ("L3.attn"), for the addition that it enters, a block's ("L3") or several blocks' ("L3-L5"), for every
+    addition of it.
+
+    Returns the edit. Raises `InputError` for text that is no label.
+    """
+    return Edit(tuple(WithoutSkip(label) for label in named(labels, "take the skip from")))
 
 
 def zero_dims(*dims: int, at: str | Sequence[str] = ()) -> Edit:
@@ -83,84 +104,66 @@ def zero_dims(*dims: int, at: str | Sequence[str] = ()) -> Edit:
     return Edit((ZeroDims(tuple(dict.fromkeys(dims)), tuple(str(parse_label(label)) for label in points)),))
 
 
-def patches(found: StreamMap, edit: Edit | None) -> tuple[Patch, ...]:
+def patches(found: StreamMap, edit: Edit | None, tokens: Mapping[str, Tokens] | None = None) -> tuple[Patch, ...]:
     """The edit as replacements of tensors in this module's forward pass.
 
-    Parameters: `found`, the map; `edit`. Raises `InputError` where a label does not exist in this model.
+    Parameters: `found`, the map; `edit`; `tokens`, the real ones of every stream by its name, where positions are asked for. Raises
+    `InputError` where a label does not exist in this model, and for changes of which one undoes another.
     """
-    changes = edit.changes if edit else ()
-    return tuple(patch for c in changes for patch in ([_patch(found, c.label)] if isinstance(c, Zero) else _thinned(found, c)))
+    made = [(change, one) for change in (edit.changes if edit else ()) for one in change.made(found, dict(tokens or {}))]
+    for (first, one), (second, two) in combinations(made, 2):
+        if first != second and (_undone(one, two) or _swallowed(one, two) or _swallowed(two, one)):
+            raise InputError(
+                f"two edits of {two.target.label} contradict each other: {first}, and {second}. Leave one of them out."
+            )
+    return tuple(one.patch for _, one in made)
 
 
-def _thinned(found: StreamMap, change: ZeroDims) -> Iterator[Patch]:
-    """Features taken out of points."""
-    points = [_point(_stream_of(found, label), label) for label in change.at] or found.main.points
-    for point in points:
-        if max(change.dims) >= point.width:
-            raise InputError(f"{point.name} has {point.width} features, counted from 0: it has no {max(change.dims)}.")
-        if any((known := rule(step.key[2])) is None or known.sort not in _APART for step in point.face.steps):
-            raise InputError(f"no feature of {point.name} can be taken out alone: it is read behind a norm, which mixes them.")
-        yield Patch(point.site, partial(_zeroed, axis=point.axis, at=change.dims))
+def _undone(one: Made, two: Made) -> bool:
+    """Whether nothing is left of the first change behind the second."""
+    same = (one.target.site, one.target.kind, one.target.index) == (two.target.site, two.target.kind, two.target.index)
+    return two.sets and same and _meet(one.positions, two.positions)
 
 
-def _point(stream: Stream, label: str) -> Point:
-    at = find_point(stream, label)
-    if at is None:
-        raise InputError(f"no point {label!r} in this model; there are {', '.join(p.name for p in stream.points[:12])} ...")
-    return stream.points[at]
+def _swallowed(inner: Made, outer: Made) -> bool:
+    """Whether the first changes what the second, which sets all that it is made into, leaves nothing of."""
+    return outer.sets and inner.target.site in outer.target.inside and _meet(inner.positions, outer.positions)
 
 
-def _patch(found: StreamMap, label: str) -> Patch:
-    stream = _stream_of(found, label)
-    at = find_point(stream, label)
-    if at is not None:
-        return Patch(stream.points[at].site, torch.zeros_like)
-    parsed = parse_label(label)
-    write = find_write(stream, label)
-    if label == write.label:
-        return Patch(write.site, torch.zeros_like)
-    if not parsed.at:
+def _meet(one: Positions, two: Positions) -> bool:
+    return one is None or two is None or bool(set(one) & set(two))
+
+
+def named(labels: Sequence[str], what: str) -> list[str]:
+    """Labels as they are written out. Parameters: `labels`; `what`, is done to them. Raises `InputError` for none, and for other text."""
+    if not labels or not all(isinstance(label, str) for label in labels):
         raise InputError(
-            f"{label} cannot be edited: no tensor of the forward pass is it alone. The whole write is {write.label}."
+            f'name what to {what}, such as "L3.mlp", not {labels!r}.' if labels else f'name what to {what}, such as "L3.mlp".'
         )
-    if write.writer is None or len(write.writer.sources) != 1:
-        raise InputError(f"{write.label} has no single set of coordinates to edit; zero the whole write instead.")
-    source = write.writer.sources[0]
-    return Patch(source.site, _masker(source, parsed))
+    return [label if blocks_of(label)[0] is not None else str(parse_label(label)) for label in labels]
 
 
-def _stream_of(found: StreamMap, label: str) -> Stream:
-    name = label.partition(".")[0]
-    return next((s for s in found.streams if s.name and s.name == name), found.main)
+def places(positions: int | Sequence[int] | None) -> Positions:
+    """Positions as a tuple. Parameters: `positions`. Raises `InputError` for such as are no whole numbers."""
+    if positions is None:
+        return None
+    some = tuple(positions) if isinstance(positions, Iterable) else (positions,)
+    if not some or any(not isinstance(i, int) or isinstance(i, bool) for i in some):
+        raise InputError(f"positions are whole numbers, from 0 or back from -1, not {positions!r}.")
+    return tuple(dict.fromkeys(some))
 
 
-def _masker(source: Source, label: Label) -> Callable[[Tensor], Tensor]:
-    at = dict(label.at)
-    if "key_pos" in at or "expert" in at or "dim" in at:
-        raise InputError(
-            f"{label}: heads, neurons and writes can be zeroed; a single key position, dim or expert's neuron can't."
-        )
-    if source.attention is not None and "head" in at:
-        return lambda h: _without_head(h, at["head"], str(label))
-    if source.attention is None and "neuron" in at:
-        return lambda h: _without(h, source.axis, at["neuron"], str(label))
-    inner = "heads, such as H0" if source.attention else "neurons, such as N0"
-    raise InputError(f"{label} does not exist: {label.write} has {inner}.")
+def _number(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not torch.tensor(float(value)).isfinite():
+        raise InputError(f"{name} is a number, not {value!r}.")
+    return float(value)
 
 
-def _without_head(h: Tensor, head: int, label: str) -> Tensor:
-    if h.ndim == 4:
-        return _without(h, 1, head, label)
-    raise InputError(f"{label}: this attention folds heads into the batch; its heads can be read but not edited.")
-
-
-def _without(h: Tensor, axis: int, index: int, label: str) -> Tensor:
-    if index >= h.shape[axis]:
-        raise InputError(f"{label} does not exist: this write has {h.shape[axis]}, counted from 0.")
-    return _zeroed(h, axis, (index,))
-
-
-def _zeroed(h: Tensor, axis: int, at: tuple[int, ...]) -> Tensor:
-    keep = torch.ones(h.shape[axis], dtype=h.dtype, device=h.device)
-    keep[list(at)] = 0
-    return (h.movedim(axis, -1) * keep).movedim(-1, axis)
+def _span(along: Tensor) -> Tensor:
+    """An orthonormal basis [direction, d_model] of what directions span. Parameters: `along`."""
+    rows = torch.atleast_2d(torch.as_tensor(along))
+    rows = rows if rows.is_floating_point() else rows.float()
+    if rows.ndim != 2 or not bool(rows.isfinite().all()) or not bool((rows != 0).any()):
+        raise InputError(f"directions are rows of numbers that are not all zero, not of shape {tuple(rows.shape)}.")
+    _, sizes, basis = torch.linalg.svd(rows.double(), full_matrices=False)
+    return basis[sizes > sizes[0] * max(rows.shape) * torch.finfo(rows.dtype).eps]

@@ -125,7 +125,11 @@ def carried_rows(run: Pass, rows: Rows, start: int, end: int) -> Rows:
     Parameters: `run`; `rows`; `start`; `end`.
     """
     maps = transport(run, end, onward=False)
-    if not maps and all(q.factor == 1 and not (*p.face.steps, *p.onward.steps) for p, q in _steps(run, start, end)):
+    if (
+        not maps
+        and all(run.factor(t) == 1 for t in range(start + 1, end + 1))
+        and not any((*p.face.steps, *p.onward.steps) for p, _ in _steps(run, start, end))
+    ):
         return rows
     like = run.point(start)
     found, first = [], (0,) * len(run.spread)

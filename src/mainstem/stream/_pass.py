@@ -1,8 +1,9 @@
 """One forward pass held for reading: points, writes, the frozen maps between them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -100,6 +101,11 @@ class Pass:
         """Whether an edit changed the tensor at a site. Parameters: `site`."""
         return any(patch.site == site for patch in self.patches)
 
+    def factor(self, t: int) -> float:
+        """What the stream's operand of addition t is multiplied by: nothing comes through where the skip was taken away. Parameters: `t`."""
+        point = self.stream.points[t]
+        return 0.0 if point.stream is not None and self.edited(point.stream) else point.factor
+
     def output(self) -> Tensor:
         """The output that the readout leads to, in the precision of the algebra."""
         if self.stream.output is None:
@@ -185,7 +191,7 @@ def find_write(stream: Stream, label: str) -> Write:
     for write in (*stream.entry, *stream.writes):
         if write.label in (name, whole):
             return write
-    raise InputError(f"no write {name!r} in this model; there are {_range(stream)}.")
+    raise InputError(f"no write {name!r} in this model{_nearest(stream, name)}")
 
 
 def find_point(stream: Stream, label: str) -> int | None:
@@ -208,6 +214,16 @@ def pre_point(stream: Stream, block: int) -> int | None:
     return next((i for i, p in enumerate(stream.points[1:]) if p.block == block), None)
 
 
-def _range(stream: Stream) -> str:
-    labels = [w.label for w in (*stream.entry, *stream.writes)]
-    return ", ".join(labels) if len(labels) < 9 else f"{', '.join(labels[:6])} ... {', '.join(labels[-2:])}"
+def _nearest(stream: Stream, name: str) -> str:
+    return no_such(name, [w.label for w in (*stream.entry, *stream.writes)], [p.name for p in stream.points])
+
+
+def no_such(name: str, known: Sequence[str], more: Sequence[str] = ()) -> str:
+    """How a message ends about a name that there is not: with those that there are, and those nearest to it.
+
+    Parameters: `name`; `known`; `more`, names of other things that may have been meant.
+    """
+    near = get_close_matches(name, [*known, *more], 3, 0.75)
+    some = ", ".join(known) if len(known) < 9 else f"{', '.join(known[:6])} ... {', '.join(known[-2:])}"
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"; there are {some}.{meant}"

@@ -53,7 +53,7 @@ def pull(run: Pass, direction: Tensor | Entries | Aimed) -> Sweep:
         else:
             g = g.reshape(run.shaped(run.raw_point(t)).shape)
         at.append(g)
-        g = g if points[t].factor == 1 else points[t].factor * g
+        g = g if run.factor(t) == 1 else run.factor(t) * g
     return Sweep(tuple(reversed(at)), tuple(reversed(constants)), aim, _ranks(aim, at[0]))
 
 
@@ -93,7 +93,7 @@ def push(run: Pass, rows: Tensor, start: int, end: int | None) -> Tensor:
         for step in transport(run, t):
             rows = step.linear(rows)
         if t + 1 < len(run.stream.points):
-            rows = run.stream.points[t + 1].factor * rows
+            rows = run.factor(t + 1) * rows
     return rows.reshape(rows.shape[0], *run.shaped(rows[0]).shape)
 
 
@@ -156,7 +156,7 @@ def _miss(run: Pass, t: int) -> Tensor:
     p = run.stream.points[t]
     exact = sum((run.write(w) for w in p.writes), torch.zeros_like(run.point(t)))
     if t:
-        exact = exact + p.factor * run.shaped(through(transport(run, t - 1), run.point(t - 1)))
+        exact = exact + run.factor(t) * run.shaped(through(transport(run, t - 1), run.point(t - 1)))
     return run.point(t) - exact
 
 
@@ -209,7 +209,7 @@ def _carried(run: Pass, row: Row, group: Group, stop: int) -> Group:
     if row.write is not None and vectors[0].shape != row.vector.shape:
         vectors = vectors.expand(len(vectors), *row.vector.shape)
     if row.kind == "constant" and row.write is None and row.start < len(run.stream.points):
-        vectors = run.stream.points[row.start].factor * vectors
+        vectors = run.factor(row.start) * vectors
     if row.start < len(run.stream.points):
         vectors = push(run, vectors, row.start, None if stop == len(run.stream.points) else stop)
     return replace(group, values=vectors.reshape(*group.sizes, *vectors.shape[1:]))

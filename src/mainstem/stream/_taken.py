@@ -1,0 +1,21 @@
+"""What a run held of components: tensors of the forward pass as they stood, to be put into another one."""
+
+from collections.abc import Mapping, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ._pass import Pass
+from ._targets import targets
+from ._tokens import Tokens
+
+
+def taken(run: Pass, labels: Sequence[str], tokens: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "row pos feature"]]:
+    """What stood at every label's place, [row, pos, feature], without its factor in the sum.
+
+    Parameters: `run`; `labels`, as an edit has them; `tokens`, of every stream by its name. Raises `InputError` for labels that there
+    are not.
+    """
+    some = [found for label in labels for found in targets(run.map, label)]
+    seen = run.again({target.site.key for _, target in some})
+    return {t.label: t.part(seen.at(t.site), tokens.get(s.name, Tokens())) for s, t in some}
