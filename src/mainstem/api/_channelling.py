@@ -12,7 +12,7 @@ from mainstem.core import InputError
 from mainstem.score import Backtrack, backtrack
 
 from ._cells import Asked, text
-from ._channels import Channels, class_rows
+from ._channels import BY, Channels, class_rows
 from ._model import Model
 
 IMAGES, BLOCKS, CLASSES, BINS, SHOWN = 8, 3, 5, 41, 12
@@ -45,8 +45,11 @@ class Channelling:
     def opened(self, asked: Asked, turn: Any) -> dict[str, Any]:
         """A channel: images that it is strongest in, at the last blocks up to a point; the classes that weigh it most.
 
-        Parameters: `asked`, {channel, point}; `turn`.
+        Parameters: `asked`, {channel, point, by}; `turn`.
         """
+        by = text(asked, "by") or BY[0]
+        if by not in BY:
+            raise InputError(f"images are held against each other by {' or '.join(BY)}, not by {by!r}.")
         point, channel = self._point(asked), self._channel(asked)
         turn.say("reading weights")
         points = self.images.points()
@@ -54,7 +57,7 @@ class Channelling:
         at = points.index(point)
         self.images.seen(turn)
         blocks = [p for p, width in zip(points[: at + 1], widths, strict=False) if width == widths[at]][-BLOCKS:]
-        shown = [{"point": p, "images": self.images.strongest(p, channel, IMAGES)} for p in reversed(blocks)]
+        shown = [{"point": p, "images": self.images.strongest(p, channel, IMAGES, by)} for p in reversed(blocks)]
         return {
             "channel": channel,
             "point": point,

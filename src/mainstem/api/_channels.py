@@ -14,13 +14,14 @@ from mainstem.core import InputError
 
 from ._model import Model
 
+BY = ("mean", "peak")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 MOST, _BATCH, _SIDE = 20_000, 4, 112  # images; of one run; pixels of a small picture
 _NUMBERS = 2**28  # numbers that are held: one for every image and channel of every point
 
 
 class Channels:
-    """Images with the peak of every channel of every point: max over places of what the next block reads.
+    """Images with two numbers of every channel of every point, as the next block reads it: its mean over places, and its peak.
 
     Parameters: `model`; `folder`, of images, None for none. Raises `InputError` for a folder that is not there, or without images.
     """
@@ -57,15 +58,16 @@ class Channels:
             self.faults[first] = str(error)
             yield {}, ("", 0.0)
             return
-        peaks = {p: trace.point(p).flatten(2).amax(2) for p in self.points()}
+        flat = {p: trace.point(p).flatten(2) for p in self.points()}
+        peaks = {p: torch.stack([value.mean(2), value.amax(2)], 1) for p, value in flat.items()}
         best = trace.logits.reshape(len(files), -1).softmax(-1).max(-1)
         for i in range(len(files)):
             yield {p: peak[i].clone() for p, peak in peaks.items()}, (trace.word(int(best.indices[i])), float(best.values[i]))
 
-    def strongest(self, point: str, channel: int, k: int) -> list[dict[str, Any]]:
-        """The images that a channel is strongest in. Parameters: `point`; `channel`; `k`, how many."""
+    def strongest(self, point: str, channel: int, k: int, by: str = "mean") -> list[dict[str, Any]]:
+        """The images that a channel is strongest in. Parameters: `point`; `channel`; `k`, how many; `by`, "mean" or "peak"."""
         read = [i for i in range(len(self._peaks)) if i not in self.faults]
-        values = torch.stack([self._peaks[i][point][channel] for i in read]) if read else torch.zeros(0)
+        values = torch.stack([self._peaks[i][point][BY.index(by), channel] for i in read]) if read else torch.zeros(0)
         best = values.topk(min(k, len(read)))
         return [self._about(read[i], v) for i, v in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 

@@ -9,8 +9,8 @@ from mainstem.models import reads_images
 from ._channelling import Channelling
 from ._charting import Charting
 from ._directing import Directing, sample
-from ._map_page import MapPage
 from ._model import Model
+from ._streams_page import MapAnswers
 
 Answers = dict[str, Any]
 
@@ -30,4 +30,4 @@ def with_more(
     pages = ["channel"] if images else [*opening["pages"], *(["direction"] if made else [])]
     stored = Charting(run).answers() if run is not None else {}
     said = {"pages": [*pages, "map", *(["charts"] if stored else [])], "prompts": sample(), "images": data is not None}
-    return answers | made | MapPage(model).answers() | stored, opening | said
+    return answers | made | MapAnswers(model).answers() | stored, opening | said

@@ -28,7 +28,7 @@ export const channel = {
     let record = null;
     let closed = false;
     const now = () => Number(choices.get("channel", "0")) || 0;
-    const asked = () => ({ channel: now(), point: choices.get("point") });
+    const asked = () => ({ channel: now(), point: choices.get("point"), by: choices.get("by") });
     const go = (next) => choices.set({ ...AGAIN, ...next }, true);
 
     const bar = make("section", { "data-part": "which" });
@@ -65,7 +65,8 @@ export const channel = {
         make("div.thumbs", {}, block.images.map((one) => thumb(one, choices.get("image") === String(one.image) && record.point === block.point,
           () => choices.set({ image: one.image, point: block.point, path: null }, true))))));
       images.replaceChildren(make("h2", {}, "Images that activate it most"),
-        make("p.about", {}, `Of ${record.count} images${faults}: the channel's `, term("peak"), " over places, as the next block reads it. A click follows it back."), ...rows);
+        make("p.about", {}, `Of ${record.count} images${faults}: the channel over places, as the next block reads it. Classes read its mean. A click follows its peak back.`),
+        make("div.controls", {}, make("label", {}, "by its ", choice("images by", { "": "mean", peak: "peak" }, choices.get("by"), (by) => choices.set({ by }, true)), term("peak", "what is this?"))), ...rows);
     };
 
     const drawClasses = () => {
@@ -130,7 +131,7 @@ export const channel = {
 
     choices.changed = async (before) => {
       const changed = (name) => (before[name] ?? "") !== choices.get(name);
-      if (!record || changed("channel") || changed("point")) return open();
+      if (!record || ["channel", "point", "by"].some(changed)) return open();
       drawImages();
       if (changed("class")) which(), await drawSpread();
       if (changed("image") || changed("path")) await drawBack();

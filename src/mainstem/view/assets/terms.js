@@ -29,7 +29,7 @@ export const TERMS = {
   "principal direction": "A direction along which the stream differs most over the tokens it was fitted on; each holds a share of the variance.",
   standardised: "Every coordinate divided by its own deviation before principal directions are sought, so that a few large coordinates do not decide them.",
   length: "The Euclidean length of the stream's vector at one place, averaged over the places of an example input.",
-  peak: "The largest value of a channel over all places of an image.",
+  peak: "A channel has a value at every place of an image: its mean is what the classes read, its peak the largest.",
   activation: "A neuron's value before its nonlinearity; it is a sum over everything earlier that the neuron reads.",
 };
 

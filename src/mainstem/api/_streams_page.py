@@ -12,7 +12,7 @@ from ._cells import Asked
 from ._model import Model
 
 
-class MapPage:
+class MapAnswers:
     """Answers about the map. Parameters: `model`."""
 
     def __init__(self, model: Model) -> None:
