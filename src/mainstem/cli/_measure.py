@@ -68,7 +68,7 @@ def measure(
         from mainstem.api import measure as measured
 
         bases = [one.value for one in at or [how.Basis.points]]
-        more = {"names": by} if by else {}
+        more: dict[str, Any] = {"names": by} if by else {}
         found = measured(
             held, data, at=bases, points=points, choices=choices, column=column, stream=stream,
             batch_tokens=batch_tokens, length=length, pack=pack, unreadable=unreadable.value, **more,
