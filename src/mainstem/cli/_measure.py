@@ -1,5 +1,7 @@
 """`mainstem measure`: what a stream is like over data, in memory."""
 
+from typing import Any
+
 import typer
 
 from . import _measured as how
