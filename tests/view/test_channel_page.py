@@ -165,10 +165,7 @@ def test_the_goldfish_finds_its_channel(browser: Any, tmp_path: Path, shared: Pa
         with opened(browser, f"{served.url}#channel?class=goldfish") as page:
             page.set_default_timeout(300_000)
             page.wait_for_selector("[data-part=spread] [data-channel]")
-            for i in range(12):
-                page.locator("[data-part=spread] [data-channel]").nth(i).click()
-                if thumbs(page, "L15.resid_post")[0][0].startswith("0001_n01443537_goldfish"):
-                    break
+            page.locator("[data-part=spread] [data-channel]").first.click()
             assert thumbs(page, "L15.resid_post")[0][0].startswith("0001_n01443537_goldfish")
             assert "goldfish" in page.locator("[data-class][data-weight]").all_inner_texts()
             page.click(".thumb >> nth=0")

@@ -117,6 +117,7 @@ def test_a_folder_is_listed_and_its_first_is_drawn(browser: Any, url: str):
 
 def test_tables_charts_and_pictures(browser: Any, url: str, tmp_path: Path):
     with opened(browser, url) as page:
+        page.set_default_timeout(120_000)
         page.wait_for_selector(".stored button[aria-pressed=true]")
         pick(page, "scores.parquet")
         svg = shown(page)

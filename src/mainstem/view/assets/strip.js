@@ -3,6 +3,8 @@
 import { make, token } from "./dom.js";
 import { number, spoken } from "./text.js";
 
+const MANY = 3000; // tokens from which on those that are not seen are not drawn
+
 /**
  * @param {{prompts: string[], tokens: string[][]}} record
  * @param {boolean} first whether first positions are coloured
@@ -15,7 +17,8 @@ export function tokenStrips(record, first, chosen) {
     if (!i && !first) made.classList.add("out");
     return made;
   }));
-  const lines = every.map((tokens, p) => make("div.coloured", { role: "group", "aria-label": `prompt ${p + 1}` }, tokens));
+  const many = every.reduce((sum, tokens) => sum + tokens.length, 0) > MANY;
+  const lines = every.map((tokens, p) => make(many ? "div.coloured.unseen" : "div.coloured", { role: "group", "aria-label": `prompt ${p + 1}` }, tokens));
   const node = make("div.strips", { role: "listbox", "aria-label": "tokens; arrows move, Enter shows what comes next" }, lines);
   const flat = every.flat();
   flat[0]?.setAttribute("tabindex", "0");
