@@ -37,7 +37,7 @@ def head_map(data: Any, title: str = "Score by layer and head", about: str = "",
         row | {"kind": NAMES.get(row["kind"], row["kind"]), "said": f"layer {row['layer']}, head {row['head']}"}
         for row in cells.iter_rows(named=True)
     ]
-    drawn = cells(alt, rows, x, y, ["layer:O", "head:O"], measure, size)
+    drawn = squares(alt, rows, x, y, ["layer:O", "head:O"], measure, size)
     drawn = drawn.properties(width=size * n, height=size * most)
     if cells["kind"].n_unique() > 1:
         header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)
@@ -77,7 +77,7 @@ def source_map(data: Any, k: int = 12, title: str = "Score by source", about: st
     axis = alt.Axis(values=named, labelAngle=-45 if size > 20 else -90)
     x = alt.X("source:O", title="token read", scale=alt.Scale(domain=columns), axis=axis)
     y = alt.Y("label:O", title=None, scale=alt.Scale(domain=list(names.values())))
-    drawn = cells(alt, rows, x, y, ["label:O", "source:O"], measure, size)
+    drawn = squares(alt, rows, x, y, ["label:O", "source:O"], measure, size)
     drawn = drawn.properties(width=size * len(columns), height=min(CELL, 26) * len(names))
     return Chart(drawn.properties(title=heading(title, about, size * len(columns))))
 
@@ -92,7 +92,7 @@ def _heads(frame: Any, place: str) -> Any:
     return found
 
 
-def cells(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str], measure: str, size: int | float) -> Any:
+def squares(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[str], measure: str, size: int | float) -> Any:
     """Cells coloured around zero, each with what it says of itself, and with its number where there is room, else its sign.
 
     Without the signs nobody could tell blue from red in grey.

@@ -5,7 +5,7 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._altair import Chart, altair
-from ._maps import CELL, cells
+from ._maps import CELL, squares
 from ._tables import every, heading, marked, table
 
 WIDE, ROW = 900, 22
@@ -45,7 +45,7 @@ def token_map(
     shown = [columns[i] for i in every(len(columns), int(size * len(columns) / 13))]
     x = alt.X("source:O", title="token", scale=alt.Scale(domain=columns), axis=alt.Axis(values=shown, labelAngle=-45))
     y = alt.Y("label:O", title=None, scale=alt.Scale(domain=names))
-    drawn = cells(alt, rows, x, y, ["label:O", "source:O"], measure, size)
+    drawn = squares(alt, rows, x, y, ["label:O", "source:O"], measure, size)
     drawn = drawn.properties(width=size * len(columns), height=ROW * len(names))
     return Chart(drawn.properties(title=heading(title, about, size * len(columns))))
 
