@@ -155,7 +155,7 @@ def test_what_reaches_out_or_is_not_there_is_refused(browser: Any, url: str):
 def test_a_run_is_shown_as_it_is_measured(browser: Any, tmp_path: Path):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(fact.prompt for fact in ms.facts("capital")[:8]))
-    ms.scan(model(), texts, tmp_path / "run", measures=["rms"])
+    ms.scan(model(), texts, ["rms"], tmp_path / "run")
     served = ms.view(model(), browser=False, run=tmp_path / "run")
     try:
         with opened(browser, served.url) as page:
