@@ -82,7 +82,7 @@ def shown(page: Any) -> str:
 
 def pick(page: Any, name: str) -> None:
     page.click(f".stored button:text-is({json.dumps(name)})")
-    page.wait_for_selector(f".stored button[aria-pressed=true]:text-is({json.dumps(name)})")
+    page.wait_for_selector(f"[data-part=chart] h2:text-is({json.dumps(name)})")
 
 
 def test_a_folder_is_listed_and_its_first_is_drawn(browser: Any, url: str):
@@ -118,7 +118,7 @@ def test_a_folder_is_listed_and_its_first_is_drawn(browser: Any, url: str):
 def test_tables_charts_and_pictures(browser: Any, url: str, tmp_path: Path):
     with opened(browser, url) as page:
         page.set_default_timeout(120_000)
-        page.wait_for_selector(".stored button[aria-pressed=true]")
+        page.wait_for_selector(".drawn img")
         pick(page, "scores.parquet")
         svg = shown(page)
         assert all(name in svg for name in ("L0.attn", "L1.mlp", "entry.embed"))
@@ -142,7 +142,7 @@ def test_tables_charts_and_pictures(browser: Any, url: str, tmp_path: Path):
 
 def test_what_reaches_out_or_is_not_there_is_refused(browser: Any, url: str):
     with opened(browser, url) as page:
-        page.wait_for_selector(".stored button[aria-pressed=true]")
+        page.wait_for_selector(".drawn img")
         page.click(".stored button:text-is('fetches.json')")
         page.wait_for_selector(".status.wrong")
         assert "takes data from an address" in page.inner_text(".status")
@@ -155,11 +155,11 @@ def test_what_reaches_out_or_is_not_there_is_refused(browser: Any, url: str):
 def test_a_run_is_shown_as_it_is_measured(browser: Any, tmp_path: Path):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(fact.prompt for fact in ms.facts("capital")[:8]))
-    ms.scan(model(), texts, tmp_path / "run", measures=["rms"])
+    ms.scan(model(), texts, ["rms"], tmp_path / "run")
     served = ms.view(model(), browser=False, run=tmp_path / "run")
     try:
         with opened(browser, served.url) as page:
-            page.wait_for_selector(".stored button[aria-pressed=true]")
+            page.wait_for_selector(".drawn img")
             assert page.locator(".stored button").first.inner_text() == "the run itself"
             assert "RMS" in shown(page) or "rms" in shown(page)
     finally:
@@ -185,7 +185,7 @@ def test_the_map_has_the_models_own_numbers(browser: Any, url: str):
 @pytest.mark.parametrize("name", ["map", "charts"])
 def test_they_fit_a_phone_and_the_dark(browser: Any, url: str, name: str):
     with opened(browser, url.replace("#charts", f"#{name}"), 390, 900, color_scheme="dark") as page:
-        page.wait_for_selector("[data-part=stream], .stored button[aria-pressed=true]")
+        page.wait_for_selector("[data-part=stream], .drawn img")
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         picture(page, f"{name}-390")

@@ -125,8 +125,8 @@ export const channel = {
       if (!found) return;
       drawImages();
       drawClasses();
-      await drawSpread();
       await drawBack();
+      await drawSpread();
     };
 
     choices.changed = async (before) => {

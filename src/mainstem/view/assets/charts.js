@@ -34,11 +34,15 @@ export const charts = {
       const found = await context.waiting(context.ask("charts.list", {}));
       if (!found || closed) return;
       const items = found.items.map((item) => {
-        const button = make("button", { type: "button", title: item.about, "aria-pressed": String(item.name === body.dataset.name) }, item.name);
+        const button = make("button", { type: "button", title: item.about, "data-item": item.name, "aria-pressed": "false" }, item.name);
         button.addEventListener("click", () => choices.set({ ...none, name: item.name }, true));
         return make("li", {}, button, " ", make("small", {}, item.about));
       });
       list.replaceChildren(make("h2", {}, `In ${found.folder}`), make("p.about", {}, items.length ? "Measurements, tables, charts and pictures that are stored there." : "There is nothing to draw: measurements, tables (.parquet, .csv), charts (.json) or pictures."), make("ul.stored", {}, items));
+    };
+
+    const press = (name) => {
+      for (const button of list.querySelectorAll("[data-item]")) button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.item === name));
     };
 
     const saving = (found) => {
@@ -51,15 +55,15 @@ export const charts = {
     };
 
     const draw = async () => {
+      await listed();
+      press(choices.get("name"));
       const found = await context.waiting(context.ask("charts.open", asked(), { heard: context.heard }));
-      if (closed) return;
-      if (found) {
+      if (found && !closed) {
         const controls = Object.entries(found.choices ?? {}).map(([key, one]) => make("label", {}, `${NAMES_OF[key]} `,
           choice(NAMES_OF[key], Object.fromEntries(one.options.map((option) => [option, option || "none"])), one.now, (value) => choices.set({ ...(key === "measure" ? { number: null } : {}), [key]: value || (key === "colour" ? "none" : null) }, true))));
-        body.dataset.name = found.name;
+        press(found.name);
         body.replaceChildren(...[make("div.top", {}, make("h2", {}, found.name), found.kind === "picture" ? null : saving(found)), make("div.controls", {}, controls), make("div.scroll.drawn", {}, make("img", { src: found.picture, alt: `${found.name}: ${found.about}; its rows are below` })), rowsTable(found)].filter((node) => node !== null));
       }
-      await listed();
     };
 
     choices.changed = () => void draw();

@@ -11,7 +11,7 @@ const DIRECTION_ENDS = { "": "what it writes", reads: "what it reads" };
 const FITS = { "": "facts of the default model", prompts: "the prompts above", texts: "texts of my own" };
 
 /** @param {import("./pages.js").Context} context */
-export function whatBar({ choices, ask, waiting }) {
+export function whatBar({ choices, ask }) {
   const set = (name) => (value) => choices.set({ [name]: value }, true);
   const pick = (label, name, options) => make("label", {}, choice(label, options, choices.get(name), set(name)));
   const typed = (label, name, hint) => {
@@ -32,10 +32,11 @@ export function whatBar({ choices, ask, waiting }) {
   };
   const kept = () => {
     const list = /** @type {HTMLSelectElement} */ (make("select", { "aria-label": "saved direction" }, make("option", { value: "" }, "choose")));
-    void waiting(ask("direction.shelf", {})).then((found) => {
-      for (const one of found?.kept ?? []) list.append(make("option", { value: one.name, title: one.about }, one.name));
+    // Not waited for in sight: an error of the page would be wiped away by its end.
+    void ask("direction.shelf", {}).then((found) => {
+      for (const one of found.kept) list.append(make("option", { value: one.name, title: one.about }, one.name));
       list.value = choices.get("kept");
-    });
+    }, () => {});
     list.addEventListener("change", () => choices.set({ kept: list.value }, true));
     return [make("label", {}, list)];
   };
