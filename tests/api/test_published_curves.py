@@ -1,14 +1,14 @@
 """Our ResNet-50 beside published curves of another release of its weights: what of their shape is in both, and what is not."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 import mainstem as ms
-from conftest import SHARED
 
-REFERENCE = SHARED / "reference" / "ogden_residual_streams.json"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "ogden_residual_streams.json"
 IMAGES = 50
 STAGE_3, STAGE_4 = 7, 13  # blocks that the last two stages begin with
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import polars as pl
 
-from mainstem import view
+view = import_module("mainstem.view")  # its name at the door is that of the function that opens the page
+
 
 HOSTILE = ["</script>", "<img src=x onerror=alert(1)>", "&amp;", "\"'", "\n", "\t", " the", "\x00\x1b", "]]>", "http://a.b/c"]
 TITLE = "logit of '</script><b>&\"'"
