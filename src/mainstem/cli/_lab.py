@@ -236,7 +236,7 @@ def _tell(
     if json:
         print_json(_record(found, number, chosen))
     else:
-        show(found_parts(found, number, chosen))
+        show([*found_parts(found, number, chosen)])  # all of it or nothing
     if parquet is not None:
         told(found.save(parquet))
     if charts:
