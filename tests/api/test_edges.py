@@ -58,6 +58,8 @@ def test_a_divergence_from_no_number_is_none(model: ms.Model) -> None:
         lambda m: ms.input_shift(m, [PROMPT], removed="x"),
         lambda m: ms.rotate(m, seed=10**30),
         lambda m: lab.Training(steps="abc"),  # type: ignore[arg-type]
+        lambda m: lab.VariantConfig(d_model="abc"),  # type: ignore[arg-type]
+        lambda m: lab.VariantConfig(n_layer=-1),
         lambda m: lab.Training(lr=float("nan")),
     ],
 )
