@@ -78,6 +78,7 @@ REFUSED = {
     "a target of several tokens": (["patch", PROMPT, OTHER, "-t", " Zanzibar"], ["one token"]),
     "positions that are none": ([*PATCH, "--positions", "last"], ["each, all, or numbers"]),
     "a position behind the end": ([*PATCH, "--positions", "7"], ["no position 7", "5 tokens"]),
+    "an empty prompt": (["ablate", "", "--zero", "L1.mlp"], ["the prompt is empty"]),
     "no edit": ([*ABLATE], ["there is no edit", "--zero L3.mlp"]),
     "edits that contradict": ([*ABLATE, "--zero", "L1.mlp", "--scale", "L1.mlp=2", "--zero", "L1"], ["contradict each other"]),
     "an edit of nothing": ([*ABLATE, "--zero", "L3.mpl"], ["no write 'L3.mpl'", "Did you mean"]),

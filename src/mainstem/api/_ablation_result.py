@@ -100,8 +100,11 @@ class AblationCurve:
             raise InputError(f"{path} cannot be read as a curve: {error}.") from error
         if not isinstance(held, dict) or held.get("form") != FORM:
             raise InputError(f"{path} is no curve that this version reads.")
-        rows = tuple({k: nan if v is None and k in ("low", "high") else v for k, v in row.items()} for row in held["rows"])
-        return cls(rows, held["about"], held["provenance"] and Provenance.from_dict(held["provenance"]))
+        try:
+            rows = tuple({k: nan if v is None and k in ("low", "high") else v for k, v in row.items()} for row in held["rows"])
+            return cls(rows, held["about"], held["provenance"] and Provenance.from_dict(held["provenance"]))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no whole curve: {error} is missing or of another form.") from error
 
     def __repr__(self) -> str:
         about = self.about

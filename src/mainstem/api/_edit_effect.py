@@ -50,7 +50,8 @@ class EditEffect:
     def divergence(self) -> Float[Tensor, "prompt"]:
         """KL(before | after) of what is predicted, in nats, of every prompt."""
         before, after = self._logprobs
-        return (before.exp() * (before - after).nan_to_num()).sum(-1).clamp_min(0)
+        probs = before.exp()  # what is not predicted at all adds nothing; what is no number stays none
+        return (probs * (before - after)).where(probs != 0, 0.0).sum(-1).clamp_min(0)
 
     @property
     def logprobs(self) -> tuple[Float[Tensor, "prompt"], Float[Tensor, "prompt"]]:

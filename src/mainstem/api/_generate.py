@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, tracked
+from mainstem.core import InputError, MapError, tracked, whole
 from mainstem.find import StreamMap, Tap, run
 from mainstem.models import Inputs, prepare
 from mainstem.stream import Edit, Tokens, is_double, patches
@@ -53,6 +53,7 @@ class Plan:
             raise InputError(f"tokens is how many to say, from 1, not {self.tokens!r}.")
         if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < float("inf"):
             raise InputError(f"temperature is a number from 0, the likeliest token each time, not {self.temperature!r}.")
+        whole("seed", self.seed)
         return self
 
 
@@ -135,9 +136,11 @@ def _plain(model: Mapped, ready: Inputs, edit: Edit, plan: Plan, padding: str, i
     lengths = [len(row) for row in rows]
     chance = torch.Generator().manual_seed(plan.seed)
     for _ in tracked(range(plan.tokens), "saying", plan.tokens):
-        open_ = [i for i, row in enumerate(rows) if plan.stop is None or len(row) == lengths[i] or row[-1] != plan.stop]
+        open_ = [i for i, row in enumerate(rows) if plan.stop is None or plan.stop not in row[lengths[i] :]]
         if not open_:
             break
+        if edit.changes:  # a patch holds a row for each prompt, so all of them stay
+            open_ = list(range(len(rows)))
         chosen = list(_next(model, [rows[i] for i in open_], [lengths[i] for i in open_], edit, plan, padding, inputs, chance))
         for i, token in zip(open_, chosen, strict=True):
             rows[i].append(token)
@@ -167,6 +170,10 @@ def _next(
     for row, real in zip(logits, _real(ready), strict=True):
         last = row[real.nonzero()[-1, 0]].double().cpu()
         if plan.temperature:
+            if bool(last.isnan().any()):
+                raise InputError(
+                    f"{model.name} predicts nothing here to draw from: its logits are no numbers. Is an edit too large?"
+                )
             yield int(torch.multinomial((last / plan.temperature).softmax(-1), 1, generator=chance))
         else:
             yield int(last.argmax())

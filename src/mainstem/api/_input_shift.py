@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, MapError, Provenance, fits
 from mainstem.find import Patch, Stream, StreamMap
 from mainstem.measure import Shift, State, shift_by
 from mainstem.models import Inputs, prepare, provenance
@@ -107,9 +107,10 @@ def input_shift(
     Returns a result with `.frame()`, `.chart()` and `.save()`. Vectors are not kept: means and products are merged batch by batch, in
     float64. Raises `InputError` for data that cannot be read, and where no write follows what is removed.
     """
-    asked = [removed] if isinstance(removed, int | Edit) else list(removed)
+    asked = list(removed) if isinstance(removed, list | tuple) else [removed]
     found = chosen(model.map, stream)
-    edits = [(_said(one), _edit(found, one)) for one in asked]
+    made = [_edit(found, one) for one in asked]
+    edits = [(_said(one), edit) for one, edit in zip(asked, made, strict=True)]
     running = _Running(model, shift_by(covariance), edits, stream, [one if isinstance(one, int) else 0 for one in asked])
     look = survey(source(data, column))
     reader = Reader(look)
@@ -134,7 +135,7 @@ def _said(one: int | Edit) -> str:
 def _edit(stream: Stream, one: int | Edit) -> Edit:
     if isinstance(one, Edit):
         return one
-    if isinstance(one, bool) or not 0 < one < len(stream.blocks):
+    if not fits(one, int) or not 0 < one < len(stream.blocks):
         raise InputError(f"of {len(stream.blocks)} blocks the first 1 to {len(stream.blocks) - 1} can be removed, not {one!r}.")
     return zero(*(write.label for write in stream.writes if write.block < one))
 

@@ -112,7 +112,8 @@ def chosen(found: StreamMap, name: str | None) -> Stream:
     for stream in found.streams:
         if stream.name == name:
             return stream
-    raise InputError(f"there is no stream {name!r}; there are {', '.join(repr(s.name) for s in found.streams)}.")
+    alone = " A single stream has no name: leave it out." if len(found.streams) == 1 else ""
+    raise InputError(f"there is no stream {name!r}; there are {', '.join(repr(s.name) for s in found.streams)}.{alone}")
 
 
 def wanted(stream: Stream, bases: Sequence[str], points: Sequence[str] | None) -> tuple[Shown, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError, MapError
+from mainstem.core import InputError, MapError, whole
 from mainstem.score import METRICS, Goal, Patched, attributed, exact, patched, scored
 from mainstem.stream import MODES, Exchange, Pass, Source, Swap, Tokens, exchanges, siblings
 
@@ -37,6 +37,7 @@ class _Asked:
     scored: int | None
 
     def __post_init__(self) -> None:
+        whole("seed", self.seed)
         if self.side not in SIDES:
             raise InputError(f"side is 'denoise', clean into corrupt, or 'noise', corrupt into clean, not {self.side!r}.")
         if self.mode not in MODES:

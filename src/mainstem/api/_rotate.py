@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mainstem.core import InputError, whole
 from mainstem.measure import directions
 from mainstem.models import example
 from mainstem.stream import rotated
@@ -42,6 +43,9 @@ def rotate(
     Source: Ashkboos et al. 2024, "SliceGPT", arXiv 2401.15024, and "QuaRot", arXiv 2404.00456: what they do by the name of every architecture's parts, this
     does for what the forward pass shows to be read and written.
     """
+    if not isinstance(model, Model) or not isinstance(R, Tensor | None):
+        raise InputError(f"rotate takes a model of load and a matrix, not {type(model).__name__} and {type(R).__name__}.")
+    whole("seed", seed)
     loaded = model.loaded
     if args or kwargs:
         module = rotated(loaded.module, R, args, kwargs, stream, partial(_random, seed))

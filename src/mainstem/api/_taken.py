@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, whole
 from mainstem.stream import Edit, Held, Mean, Tokens, named, places, taken
 
 from ._means import Means
@@ -50,6 +50,7 @@ def resample(*labels: str, source: Trace, seed: int = 0, positions: int | Sequen
     Returns the edit. Raises `InputError` for labels that the other run does not have.
     """
     wanted = named(labels, "resample")
+    whole("seed", seed)
     values, rows = _held(source, wanted)
     mask = rows.mask
     first = next(iter(values.values()))

@@ -123,7 +123,7 @@ def ablate(
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).exists()
+        return bool(text) and Path(text).exists()
     except OSError:  # a prompt too long for a name
         return False
 

@@ -28,12 +28,13 @@ def found_parts(found: "Findings", number: str | None, against: str | None) -> "
     """
     from rich.text import Text
 
-    yield Text.assemble((f"{found.plan.name}, {found.plan.size}", TITLE), f"  {found.plan.about}")
-    yield from _summary(found, number)
+    made = list(_summary(found, number))  # all of it before anything is printed: a number that there is not is refused
     if found.plan.pairs:
-        yield from _comparisons(found, number)
+        made += _comparisons(found, number)
     if against:
-        yield from _distances(found, against)
+        made += _distances(found, against)
+    yield Text.assemble((f"{found.plan.name}, {found.plan.size}", TITLE), f"  {found.plan.about}")
+    yield from made
     for record in found.failed:
         about = record.about
         yield Text.assemble((about["status"], BAD), f" {about['variant']}, seed {about['seed']}: {about['fault']}")

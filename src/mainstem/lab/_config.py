@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from mainstem.core import InputError
+from mainstem.core import InputError, whole
 
 CHOICES = {
     "lane": ("zero", "copies"),
@@ -76,6 +76,8 @@ class VariantConfig(PretrainedConfig):
 
 
 def _check(config: VariantConfig) -> None:
+    for size in ("vocab_size", "n_positions", "d_model", "d_embedding", "n_layer", "n_head", "window"):
+        whole(size, getattr(config, size), 1 if size in ("d_model", "n_layer", "n_head") else None)
     for name, allowed in CHOICES.items():
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(map(repr, allowed))}.")

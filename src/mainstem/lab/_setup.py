@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
-from mainstem.core import InputError, from_plain
+from mainstem.core import InputError, fits, from_plain, kind_said
 
 VERSION = 1  # of what a run does with its setup: raised where the same setup would give other numbers
 OPTIMIZERS = ("sgd", "adam", "adamw", "rotated_adam")
@@ -46,7 +46,10 @@ class Training:
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"training.{name} is {getattr(self, name)!r}: choose {', '.join(allowed)}.")
-        if self.steps < 1 or self.batch < 1 or self.lr < 0:
+        for one in fields(self):
+            if not fits(value := getattr(self, one.name), one.type):
+                raise InputError(f"training.{one.name} is {kind_said(one.type)}, not {value!r}.")
+        if self.steps < 1 or self.batch < 1 or not self.lr >= 0:
             raise InputError("training.steps and training.batch are from 1, training.lr is not below 0.")
 
 

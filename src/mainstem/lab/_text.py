@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, whole
 from mainstem.models import Codec, embedded, facts
 
 FACTS, TOLD = "facts", 4  # facts of a document
@@ -57,6 +57,8 @@ def text(
 
     Raises `InputError` for a file that is not there, or too short.
     """
+    for name, value in {"length": length, "tokens": tokens, "kept": kept}.items():
+        whole(f"data.{name}", value, 1)
     codec = _codec(tokenizer)
     train, held_out = _facts(tokens + kept, seed) if text == FACTS else _file(Path(text))
     vocabulary = len(codec.tokenizer.get_vocab())

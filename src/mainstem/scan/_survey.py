@@ -97,7 +97,8 @@ def refuse(faults: Sequence[tuple[str, str]], of: int) -> None:
         named = "; ".join(f"{place}: {why}" for place, why in faults[:_NAMED])
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise InputError(
-            f"{len(faults)} of {of} rows cannot be read: {named}{more}. Mend them, or pass over them: unreadable='skip' (--unreadable skip)."
+            f"{len(faults)} of {of} rows cannot be read: {named}{more}. Mend them, or have measure and scan "
+            "pass over them: unreadable='skip' (--unreadable skip)."
         )
 
 

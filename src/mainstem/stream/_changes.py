@@ -167,6 +167,10 @@ class Held(_Placed):
 
     def _one_for_one(self, target: Target, tokens: Tokens, held: Tensor, part: Tensor) -> Tensor:
         assert self.rows is not None
+        if len(part) % len(held):
+            raise InputError(
+                f"{target.label} was taken from {len(held)} prompts and there are {len(part)} here: give as many, or one."
+            )
         there = self._meant(self.rows, held)
         here = self._meant(tokens, part)
         new = part.clone()

@@ -27,6 +27,8 @@ class Edit:
     changes: tuple[Change, ...] = ()
 
     def __add__(self, other: "Edit") -> "Edit":
+        if not isinstance(other, Edit):
+            raise InputError(f"an edit is added to an edit, not to {type(other).__name__}.")
         return Edit(self.changes + other.changes)
 
     def digest(self) -> str:
@@ -79,7 +81,12 @@ def steer(vector: Tensor, at: str, by: float = 1.0, positions: int | Sequence[in
 
     Returns the edit. Raises `InputError` for a vector that is not one row of numbers.
     """
-    made = torch.as_tensor(vector)
+    try:
+        made = torch.as_tensor(vector)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"a vector to steer with is one row of numbers, not {type(vector).__name__}.") from error
+    if made.is_complex():
+        raise InputError("a vector to steer with is one row of real numbers, not of complex ones.")
     made = made if made.is_floating_point() else made.float()
     if made.ndim != 1 or not bool(made.isfinite().all()):
         raise InputError(

@@ -62,7 +62,7 @@ async def _read(request: Any) -> dict[str, Any] | int:
             return 413
     try:
         asked = json.loads(held)
-    except ValueError:
+    except (ValueError, RecursionError):
         return 400
     return asked if isinstance(asked, dict) and isinstance(asked.get("asked"), dict) else 400
 
