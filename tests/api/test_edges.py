@@ -25,7 +25,7 @@ def test_prompts_that_go_on_keep_their_own_row_of_a_patch(model: ms.Model) -> No
         alone = []
         for i in range(2):
             edit = ms.patch("L0.resid_post", source=model.trace(sources[i : i + 1]))
-            alone.append(model.generate(prompts[i : i + 1], tokens=6, edits=edit).ids[0])
+            alone.append(model.generate(prompts[i : i + 1], tokens=6, edits=edit, stop=-1).ids[0])
         stop = alone[0][0]
         if stop not in alone[1]:
             edit = ms.patch("L0.resid_post", source=model.trace(sources))

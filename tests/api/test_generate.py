@@ -94,6 +94,13 @@ def test_a_model_without_generate_goes_on_too():
     assert patched.texts[0] == " Rome"
 
 
+def test_what_is_said_ends_where_the_model_ends_it():
+    made = ms.load("default")
+    found = made.generate("The capital of France is", 12)
+    assert found.texts == (" Paris.",)
+    assert len(made.generate("The capital of France is", 12, stop=-1).ids[0]) == 12
+
+
 @pytest.mark.parametrize("name", ["default", "llama"])
 def test_the_seed_says_what_is_drawn(name):
     made: Any = ms.load("default") if name == "default" else causal(name)

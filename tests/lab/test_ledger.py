@@ -3,6 +3,7 @@
 import inspect
 import math
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -89,8 +90,25 @@ def test_the_page_has_every_claim_and_every_run(monkeypatch):
     page = made.markdown()
     assert "a \\| b" in page and "**cannot be run here**: it is too large" in page
     assert "### toy, small" in page and "10 runs of 5 seeds, 10 minutes in all" in page
-    assert repr(made) == "Ledger of 2 claims: 1 confirmed, 0 not confirmed, 1 cannot be run here"
+    assert repr(made) == "Ledger of 2 claims: 1 confirmed, 0 not confirmed, 0 not judged, 1 cannot be run here"
     assert made.frame()["verdict"].to_list() == [CONFIRMED, OPEN]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda plan: replace(plan, seeds=1), "a verdict needs 5 seeds, these runs have 1"),
+        (
+            lambda plan: replace(plan, setups=dict(list(plan.setups.items())[:2]), pairs=(), curve=()),
+            "other settings than the recipe's",
+        ),
+    ],
+)
+def test_shortened_runs_are_not_judged(change, why):
+    whole = Findings.load(ROOT / "docs" / "ledger" / "data-lane.parquet")
+    rows = [row for row in ledger([replace(whole, plan=change(whole.plan))]).rows if row.verdict == "not judged"]
+    assert rows and all(why in row.why and not row.ours for row in rows)
+    assert not [row for row in ledger([whole]).rows if row.verdict == "not judged"]
 
 
 def test_every_claim_has_what_judges_it():

@@ -266,6 +266,7 @@ def test_a_model_whose_blocks_write_nothing_says_the_same_of_everything_without_
         (ms.scale("L0.attn.H1", by=2) + ms.zero("L0"), "contradict each other: scale L0.attn.H1 by 2, and zero L0"),
         (ms.steer(torch.ones(32), at="L0.mlp") + ms.zero("L0.mlp"), "contradict each other"),
         (ms.scale("L0.mlp", by=2, positions=(0, 1)) + ms.zero("L0.mlp", positions=1), "contradict each other"),
+        (ms.zero("L0.mlp") + ms.scale("L0.mlp", by=2), "contradict each other"),
         (ms.zero("L7"), "no block 'L7' in this model; there are L0 to L1"),
         (ms.zero("L1-L7"), "no block 'L1-L7' in this model; there are L0 to L1"),
         (ms.zero("L0.atn"), "Did you mean L0.attn"),

@@ -152,6 +152,7 @@ def test_edits_add_print_and_travel():
     assert hash(both) == hash(ms.zero("L0.mlp", "L1.attn.H3", "entry.pos"))
     assert str(Edit()) == "no edit"
     assert Edit() + one == one
+    assert sum([one, two]) == both
 
 
 def test_two_edits_at_once_are_both_made():

@@ -80,7 +80,10 @@ def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, in
 def _end(model: Mapped) -> int | None:
     tokenizer = getattr(model.loaded.codec, "tokenizer", None)
     found = getattr(tokenizer, "eos_token_id", None)
-    return found if isinstance(found, int) else None
+    if isinstance(found, int) or not hasattr(tokenizer, "get_added_tokens_decoder"):
+        return found if isinstance(found, int) else None
+    special = [token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special]
+    return special[0] if len(special) == 1 else None  # a plain tokenizer does not say which: the only one there is
 
 
 def _text(codec: Any, row: list[int]) -> str:

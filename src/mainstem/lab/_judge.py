@@ -8,7 +8,7 @@ from ._findings import Findings
 from ._statistics import Comparison, Interval, compare, interval
 from ._store import Record
 
-CONFIRMED, NOT, OPEN = "confirmed", "not confirmed", "cannot be run here"
+CONFIRMED, NOT, UNJUDGED, OPEN = "confirmed", "not confirmed", "not judged", "cannot be run here"
 FAR = "confirmed as far as 5 seeds tell"  # of claims that there is no difference, which no test can show
 
 

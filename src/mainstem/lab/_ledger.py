@@ -9,7 +9,8 @@ from mainstem.core import InputError, versions
 
 from ._claims import CLAIMS, Claim
 from ._findings import Findings
-from ._judge import OPEN
+from ._judge import OPEN, UNJUDGED
+from .recipes import SIZES, recipe, recipes
 
 HEAD = """# The ledger
 
@@ -57,7 +58,7 @@ class Ledger:
 
     def __repr__(self) -> str:
         counts = ", ".join(
-            f"{sum(row.verdict.startswith(v) for row in self.rows)} {v}" for v in ("confirmed", "not confirmed", OPEN)
+            f"{sum(row.verdict.startswith(v) for row in self.rows)} {v}" for v in ("confirmed", "not confirmed", UNJUDGED, OPEN)
         )
         return f"Ledger of {len(self.rows)} claims: {counts}"
 
@@ -84,6 +85,8 @@ def _row(claim: Claim, known: Mapping[str, Findings]) -> Row:
     told = (claim.source, claim.where, claim.says, claim.command)
     if claim.judge is not None and claim.recipe in known:
         findings = known[claim.recipe]
+        if other := _other(findings):
+            return Row(*told, _data(findings), findings.plan.seeds, "", claim.published, UNJUDGED, other)
         judged = claim.judge(findings)
         return Row(*told, _data(findings), findings.plan.seeds, judged.ours, claim.published, judged.verdict, "")
     if claim.exact is not None:
@@ -91,6 +94,17 @@ def _row(claim: Claim, known: Mapping[str, Findings]) -> Row:
         return Row(*told, "", None, judged.ours, claim.published, judged.verdict, "")
     why = claim.why or ("" if claim.verdict else f"no findings of {claim.recipe} at hand")
     return Row(*told, "", None, claim.ours, claim.published, claim.verdict or OPEN, why)
+
+
+def _other(findings: Findings) -> str:
+    """Why findings are no repetition of the claim: another setup than the recipe's, or fewer seeds than a verdict needs."""
+    plan = findings.plan
+    own = recipe(plan.name, plan.size) if plan.name in recipes() and plan.size in SIZES else None
+    if own is not None and own.setups != plan.setups:
+        return "these runs have other settings than the recipe's"
+    return (
+        f"a verdict needs {own.seeds} seeds, these runs have {plan.seeds}" if own is not None and plan.seeds < own.seeds else ""
+    )
 
 
 def _data(findings: Findings) -> str:

@@ -31,6 +31,11 @@ class Edit:
             raise InputError(f"an edit is added to an edit, not to {type(other).__name__}.")
         return Edit(self.changes + other.changes)
 
+    def __radd__(self, other: object) -> "Edit":
+        if other == 0:  # what `sum` begins with
+            return self
+        raise InputError(f"an edit is added to an edit, not to {type(other).__name__}.")
+
     def digest(self) -> str:
         """The sha256 of all that the edit says, numbers included: two edits with the same one change a model alike."""
         found = sha256()
@@ -132,7 +137,9 @@ def patches(found: StreamMap, edit: Edit | None, tokens: Mapping[str, Tokens] | 
     """
     made = [(change, one) for change in (edit.changes if edit else ()) for one in change.made(found, dict(tokens or {}))]
     for (first, one), (second, two) in combinations(made, 2):
-        if first != second and (_undone(one, two) or _swallowed(one, two) or _swallowed(two, one)):
+        if first != second and (
+            _undone(one, two) or _of_nothing(first, second, one, two) or _swallowed(one, two) or _swallowed(two, one)
+        ):
             raise InputError(
                 f"two edits of {two.target.label} contradict each other: {first}, and {second}. Leave one of them out."
             )
@@ -143,6 +150,12 @@ def _undone(one: Made, two: Made) -> bool:
     """Whether nothing is left of the first change behind the second."""
     same = (one.target.site, one.target.kind, one.target.index) == (two.target.site, two.target.kind, two.target.index)
     return two.sets and same and _meet(one.positions, two.positions)
+
+
+def _of_nothing(first: Change, second: Change, one: Made, two: Made) -> bool:
+    """Whether the second multiplies what the first made zero."""
+    same = (one.target.site, one.target.kind, one.target.index) == (two.target.site, two.target.kind, two.target.index)
+    return isinstance(first, Zero) and isinstance(second, Scale) and same and _meet(one.positions, two.positions)
 
 
 def _swallowed(inner: Made, outer: Made) -> bool:
