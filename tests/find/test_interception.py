@@ -18,6 +18,7 @@ from mainstem.core import MapError, Site
 from mainstem.find import Patch, Tap, find, run
 from mainstem.find._record import record
 from mainstem.find._watch import _local, _names
+from mainstem.stream import take
 from zoo import ZOO, ids, rows
 
 GLOBAL = [
@@ -269,6 +270,23 @@ def test_modules_and_tensors_are_let_go():
     del module
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("name", ["gpt2", "resnet"])
+@pytest.mark.parametrize("by", ["run", "take"])
+def test_what_was_captured_goes_with_its_result_and_waits_for_no_collector(name, by):
+    module, args, kwargs = ZOO[name]()
+    found = find(module, *args, **kwargs)
+    gc.collect()
+    gc.disable()
+    try:
+        seen = run(module, args, kwargs, found.main.keys()) if by == "run" else take(module, found, args, kwargs).seen
+        gone = weakref.ref(seen.at(found.main.points[1].site))
+        assert gone() is not None
+        del seen
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # Edits, each against what the module gives when it is changed by hand.

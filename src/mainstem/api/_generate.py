@@ -78,7 +78,7 @@ def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, in
 
 
 def _end(model: Mapped) -> int | None:
-    tokenizer = getattr(model.loaded.codec, "tokenizer", None)
+    tokenizer: Any = getattr(model.loaded.codec, "tokenizer", None)
     found = getattr(tokenizer, "eos_token_id", None)
     if isinstance(found, int) or not hasattr(tokenizer, "get_added_tokens_decoder"):
         return found if isinstance(found, int) else None

@@ -107,7 +107,7 @@ def input_shift(
     Returns a result with `.frame()`, `.chart()` and `.save()`. Vectors are not kept: means and products are merged batch by batch, in
     float64. Raises `InputError` for data that cannot be read, and where no write follows what is removed.
     """
-    asked = list(removed) if isinstance(removed, list | tuple) else [removed]
+    asked: list[Any] = list(removed) if isinstance(removed, list | tuple) else [removed]
     found = chosen(model.map, stream)
     made = [_edit(found, one) for one in asked]
     edits = [(_said(one), edit) for one, edit in zip(asked, made, strict=True)]

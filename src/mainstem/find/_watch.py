@@ -89,6 +89,7 @@ class Watch(TorchFunctionMode):
         self.sliced = Sliced()
         self._switch(False)
         _local.watch = self._outer
+        self.handle = _over  # it holds this watch and what was captured: without it nothing waits for a collector of cycles
         _detach()
 
     def everything(self) -> None:
@@ -179,6 +180,11 @@ class Watch(TorchFunctionMode):
         on = self.keys is None or self.frames[-1].on
         if on is not self.on:
             self._switch(on)
+
+
+def _over(key: Key, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Handles nothing: a watch is entered once."""
+    raise RuntimeError("this watch is over.")
 
 
 _asking: dict[type[nn.Module], bool] = {}
