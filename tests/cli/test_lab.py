@@ -70,7 +70,8 @@ def test_the_ledger_is_printed_and_written(typed: Typed, tmp_path: Path) -> None
     typed("lab", "ledger", tmp_path, "--out", tmp_path / "ledger.md")
     assert (tmp_path / "ledger.md").read_text(encoding="utf-8").strip() == page.strip()
     rows = json.loads(typed("lab", "ledger", tmp_path, "--json").out)
-    assert {row["verdict"].split(" as")[0] for row in rows} <= {"confirmed", "not confirmed", "cannot be run here"}
+    verdicts = {row["verdict"].split(" as")[0] for row in rows if row["ours"] or row["verdict"] == "not judged"}
+    assert verdicts == {"confirmed", "not confirmed", "not judged"}, "shortened runs are not judged, what is exact is"
 
 
 @pytest.mark.parametrize(
