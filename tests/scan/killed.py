@@ -88,11 +88,14 @@ def main(out: Path, kills: int, seed: int, faulty: bool) -> None:
     if faulty:
         _store.written = in_place
     draw, count, run, fruitful = random.Random(seed), 0, 0, 0
+    least = reach = 2 * before_work + 0.1
     while count < kills:
         before = pieces(out)
-        if killed(out / f"{run}", draw.uniform(0, 2 * before_work + 0.1)):
+        if killed(out / f"{run}", draw.uniform(0, reach)):
             count += 1
-            fruitful += pieces(out) > before
+            more = pieces(out) > before
+            fruitful += more
+            reach = max(least, reach / 1.5) if more else min(20 * least, reach * 1.2)  # a busy machine begins later
         else:
             run += 1
     print(count, run, fruitful)
