@@ -44,7 +44,7 @@ def test_runs_that_fail_are_shown(typed: Typed, monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("planted")
 
     monkeypatch.setattr("mainstem.lab._train_table.TableNet.points", fails)
-    refusal(typed("lab", "run", "residual-table", *QUICK, *TWO), "all failed: RuntimeError: planted")
+    assert refusal(typed("lab", "run", "residual-table", *QUICK, *TWO), "all failed: RuntimeError: planted")
 
 
 def test_a_sweep_is_a_grid(typed: Typed) -> None:
@@ -89,12 +89,12 @@ def test_the_ledger_is_printed_and_written(typed: Typed, tmp_path: Path) -> None
     ],
 )
 def test_what_cannot_be_done_is_one_line(typed: Typed, arguments: tuple[str, ...], fix: str) -> None:
-    refusal(typed("lab", *arguments), fix)
+    assert refusal(typed("lab", *arguments), fix)
 
 
 def test_a_file_of_something_else_is_refused(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
-    refusal(typed("lab", "compare", tmp_path / "other.parquet"), "holds no findings of the lab")
+    assert refusal(typed("lab", "compare", tmp_path / "other.parquet"), "holds no findings of the lab")
 
 
 def test_recipes_are_offered_after_a_tab() -> None:

@@ -30,6 +30,6 @@ def test_it_serves_a_prompt_of_a_file_until_it_is_interrupted(tmp_path: Path):
 
 
 def test_what_cannot_be_served_is_refused(typed: Typed, tmp_path: Path):
-    refusal(typed("view", "--port", "70000", "--no-browser"), "port")
+    assert refusal(typed("view", "--port", "70000", "--no-browser"), "port")
     (tmp_path / "image.bin").write_bytes(b"\xff\xfe\x00")
-    refusal(typed("view", tmp_path / "image.bin"), "UTF-8")
+    assert refusal(typed("view", tmp_path / "image.bin"), "UTF-8")

@@ -107,7 +107,7 @@ class Checked:
             torch.tensor([[0, last]]), each, each >= 0, None, None, torch.ones(1), torch.zeros(1, dtype=torch.long), (1,), ""
         )
 
-    def all(self) -> None:
+    def assert_all(self) -> None:
         with torch.no_grad():
             for check in (self.predictions, self.layers, self.heads, self.neurons, self.attention_neurons):
                 check()
@@ -132,7 +132,7 @@ def attention_neuron(found: Scene, label: str, head: int, dim: int, position: in
 @pytest.mark.parametrize("name", MODELS)
 def test_published_numbers(name):
     numbers = published()[name]
-    Checked(ms.load(cached(MODELS[name])).trace(numbers["prompt"]), numbers, CLOSE[name]).all()
+    Checked(ms.load(cached(MODELS[name])).trace(numbers["prompt"]), numbers, CLOSE[name]).assert_all()
 
 
 @cache
@@ -181,7 +181,7 @@ LOOKS = [(0, 3, 1), (5, 7, 2), (2, 31, 0)]
 
 
 def test_the_path_on_a_small_model():
-    Checked(*small(), 1e-6).all()
+    Checked(*small(), 1e-6).assert_all()
 
 
 SPOILED: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -201,7 +201,7 @@ def test_a_number_that_is_not_ours_is_noticed(what):
     spoiled = deepcopy(numbers)
     SPOILED[what](spoiled)
     with pytest.raises(AssertionError, match=what):
-        Checked(trace, spoiled, 1e-6).all()
+        Checked(trace, spoiled, 1e-6).assert_all()
 
 
 def test_a_layer_that_should_have_been_named(monkeypatch):
@@ -210,7 +210,7 @@ def test_a_layer_that_should_have_been_named(monkeypatch):
     spoiled["attention"] = spoiled["attention"][1:]
     monkeypatch.setitem(globals(), "MOST", 3)
     with pytest.raises(AssertionError, match="attention: a layer not named"):
-        Checked(trace, spoiled, 1e-6).all()
+        Checked(trace, spoiled, 1e-6).assert_all()
 
 
 def test_models_are_looked_for_in_the_cache_alone(monkeypatch, tmp_path):

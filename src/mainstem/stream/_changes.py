@@ -1,5 +1,6 @@
 """What an edit makes of the part of a tensor that a label names. Each is plain data: printable, picklable, and one change."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,14 +28,14 @@ class Made:
     sets: bool = False
 
 
-class Change:
+class Change(ABC):
     """One change of a forward pass. `weights` is the sha256 of the only weights that it fits, None where it fits any."""
 
     weights: str | None = None
 
+    @abstractmethod
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
         """The change in this model. Parameters: `found`, its map; `tokens`, of every stream by its name."""
-        raise NotImplementedError
 
 
 class _Placed(Change):
@@ -54,8 +55,9 @@ class _Placed(Change):
         change = partial(target.changed, change=partial(self._becomes, target, own), positions=self.positions, tokens=own)
         return Made(target, Patch(target.site, change), self.positions, self.sets)
 
+    @abstractmethod
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What the part becomes."""
 
     def _where(self) -> str:
         return "" if self.positions is None else f" at {', '.join(map(str, self.positions))}"

@@ -13,7 +13,7 @@ from mainstem.core import InputError, parse_label
 from mainstem.find import Patch, StreamMap
 
 from ._changes import Change, Made, Scale, Steer, WithoutSkip, Zero, ZeroDims
-from ._targets import blocks_of
+from ._targets import block_range
 from ._tokens import Positions, Tokens
 
 
@@ -173,7 +173,7 @@ def named(labels: Sequence[str], what: str) -> list[str]:
         raise InputError(
             f'name what to {what}, such as "L3.mlp", not {labels!r}.' if labels else f'name what to {what}, such as "L3.mlp".'
         )
-    return [label if blocks_of(label)[0] is not None else str(parse_label(label)) for label in labels]
+    return [label if block_range(label)[0] is not None else str(parse_label(label)) for label in labels]
 
 
 def places(positions: int | Sequence[int] | None) -> Positions:

@@ -164,7 +164,7 @@ def _write(write: Write, point: Point) -> Target:
 
 def _block(stream: Stream, label: str) -> list[tuple[Point, Write]] | None:
     """Additions of a block or of several, None where the label is not of blocks."""
-    first, last = blocks_of(label)
+    first, last = block_range(label)
     if first is None or last is None:
         return None
     some = [(p, w) for p in stream.points[1:] for w in p.writes if first <= p.block <= last]
@@ -174,7 +174,7 @@ def _block(stream: Stream, label: str) -> list[tuple[Point, Write]] | None:
     return some
 
 
-def blocks_of(label: str) -> tuple[int | None, int | None]:
+def block_range(label: str) -> tuple[int | None, int | None]:
     """First and last block that a label of blocks means, such as "L3", "L3-L5", "dec.L0-L2"; None twice for another label.
 
     Parameters: `label`.
