@@ -34,6 +34,8 @@ def edits(made: ms.Model, ids: list[int]) -> dict[str, ms.Edit]:
         "patch the end": ms.patch(other.stream.points[2].name, source=other, positions=-1),
         "resample": ms.resample(write, source=other, seed=3),
         "without": ms.without_skip("L1"),
+        "head": ms.scale("L1.attn.H1", by=-8.0),
+        "edge": ms.scale("L1.attn.H3<-2", by=-20.0),
     }
 
 
@@ -51,7 +53,7 @@ def test_from_a_cache_is_as_without_one_and_as_a_loop_of_traces(name):
         with made.edited(edit):
             assert made.generate(ids, 6).ids == cached, kind
         said[kind] = cached
-        if kind in ("zero", "scale", "steer", "without"):
+        if kind in ("zero", "scale", "steer", "without", "head", "edge"):
             row = list(ids)
             for token in cached[0]:
                 assert int(made.trace(row, edits=edit).logits[0, -1].argmax()) == token, kind
