@@ -179,7 +179,7 @@ def test_attribution_is_the_slope_of_patching(name, level):
     made, data = model(name)
     mine, tokens, goal, changes = ready(made, data, data.flip(-1), level)
     slopes = attributed(mine.run, tokens, goal, "logprob", changes)
-    parts = {part.siblings: part for part in slopes}
+    parts = dict(zip(dict.fromkeys(x.siblings for x in changes), slopes, strict=True))
     step = 1e-4
     few = [replace(x, after=x.before + step * (x.after - x.before)) for x in changes[:: max(1, len(changes) // 5)]]
     back = [replace(x, after=x.before - (x.after - x.before)) for x in few]

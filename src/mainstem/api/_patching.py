@@ -236,7 +236,7 @@ def _check_prompts(clean: Trace, corrupt: Trace) -> None:
 
 def _rechecked(pair: _Pair, parts: Sequence[Patched], metric: str, count: int) -> list[tuple[int, int, int, Tensor]]:
     """The strongest estimates, over all prompts, patched: which siblings, component and turn, and the effect of every prompt."""
-    order = {part.siblings: i for i, part in enumerate(parts)}
+    order = {one: i for i, one in enumerate(dict.fromkeys(x.siblings for x in pair.changes))}
     sized = [
         (float(parts[order[x.siblings]].effects[i, x.turn].nanmean().abs()), x, i)
         for x in pair.changes
