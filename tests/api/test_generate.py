@@ -130,3 +130,25 @@ def test_what_cannot_be_gone_on_with(call, said):
 def test_images_say_nothing():
     with pytest.raises(ms.InputError, match="was given no tokens|reads images"):
         ms.load("default-image").generate(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["default", "llama"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"foo": 3}, "generate has no argument 'foo', and .* reads none of that name"),
+        ({"temprature": 1.0}, "no argument 'temprature'.* Did you mean temperature"),
+        ({"edit": None}, "no argument 'edit'.* Did you mean edits"),
+    ],
+)
+def test_arguments_that_nothing_reads_are_named(name, more, said):
+    made: Any = ms.load("default") if name == "default" else causal(name)
+    with pytest.raises(ms.InputError, match=said):
+        made.generate([5, 9, 2], 2, **more)
+
+
+def test_arguments_of_the_module_and_of_its_own_generate_pass():
+    made = causal("llama")
+    assert made.generate([5, 9, 2], 2, num_beams=1).ids == made.generate([5, 9, 2], 2).ids
+    with pytest.raises(ms.InputError, match="max_new_tokens is said by tokens"):
+        made.generate([5, 9, 2], 2, max_new_tokens=3)

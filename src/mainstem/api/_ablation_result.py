@@ -108,10 +108,10 @@ class AblationCurve:
         columns = [self.of(name) for name in self.metrics]
         for some in zip(*columns, strict=True):
             lines.append(
-                f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}" + "".join(f"{row['value']:>12.4f}" for row in some)
+                f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}" + "".join(f"{row['value']:>z12.4f}" for row in some)
             )
         for line in ("chance", "floor"):
-            lines.append(f"  {line:<17}" + "".join(f"{some[0][line]:>12.4f}" for some in columns))
+            lines.append(f"  {line:<17}" + "".join(f"{some[0][line]:>z12.4f}" for some in columns))
         return "\n".join(lines)
 
 
