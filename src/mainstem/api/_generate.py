@@ -95,7 +95,8 @@ def _check(model: Mapped, inputs: dict[str, Any]) -> None:
     """Raises `InputError` for arguments that neither the module reads nor its own `generate`, and for those that are said otherwise."""
     module = model.module
     own, config = hasattr(module, "generate"), getattr(module, "generation_config", None)
-    asked = [signature(f).parameters.values() for f in (module.forward, *([module.generate] if own else []))]
+    places: list[Any] = [module.forward, *([module.generate] if own else [])]
+    asked = [signature(one).parameters.values() for one in places]
     known = {p.name for some in asked for p in some if p.kind is not p.VAR_KEYWORD}
     if not own and any(p.kind is p.VAR_KEYWORD for p in asked[0]):
         return
