@@ -132,7 +132,10 @@ def _own(model: Mapped, ready: Inputs, edit: Edit, plan: Plan) -> list[list[int]
     how |= {"temperature": float(plan.temperature)} if plan.temperature else {"temperature": None, "top_p": None, "top_k": None}
     kwargs = {k: v for k, v in ready.kwargs.items() if k != "position_ids"}
     kwargs["attention_mask"] = torch.ones_like(given) if ready.mask is None else ready.mask
-    with torch.random.fork_rng(devices=[]), readable(model.loaded, ready):
+    drawn = (
+        [given.device] if given.is_cuda else []
+    )  # the caller's draws, on the processor and there, go on as if nothing had been drawn
+    with torch.random.fork_rng(drawn, device_type="cuda"), readable(model.loaded, ready):
         torch.manual_seed(plan.seed)
         steps = _Steps(model, model._map_for(ready), ready, edit, plan)
         with steps.tap.watch if edit.changes else nullcontext():
