@@ -7,6 +7,7 @@ DEV := $(VENV)/.dev
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 BENCH := .venv-bench
+SCRIPTS := node_modules/.made
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,10 +28,11 @@ quick: $(DEV)  ## run the tests that take seconds
 	@echo "quick: the tests that are not marked slow, on $(WORKERS) workers"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
-lint: $(DEV)  ## check style and formatting rules
-	@echo "lint: ruff over the whole tree, rules and format"
+lint: $(DEV) $(SCRIPTS)  ## check style and formatting rules, and the types of the page's scripts (needs npm)
+	@echo "lint: ruff over the whole tree, rules and format; eslint and tsc over the page's scripts"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@npm run --silent lint
 
 types: $(DEV)  ## check types
 	@echo "types: mypy over src"
@@ -77,7 +79,7 @@ figures: $(DEV)  ## measure the three embedded models as they are stored, and wr
 
 clean:  ## remove what the other targets made, the environment included
 	@echo "clean: removing $(VENV), site, demo.html, caches"
-	@rm -rf $(VENV) $(BENCH) .venv-versions site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	@rm -rf $(VENV) $(BENCH) node_modules .venv-versions site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 
 # An environment that is there already is adopted; what is stamped is what was installed into it.
 $(BIN)/python:
@@ -93,6 +95,13 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV): $(RUNTIME)
 	@echo "install: what tests, lint, types and docs need"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# eslint and TypeScript, as pinned in package-lock.json; none of it is shipped.
+$(SCRIPTS): package.json package-lock.json
+	@echo "install: what lints the page's scripts"
+	@command -v npm >/dev/null || { echo "make lint needs npm: apt-get install npm" >&2; exit 1; }
+	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
 # The peers' own environments: what they pin must not touch ours.
