@@ -43,14 +43,15 @@ docs: $(DEV)  ## build the documentation into site/, strictly
 	@echo "docs: mkdocs, a warning is an error, result in site/"
 	@OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
-	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py, measures.py, engines.py and curves.py, then benchmarks/peers in the environments of the peers"
+bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made $(BENCH)/views/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
+	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py, measures.py, engines.py, curves.py and pages.py, then benchmarks/peers in the environments of the peers"
 	@$(BIN)/python -m benchmarks.spine
 	@$(BIN)/python -m benchmarks.scores
 	@$(BIN)/python -m benchmarks.zeroing
 	@$(BIN)/python -m benchmarks.measures
 	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.curves
+	@$(BIN)/python -m benchmarks.pages
 	@$(BIN)/python -m benchmarks.peers
 
 versions:  ## check the oldest, year-old and newest torch and transformers, an environment each (gigabytes)
@@ -109,4 +110,12 @@ $(BENCH)/%/.made: benchmarks/peers/%.txt
 	@echo "venv: $(BENCH)/$*, as $< says"
 	@rm -rf $(BENCH)/$* && $(PYTHON) -m venv $(BENCH)/$*
 	@$(BENCH)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $< -e .
+	@touch $@
+
+# ecco's own wishes cannot be met beside today's torch; benchmarks/peers/views.txt says what it is given.
+$(BENCH)/views/.made: benchmarks/peers/views.txt
+	@echo "venv: $(BENCH)/views, as $< says, and ecco"
+	@rm -rf $(BENCH)/views && $(PYTHON) -m venv $(BENCH)/views
+	@$(BENCH)/views/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BENCH)/views/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ecco==0.1.2
 	@touch $@
