@@ -16,7 +16,6 @@ const rules = {
   "no-return-assign": "error",
   "no-throw-literal": "error",
   "no-self-compare": "error",
-  "no-unmodified-loop-condition": "error",
   "no-useless-return": "error",
   "no-implicit-coercion": ["error", { boolean: true, number: false, string: true }],
   "object-shorthand": "error",
