@@ -1,6 +1,7 @@
 """How long the pages make a reader wait, how smoothly a long prompt scrolls, and how large an offline page is beside what other tools write.
 
-Times are the browser's own, in headless Chromium on the machine that serves the page: wall-clock milliseconds, the median of the rounds.
+Times are the browser's own, in headless Chromium on the machine that serves the page: wall-clock milliseconds, the median of the rounds;
+beside them CPU times, of the serving process for a click and of the page's main thread for a frame, which a busy machine changes less.
 Contexts are fresh each time, and every click asks for what was not worked out before. Run with `make bench`, which renews the section of
 docs/benchmarks.md; `--rounds N`, `--real FOLDER` with smollm2 in it, `--dry` to print and write nothing.
 """
@@ -11,6 +12,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -24,7 +26,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 import mainstem as ms
 
-from ._browser import CLICK, SCROLL, browser, drawn, opened, paints
+from ._browser import CLICK, SCROLL, Worked, browser, drawn, opened, paints
 from ._marked import write
 from .peers.__main__ import processor
 
@@ -59,25 +61,30 @@ def first(chrome: Any, rounds: int) -> dict[str, dict[str, float]]:
     return {name: {kind: median(one[kind] for one in every) for kind in every[0]} for name, every in taken.items()}
 
 
-def clicks(chrome: Any, model: Any, rounds: int) -> dict[str, float]:
-    """Milliseconds from a click to what it shows. Parameters: `chrome`; `model`; `rounds`, a token each."""
-    text = SENTENCE * 2
-    found: dict[str, list[float]] = {"cell": [], "attention": [], "MLP": []}
-    with served(model) as url, opened(chrome, f"{url}#prompt?prompt={quote(text)}") as page:
+def clicked(page: Any, selector: str, wanted: str) -> tuple[float, float]:
+    """Milliseconds from a click until something is drawn, and CPU milliseconds of this process. Parameters: `page`; `selector`; `wanted`, JavaScript."""
+    start = time.process_time()
+    wall = page.evaluate(CLICK, [selector, wanted])
+    return wall, 1000 * (time.process_time() - start)
+
+
+def clicks(chrome: Any, model: Any, rounds: int) -> dict[str, list[float]]:
+    """What a click takes: wall and CPU. Parameters: `chrome`; `model`; `rounds`, a token each."""
+    found: dict[str, list[tuple[float, float]]] = {"cell": [], "attention": [], "MLP": []}
+    with served(model) as url, opened(chrome, f"{url}#prompt?prompt={quote(SENTENCE * 2)}") as page:
         page.wait_for_function("window.partsShown")
         layer = page.evaluate("document.querySelectorAll('.bars li.open').length") // 4  # a layer in the middle
         last = page.evaluate("document.querySelectorAll('.headcell').length") - 2
         for position in range(last, last - rounds, -1):
             page.evaluate("i => { document.querySelector('.grid').scrollLeft = 84 * i - 300 }", position)
-            cell = f".cell[data-position='{position}']"
-            page.wait_for_selector(cell)
-            shown = "document.querySelector('[data-part=parts] h2').textContent.includes('after token {} ')"
-            found["cell"].append(page.evaluate(CLICK, [cell, shown.format(position)]))
+            page.wait_for_selector(cell := f".cell[data-position='{position}']")
+            shown = f"document.querySelector('[data-part=parts] h2').textContent.includes('after token {position} ')"
+            found["cell"].append(clicked(page, cell, shown))
             for kind, label in (("attention", f"L{layer}.attn"), ("MLP", f"L{layer}.mlp")):
                 inside = f"document.querySelector(\"[data-part=parts][data-path='{label}'] .bars li\")"
-                found[kind].append(page.evaluate(CLICK, [f".bars li[data-component='{label}']", inside]))
-                page.evaluate(CLICK, [".crumbs button", "document.querySelector(\"[data-part=parts][data-path='']\")"])
-    return {name: median(times) for name, times in found.items()}
+                found[kind].append(clicked(page, f".bars li[data-component='{label}']", inside))
+                clicked(page, ".crumbs button", "document.querySelector(\"[data-part=parts][data-path='']\")")
+    return {name: [median(times) for times in zip(*every, strict=True)] for name, every in found.items()}
 
 
 def long_model() -> Any:
@@ -102,12 +109,15 @@ def scroll(chrome: Any, model: Any, text: str) -> dict[str, Any]:
             "[+document.querySelector('.grid').ariaColCount - 1, +document.querySelector('.grid').ariaRowCount - 1]"
         )
         page.evaluate(SCROLL, [STEP, 30])  # warms up
-        rest, found = (page.evaluate(SCROLL, [step, FRAMES]) for step in (0, STEP))
+        rest, worked = page.evaluate(SCROLL, [0, FRAMES]), Worked(page)
+        start = worked.now()
+        found = page.evaluate(SCROLL, [STEP, FRAMES])
+        cpu = (worked.now() - start) / FRAMES
         frames = {
             name: {"median": median(one["took"]), "p95": quantiles(one["took"], n=20)[-1]}
             for name, one in (("rest", rest), ("moved", found))
         }
-        return {"tokens": size[0], "points": size[1], "shown": shown, "cells": found["cells"], **frames}
+        return {"tokens": size[0], "points": size[1], "shown": shown, "cells": found["cells"], "cpu": cpu, **frames}
 
 
 def sizes(chrome: Any, python: Path) -> dict[str, Any]:
@@ -156,21 +166,21 @@ def page(found: dict[str, Any]) -> str:
         f"| `mainstem view` | {served_['first paint']:.0f} | {served_['parts']:.0f} |",
         f"| the offline file | {file['first paint']:.0f} | {file['parts']:.0f} |",
         "",
-        "| a click, until its answer is drawn, ms | a cell: the parts | an attention: its heads | an MLP: its neurons |",
+        "| a click, until its answer is drawn, ms, and the server's CPU, ms | a cell: the parts | an attention: its heads | an MLP: its neurons |",
         "|---|---|---|---|",
     ]
     for name, taken in found["clicks"].items():
-        lines.append(f"| {name} | {taken['cell']:.0f} | {taken['attention']:.0f} | {taken['MLP']:.0f} |")
+        lines.append(f"| {name} | " + " | ".join(f"{wall:,.0f}, {cpu:,.0f}" for wall, cpu in taken.values()) + " |")
     lines += [
         "",
-        f"| scrolling the grid {STEP} pixels a frame, {FRAMES} frames | tokens | points | frame, ms | 95th percentile, ms | the same at rest | cells in the document | until it stands, s |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| scrolling the grid {STEP} pixels a frame, {FRAMES} frames | tokens | points | frame, ms | 95th percentile, ms | the same at rest | CPU of a frame, ms | cells in the document | until it stands, s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in found["scroll"].items():
         rest, moved = one["rest"], one["moved"]
         lines.append(
             f"| {name} | {one['tokens']:,} | {one['points']} | {moved['median']:.1f} | {moved['p95']:.1f} | "
-            f"{rest['median']:.1f}, {rest['p95']:.1f} | {one['cells']} | {one['shown'] / 1000:.1f} |"
+            f"{rest['median']:.1f}, {rest['p95']:.1f} | {one['cpu']:.1f} | {one['cells']} | {one['shown'] / 1000:.1f} |"
         )
     own = found["sizes"]["files"]["mainstem, trace.html"]["bytes"]
     lines += [

@@ -15,13 +15,14 @@ FOUND: dict[str, Any] = {
     "machine": "a machine",
     "versions": "python 3",
     "first": {"served": {"first paint": 90.4, "parts": 300.0}, "file": {"first paint": 50.0, "parts": 70.0}},
-    "clicks": {"default": {"cell": 41.0, "attention": 52.0, "MLP": 63.0}},
+    "clicks": {"default": {"cell": [41.0, 30.0], "attention": [52.0, 33.0], "MLP": [1063.0, 40.0]}},
     "scroll": {
         "long": {
             "tokens": 2000,
             "points": 13,
             "shown": 4200.0,
             "cells": 230,
+            "cpu": 8.25,
             "rest": {"median": 16.7, "p95": 16.8},
             "moved": {"median": 17.0, "p95": 33.4},
         }
@@ -40,8 +41,8 @@ FOUND: dict[str, Any] = {
 def test_the_section_holds_every_number_with_its_ratio():
     lines = page(FOUND).splitlines()
     assert "| `mainstem view` | 90 | 300 |" in lines and "| the offline file | 50 | 70 |" in lines
-    assert "| default | 41 | 52 | 63 |" in lines
-    assert "| long | 2,000 | 13 | 17.0 | 33.4 | 16.7, 16.8 | 230 | 4.2 |" in lines
+    assert "| default | 41, 30 | 52, 33 | 1,063, 40 |" in lines
+    assert "| long | 2,000 | 13 | 17.0 | 33.4 | 16.7, 16.8 | 8.2 | 230 | 4.2 |" in lines
     assert "| peer, large | 1,300 | 6.50 x | 40 | 0 |" in lines
     assert "| peer, fetched | 20 | 0.10 x | nothing | 2 |" in lines
     assert "| peer, broken | - | - | it raised `TypeError: no` | - |" in lines
