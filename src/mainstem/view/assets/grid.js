@@ -64,14 +64,16 @@ export function lensGrid(page, record, tells) {
     const [left, right] = span(node.scrollLeft, node.clientWidth - CELL.side, CELL.wide, columns);
     const [first, last] = span(node.scrollTop, node.clientHeight, CELL.high, rows);
     const wanted = new Set();
-    /** @param {string} key @param {() => HTMLElement} makes @param {HTMLElement} parent @returns {[HTMLElement, boolean]} and whether it is new */
-    const keep = (key, makes, parent) => {
+    const keep = (key, make_, parent) => {
       wanted.add(key);
       let made = held.get(key);
-      if (made) return [made, false];
-      held.set(key, (made = makes()));
-      parent.append(made);
-      return [made, true];
+      const fresh = !made;
+      if (!made) {
+        made = /** @type {HTMLElement} */ (make_());
+        held.set(key, made);
+        parent.append(made);
+      }
+      return /** @type {[HTMLElement, boolean]} */ ([made, fresh]);
     };
     for (let position = left; position < right; position++) {
       keep(`h${position}`, () => {
