@@ -36,7 +36,15 @@ PROMPT = "The capital of France is"
 SENTENCE = "The capital of France is Paris. "
 LONG = 2000
 # What the numbers say; renewed by hand with them.
-NOTE = "NOTE"
+NOTE = (
+    "Of the files that draw with the network off there are two: mainstem's, and circuitsvis's where its script is asked for (`.local_src`), which holds attention patterns alone. "
+    "The others hold data and a few tags, and fetch the rest: circuitsvis its script (1.3 MB where it stands inside), bertviz RequireJS, D3 and jQuery, ecco these and a bundle of its own, so that their sizes are not "
+    "what a reader needs. mainstem's holds the lens grid, the parts of one prediction and what twelve of them are made of; bertviz's and circuitsvis's hold the attention of all 36 heads, "
+    "ecco's ten tokens for every layer. Beside torch 2.13 circuitsvis and bertviz install as they are. ecco 0.1.2 asks for transformers 4, PyYAML 5 and scikit-learn 0, and needs matplotlib below 3.9: it is put in "
+    "without what it asks for; its `generate` does not run with transformers 5, its layer predictions do.\n\n"
+    "The embedded model has a context of 256 tokens, so 2,000 are scrolled on random weights of its shape. Only cells that are seen are in the document, whatever the length; at rest the browser keeps its 60 frames a "
+    "second, and a frame of scrolling takes 10 to 15 of the 16.7 milliseconds that it has, so that where the processor is shared, as here, frames are left out."
+)
 FRAMES, STEP = 240, 120  # frames of a scroll, and pixels a frame
 
 
@@ -158,8 +166,9 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "## Pages",
         "",
-        f"Milliseconds by the browser's own clock, headless Chromium on the machine that serves, the median of {found['rounds']} rounds after one that warms up; "
-        "a click's time ends when what it shows is drawn.",
+        f"Milliseconds by the browser's own clock, headless Chromium without a GPU on the machine that serves: the median of {found['rounds']} rounds, paints after one that warms "
+        "up, clicks at a token each, so that nothing was worked out before; a click's time ends when what it shows is drawn. Scrolling is one pass after one that warms up. "
+        f"The machine's load was {found['load']:.1f} while it ran, on the cores named below: times by the clock include the waiting for others, CPU times hardly do.",
         "",
         f"| prompt page of the default model, {PROMPT!r} | first paint, ms | grid and parts drawn, ms |",
         "|---|---|---|",
@@ -234,7 +243,7 @@ def main() -> None:
                 found["scroll"]["SmolLM2-135M"] = scroll(chrome, model, cut(real, options.real_tokens))
         chromium = chrome.version
     peers = ", ".join(f"{name} {version}" for name, version in found["sizes"]["versions"].items())
-    found |= {"date": date.today().isoformat(), "machine": processor()}
+    found |= {"date": date.today().isoformat(), "machine": processor(), "load": os.getloadavg()[0]}
     found["versions"] = ", ".join(
         filter(None, [f"python {platform.python_version()}", f"torch {torch.__version__}", f"Chromium {chromium}", peers])
     )

@@ -11,6 +11,7 @@ from view._chromium import chromium
 
 FOUND: dict[str, Any] = {
     "rounds": 3,
+    "load": 1.5,
     "date": "2026-01-01",
     "machine": "a machine",
     "versions": "python 3",
