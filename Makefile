@@ -7,6 +7,7 @@ DEV := $(VENV)/.dev
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 BENCH := .venv-bench
+SCRIPTS := node_modules/.made
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,10 +28,11 @@ quick: $(DEV)  ## run the tests that take seconds
 	@echo "quick: the tests that are not marked slow, on $(WORKERS) workers"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
-lint: $(DEV)  ## check style and formatting rules
-	@echo "lint: ruff over the whole tree, rules and format"
+lint: $(DEV) $(SCRIPTS)  ## check style and formatting rules, and the types of the page's scripts (needs npm)
+	@echo "lint: ruff over the whole tree, rules and format; eslint and tsc over the page's scripts"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@npm run --silent lint
 
 types: $(DEV)  ## check types
 	@echo "types: mypy over src"
@@ -41,14 +43,15 @@ docs: $(DEV)  ## build the documentation into site/, strictly
 	@echo "docs: mkdocs, a warning is an error, result in site/"
 	@OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
-	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py, measures.py, engines.py and curves.py, then benchmarks/peers in the environments of the peers"
+bench: $(DEV) $(BENCH)/now/.made $(BENCH)/then/.made $(BENCH)/views/.made  ## measure time and memory beside other tools, into docs/benchmarks.md
+	@echo "bench: benchmarks/spine.py, scores.py, zeroing.py, measures.py, engines.py, curves.py and pages.py, then benchmarks/peers in the environments of the peers"
 	@$(BIN)/python -m benchmarks.spine
 	@$(BIN)/python -m benchmarks.scores
 	@$(BIN)/python -m benchmarks.zeroing
 	@$(BIN)/python -m benchmarks.measures
 	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.curves
+	@$(BIN)/python -m benchmarks.pages
 	@$(BIN)/python -m benchmarks.peers
 
 versions:  ## check the oldest, year-old and newest torch and transformers, an environment each (gigabytes)
@@ -77,7 +80,7 @@ figures: $(DEV)  ## measure the three embedded models as they are stored, and wr
 
 clean:  ## remove what the other targets made, the environment included
 	@echo "clean: removing $(VENV), site, demo.html, caches"
-	@rm -rf $(VENV) $(BENCH) .venv-versions site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	@rm -rf $(VENV) $(BENCH) node_modules .venv-versions site demo.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 
 # An environment that is there already is adopted; what is stamped is what was installed into it.
 $(BIN)/python:
@@ -95,9 +98,24 @@ $(DEV): $(RUNTIME)
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
+# eslint and TypeScript, as pinned in package-lock.json; none of it is shipped.
+$(SCRIPTS): package.json package-lock.json
+	@echo "install: what lints the page's scripts"
+	@command -v npm >/dev/null || { echo "make lint needs npm: apt-get install npm" >&2; exit 1; }
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
 # The peers' own environments: what they pin must not touch ours.
 $(BENCH)/%/.made: benchmarks/peers/%.txt
 	@echo "venv: $(BENCH)/$*, as $< says"
 	@rm -rf $(BENCH)/$* && $(PYTHON) -m venv $(BENCH)/$*
 	@$(BENCH)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $< -e .
+	@touch $@
+
+# ecco's own wishes cannot be met beside today's torch; benchmarks/peers/views.txt says what it is given.
+$(BENCH)/views/.made: benchmarks/peers/views.txt
+	@echo "venv: $(BENCH)/views, as $< says, and ecco"
+	@rm -rf $(BENCH)/views && $(PYTHON) -m venv $(BENCH)/views
+	@$(BENCH)/views/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BENCH)/views/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ecco==0.1.2
 	@touch $@

@@ -67,10 +67,13 @@ export function lensGrid(page, record, tells) {
     const keep = (key, make_, parent) => {
       wanted.add(key);
       let made = held.get(key);
-      if (made) return [made, false];
-      held.set(key, (made = make_()));
-      parent.append(made);
-      return [made, true];
+      const fresh = !made;
+      if (!made) {
+        made = /** @type {HTMLElement} */ (make_());
+        held.set(key, made);
+        parent.append(made);
+      }
+      return /** @type {[HTMLElement, boolean]} */ ([made, fresh]);
     };
     for (let position = left; position < right; position++) {
       keep(`h${position}`, () => {

@@ -7,8 +7,13 @@ import { Choices, hashOf, placeOf } from "./state.js";
 import { number, percent, small } from "./text.js";
 import { themeSwitch } from "./theme.js";
 
-const page = document.currentScript.closest(".ms-page");
-const record = read(page.querySelector("script[type='application/json']").textContent);
+/** An element that the page's markup has. @param {string} selector */
+function placed(selector) {
+  return /** @type {HTMLElement} */ (page.querySelector(selector));
+}
+
+const page = /** @type {HTMLElement} */ (document.currentScript?.closest(".ms-page"));
+const record = read(placed("script[type='application/json']").textContent ?? "{}");
 const targetName = [token(record.target?.text), ...(record.target?.against ? [" minus ", token(record.target.against.text)] : [])];
 
 function strip(tokens, position) {
@@ -16,10 +21,10 @@ function strip(tokens, position) {
     token(text, i === position ? ".here" : "", { "data-position": i, title: `position ${i}${i === position ? ", traced here" : ""}` })));
 }
 
-/** Scrolls a long strip, and nothing else, to a token. */
-function reveal(strip, position) {
-  const node = strip?.children[position];
-  if (node) strip.scrollTop = node.offsetTop - strip.clientHeight / 2;
+/** Scrolls a long strip, and nothing else, to a token. @param {HTMLElement | null} line @param {number} position */
+function reveal(line, position) {
+  const node = /** @type {HTMLElement | undefined} */ (line?.children[position]);
+  if (line && node) line.scrollTop = node.offsetTop - line.clientHeight / 2;
 }
 
 function header() {
@@ -32,25 +37,25 @@ function header() {
   const name = make("p.brand", {}, make("b", {}, "mainstem"), ` trace of ${record.model ?? "a model"}`);
   const left = make("div", {}, make("div.over", {}, name, themeSwitch(page)), make("h1", {}, "Where ", targetName, " comes from"), said);
   const right = guesses.length ? make("div", {}, make("h3", {}, record.tokens?.length ? "Prediction at the marked position" : "Prediction"), make("ol.guesses", {}, guesses)) : null;
-  page.querySelector("[data-part=head]").replaceChildren(left, ...(right ? [right] : []));
+  placed("[data-part=head]").replaceChildren(left, ...(right ? [right] : []));
   reveal(page.querySelector("[data-part=head] .strip"), record.position);
 }
 
 function heads() {
   if (!record.heads?.length) return null;
   const most = largest(record.heads);
-  const read = record.tokens?.length ? strip(record.tokens, record.position) : null;
+  const line = record.tokens?.length ? strip(record.tokens, record.position) : null;
   const light = (head, row) => {
     list.querySelectorAll(".lit").forEach((node) => node.classList.remove("lit"));
     row.classList.add("lit");
     const peak = largest(head.sources ?? []);
     const by = new Map((head.sources ?? []).map((source) => [source.position, source.value]));
-    for (const node of read?.children ?? []) {
+    for (const node of /** @type {Iterable<HTMLElement>} */ (line?.children ?? [])) {
       const value = by.get(Number(node.dataset.position)) ?? 0;
-      node.style.setProperty("--share", peak ? Math.abs(value) / peak : 0);
+      node.style.setProperty("--share", String(peak ? Math.abs(value) / peak : 0));
       node.classList.toggle("minus", value < 0);
     }
-    reveal(read, head.sources?.[0]?.position);
+    reveal(line, head.sources?.[0]?.position);
   };
   const rows = record.heads.map((head) => {
     const sources = (head.sources ?? []).slice(0, 3).map((source) => make("span.source", {}, token(source.token), make("small", {}, number(source.value, 2, true))));
@@ -60,7 +65,7 @@ function heads() {
   });
   const list = make("ul.rows", {}, rows);
   setTimeout(() => light(record.heads[0], rows[0]));
-  return [...(read ? [read] : []), list];
+  return [...(line ? [line] : []), list];
 }
 
 function neurons() {
@@ -74,6 +79,7 @@ function neurons() {
 
 function lens() {
   if (!record.lens?.length) return null;
+  /** @type {[string, (row: any) => HTMLElement][]} */
   const columns = [
     ["point", (row) => make("th", { scope: "row" }, row.point)],
     ["top token", (row) => make("td", {}, token(row.token))],
@@ -90,7 +96,7 @@ function lens() {
 
 /** The prompt page, with the answers that stand in the file. */
 function look() {
-  const place = page.querySelector("[data-part=look]");
+  const place = placed("[data-part=look]");
   if (!record.look) return place.remove();
   const status = make("p.status", { role: "status", "aria-live": "polite" });
   const inner = make("div.place");
@@ -115,12 +121,12 @@ function look() {
 
 function footer() {
   const closure = record.closure;
-  const place = page.querySelector("[data-part=foot]");
+  const place = placed("[data-part=foot]");
   const holds = closure && closure.error <= closure.bound;
   const line = closure ? make(`p.closure${holds ? "" : ".broken"}`, {}, `${holds ? "✓" : "✗"} ${closure.parts} parts sum to ${number(record.whole, 3)} within ${small(closure.error)}, bound ${small(closure.bound)}`) : null;
   const choices = Object.entries(record.choices ?? {}).flatMap(([name, value]) =>
     [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]);
-  place.replaceChildren(...[line, choices.length ? make("dl", {}, choices) : null].filter(Boolean));
+  place.replaceChildren(...[line, choices.length ? make("dl", {}, choices) : null].filter((node) => node !== null));
 }
 
 header();
@@ -129,7 +135,7 @@ section(page, "neurons", "Neurons", "What each neuron adds, and the words that i
 look();
 section(page, "lens", record.tokens?.length ? "The lens at the marked position" : "The lens",
   "From the last point down to the entry: the top token and its probability p; rank and log-probability of the target; entropy; KL divergence from the final distribution.", lens());
-const [left, right] = page.querySelector(".columns").children;
+const [left, right] = placed(".columns").children;
 if (!right.children.length) right.append(...left.querySelectorAll("[data-part=lens]"));
 footer();
 page.dataset.ready = "true";

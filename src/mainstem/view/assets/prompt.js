@@ -64,7 +64,7 @@ export const prompt = {
     const body = make("section", { "data-part": "grid" }, " ");
 
     /** @param {import("./grid.js").At} cell */
-    const tell = async (cell) => {
+    const tell = (cell) => {
       clearTimeout(rest);
       const choose = opening.stored ? null : (name, word) => choices.set({ point: record.points[cell.point], position: cell.position, path: null, [name]: word }, true);
       const tops = record.tops?.[cell.point][cell.position].map(([word, prob]) => [record.words[word], prob]) ?? null;
@@ -104,7 +104,7 @@ export const prompt = {
       grid?.close();
       grid = lensGrid(page, record, {
         chosen: (cell) => choices.set({ point: record.points[cell.point], position: cell.position, target: null, against: null, path: null, level: null, key: null }, true),
-        seen: (cell) => void tell(cell),
+        seen: tell,
         entered: () => void parts.show(record, true),
         left: () => field?.field.focus(),
       });

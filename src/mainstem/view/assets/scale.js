@@ -28,7 +28,7 @@ export const MEASURES = {
     ends: (_, vocabulary) => [`${Math.log(vocabulary).toFixed(1)} nats`, "0"],
     said: (value) => digits(value),
   },
-  kl: { name: "KL", term: "KL", share: (value, most) => 1 - value / Math.max(most, 0.1), ends: (most) => [`${Math.max(most, 0.1).toFixed(1)} nats`, "0"], said: (value) => digits(value) },
+  kl: { name: "KL", term: "KL", share: (value, top) => 1 - value / Math.max(top, 0.1), ends: (top) => [`${Math.max(top, 0.1).toFixed(1)} nats`, "0"], said: (value) => digits(value) },
 };
 
 /** @param {unknown} value */

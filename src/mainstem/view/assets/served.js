@@ -30,8 +30,9 @@ export function served(base, send = (...what) => fetch(...what)) {
   };
 }
 
-/** The answer at the end of a stream of lines. @param {ReadableStream<Uint8Array>} body @param {((progress: import("./source.js").Progress) => void) | undefined} heard */
+/** The answer at the end of a stream of lines. @param {ReadableStream<Uint8Array> | null} body @param {((progress: import("./source.js").Progress) => void) | undefined} heard */
 async function answer(body, heard) {
+  if (!body) throw new Error("the server answered nothing");
   const decoder = new TextDecoder();
   const reader = body.getReader();
   let held = "";

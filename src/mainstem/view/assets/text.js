@@ -2,6 +2,7 @@
 
 const MARKS = { " ": "·", "\n": "↵", "\t": "⇥", "\r": "␍" };
 // What has no shape, or turns the text around it: control, joining and direction characters, and halves of a character.
+// eslint-disable-next-line no-control-regex -- these are what it is for
 const SHAPELESS = /([ \n\t\r]|[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|[\ud800-\udfff])/u;
 
 /**

@@ -41,6 +41,8 @@ export function render({ model, el }) {
   const status = make("p.status", { role: "status", "aria-live": "polite" });
   const place = make("div.place");
   const page = make("div.ms-page", {});
+  // Else JupyterLab, which hears keys before the page does, takes them for its own: d twice would delete the cell. It looks at what has the focus.
+  page.addEventListener("focusin", ({ target }) => target instanceof Element && target.setAttribute("data-lm-suppress-shortcuts", "true"));
   page.append(make("div.over", {}, make("p.brand", {}, make("b", {}, "mainstem"), ` ${model.get("opening").model ?? ""}`), themeSwitch(page)), status, place);
   el.append(page);
   const { ask, close } = asking(model);
