@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import Key, Path
+from mainstem.core import Key, Path, go_on
 
 from ._calls import Call, dig
 from ._rules import rule
@@ -99,6 +99,7 @@ class Affine:
     def _replay(self, inputs: tuple[Tensor, ...], form: Callable[[Call, Mapping[Path, Tensor]], Any]) -> Tensor:
         values: list[Any] = []
         for step, call in zip(self.program.steps, self.calls, strict=True):
+            go_on()
             live = {w.operand: inputs[-1 - w.source] if w.source < 0 else dig(values[w.source], w.output) for w in step.wires}
             values.append(form(call, live))
         return dig(values[-1], self.program.output) if values else inputs[0]

@@ -7,11 +7,12 @@ from typing import Any
 from mainstem.core import InputError
 
 from ._apart import inside, parts, scored
-from ._cells import Asked, cell, grid, text
+from ._cells import Asked, cell, columns, grid, text
 from ._model import Model
 from ._trace import Trace
 
 _KEPT = 4  # traces held: the one looked at, and those that "back" returns to
+_TOKENS = 2**11  # of those that are returned to: a trace of 2,000 tokens of a small model is a gigabyte
 
 
 class Looking:
@@ -23,7 +24,7 @@ class Looking:
 
     def answers(self) -> dict[str, Callable[[Asked, Any], Any]]:
         """Every kind of question with what answers it: given what was asked and its turn, plain data."""
-        kinds = {"open": grid, "cell": cell, "parts": parts, "inside": inside, "frame": frame}
+        kinds = {"open": grid, "columns": columns, "cell": cell, "parts": parts, "inside": inside, "frame": frame}
         return {f"prompt.{name}": self._of(answer) for name, answer in kinds.items()}
 
     def _of(self, answer: Callable[[Trace, Asked], Any]) -> Callable[[Asked, Any], Any]:
@@ -43,9 +44,12 @@ class Looking:
             turn.say("taking the stream apart")
             self._traces[prompt] = self.model.trace(prompt)
         self._traces.move_to_end(prompt)
-        while len(self._traces) > _KEPT:
+        while len(self._traces) > _KEPT or (len(self._traces) > 1 and self._tokens() > _TOKENS):
             self._traces.popitem(last=False)
         return self._traces[prompt]
+
+    def _tokens(self) -> int:
+        return sum(len(trace.tokens[0]) for trace in self._traces.values() if trace.tokens)
 
 
 def frame(trace: Trace, asked: Asked) -> dict[str, Any]:

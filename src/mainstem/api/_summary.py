@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from mainstem.core import InputError
+from mainstem.score import lens
+from mainstem.stream import Pass
 
 from ._lens import LensResult
 from ._result import Result
@@ -16,6 +19,8 @@ from ._words import WordsResult
 @runtime_checkable
 class Traced(Protocol):
     """What a summary asks of a trace."""
+
+    run: Pass
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...]: ...
@@ -47,10 +52,11 @@ class Traced(Protocol):
     def index(self, target: str | int) -> int: ...
 
 
-def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int) -> dict[str, Any]:
+def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int, grid: bool = True) -> dict[str, Any]:
     """Prediction, writes, lens, heads with the sources they read, neurons with their words, closure.
 
-    Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+    Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons; `grid`, whether the lens at
+    every position is in it.
     """
     writes = _one(trace.scores(target, positions=position), prompt)
     goal = target if target is not None else _predicted(trace, writes, prompt)
@@ -67,7 +73,7 @@ def summary(trace: Traced, target: Target, prompt: int, position: int | None, to
         "prediction": _prediction(trace, prompt, at),
         "writes": [_write(group) for group in writes.parts.groups],
         "lens": _lens(trace, goal, prompt, at),
-        "lens_grid": _grid(trace, prompt) if at is not None else {},
+        **({"lens_grid": _grid(trace, prompt) if at is not None else {}} if grid else {}),
         "heads": _heads(trace, heads, goal, prompt, position, top),
         "neurons": _neurons(trace, neurons, prompt, position, top),
         "closure": {"error": writes.error, "bound": writes.bound, "parts": len(neurons)},
@@ -112,17 +118,19 @@ def _write(group: Any) -> dict[str, Any]:
 
 def _lens(trace: Traced, goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:
     first = goal.token if isinstance(goal, Contrast) else goal
-    found = trace.lens(first)
-    lens, place = found.values, (prompt,) if at is None else (prompt, at)
+    assert isinstance(first, str | int)  # `_target` let nothing else through
+    wanted = torch.tensor(trace.index(first), device=trace.logits.device)
+    found = lens(trace.run, wanted, span=None if at is None else (at, at + 1))
+    place = (prompt,) if at is None else (prompt, 0)
     return [
         {
             "point": point,
-            "token": found.word(int(lens.tokens[i][place])),
-            "top_prob": float(lens.top_logprob[i][place].exp()),
-            "logprob": float(lens.logprob[i][place]),
-            "rank": int(lens.rank[i][place]),
-            "entropy": float(lens.entropy[i][place]),
-            "kl": float(lens.kl[i][place]),
+            "token": trace.word(int(found.tokens[i][place])),
+            "top_prob": float(found.top_logprob[i][place].exp()),
+            "logprob": float(found.logprob[i][place]),
+            "rank": int(found.rank[i][place]),
+            "entropy": float(found.entropy[i][place]),
+            "kl": float(found.kl[i][place]),
         }
         for i, point in enumerate(found.points)
     ]

@@ -1,5 +1,6 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -89,6 +90,14 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
                 return take(run.module, run.map, inputs.args, inputs.kwargs, *how)
             except MapError:
                 return take(run.module, find(run.module, *inputs.args, **inputs.kwargs), inputs.args, inputs.kwargs, *how)
+
+    def _within(self, write: str) -> "Trace":
+        """The same run with one write to be taken apart: in `scores` of a level the others stay whole, which is as much quicker as there are writes.
+
+        Parameters: `write`, its label, such as "L3.attn". Raises `InputError` where there is no such write.
+        """
+        run = replace(self.run, only=find_write(self.run.stream, write).label)
+        return Trace(self._loaded, run, self._inputs, self._positions)
 
     def _aimed(self, target: Target, positions: int | str | None) -> tuple["Trace", Goal]:
         """A target at its places, and the trace that has them: of a sequence, one of prompt and sequence together."""
@@ -327,15 +336,18 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
             return TopResult(best(self.run, goal, score.name, choices, k), *about)
         return Result(score.rows(self.run, goal, score.checked(choices)), *about)
 
-    def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
+    def summary(
+        self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8, grid: bool = True
+    ) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.
 
-        Parameters: `target`, as of `scores`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+        Parameters: `target`, as of `scores`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons;
+        `grid`, whether the lens at every position is in it, which takes minutes where prompt and vocabulary are large.
         """
         from ._summary import summary
 
         trace, _ = self._spots("all")  # a summary shows the lens at every position
-        return summary(trace, self._plain(target, prompt, position), prompt, position, top)
+        return summary(trace, self._plain(target, prompt, position), prompt, position, top, grid)
 
     def _plain(self, target: Target, prompt: int, position: int | None) -> Target:
         """A target of one prompt with texts as ids, so that everything said of it is of the tokens that are scored."""
@@ -352,7 +364,7 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
         from mainstem.view import save_page
 
-        return save_page(self._page(self.summary(target, prompt, position), target, prompt), path)
+        return save_page(self._page(self.summary(target, prompt, position, grid=False), target, prompt), path)
 
     def _page(self, record: dict[str, Any], target: Target, prompt: int) -> dict[str, Any]:
         """A summary with what its page can be asked. Parameters: `record`, the summary; `target` and `prompt`, that it was made with."""
@@ -368,6 +380,6 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         from mainstem.view import framed
 
         try:
-            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(), None, 0))}
+            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(grid=False), None, 0))}
         except MainstemError:
             return {"text/plain": repr(self)}

@@ -34,11 +34,12 @@ def applies(write: Write, level: str) -> bool:
 def opened(run: Pass, write: Write, level: str) -> str | None:
     """The level to which a write of this run can be taken apart, None where it stays whole.
 
-    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges.
+    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges. Of a run that looks
+    into one write, the others stay whole.
 
     Parameters: `run`; `write`; `level`, the level asked for.
     """
-    if not applies(write, level) or run.edited(write.site) or write.writer is None:
+    if not applies(write, level) or run.edited(write.site) or write.writer is None or run.only not in (None, write.label):
         return None
     return "head" if level == "edge" and any(run.edited(s.site) for s in write.writer.sources) else level
 

@@ -41,7 +41,8 @@ class Pass:
 
     `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values. A module
     in float64 runs in float64 throughout: what it casts to less inside, as most RMS norms do, stays in float64. `trail` is
-    the readout with nothing frozen; `cut` says where the output was computed, if not at every position.
+    the readout with nothing frozen; `cut` says where the output was computed, if not at every position; `only` names the one write
+    that levels take apart, None for every write.
     """
 
     module: nn.Module
@@ -54,6 +55,7 @@ class Pass:
     grad: bool = False
     trail: Affine | None = None
     cut: Cut | None = None
+    only: str | None = None
 
     @cached_property
     def low(self) -> bool:
