@@ -15,6 +15,7 @@ from torch import Tensor
 from mainstem.core import Key, Path, go_on
 
 from ._calls import Call, dig
+from ._linear import linear
 from ._rules import rule
 
 Vectors = Float[Tensor, "component ..."]
@@ -80,8 +81,7 @@ class Affine:
         zeros = tuple(torch.zeros_like(like) for like in likes) or (torch.zeros_like(vectors[0]),)
 
         def push(v: Tensor) -> Tensor:
-            tangents = tuple(v if i == at else torch.zeros_like(z) for i, z in enumerate(zeros))
-            return torch.func.jvp(self, zeros, tangents)[1]
+            return self._replay(tuple(v if i == at else z for i, z in enumerate(zeros)), linear)
 
         return torch.vmap(push, chunk_size=chunk, randomness="same")(vectors)
 
