@@ -59,7 +59,7 @@ def _opened(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     rows = [row for g in groups for row in _rows(g, "source" if level == "head" else "switched")]
     whole = sum(float(g.values) for g in coarse.parts.groups if _REST.sub("", g.label) == label)
     rows = _most(rows)
-    _say(trace, rows, asked)
+    _say(trace._within(label), rows, asked)
     return _table(found, rows, whole)
 
 

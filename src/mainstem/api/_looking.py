@@ -13,6 +13,7 @@ from ._trace import Trace
 
 _KEPT = 4  # traces held: the one looked at, and those that "back" returns to
 _TOKENS = 2**11  # of those that are returned to: a trace of 2,000 tokens of a small model is a gigabyte
+_LETTERS = 2**20  # of a prompt, also where the model itself would read any
 
 
 class Looking:
@@ -40,6 +41,8 @@ class Looking:
         prompt = text(asked, "prompt")
         if prompt is None:
             raise InputError("there is no prompt: type one.")
+        if len(prompt) > _LETTERS:
+            raise InputError(f"the prompt has {len(prompt):,} characters: this page takes {_LETTERS:,} at most. Shorten it.")
         if prompt not in self._traces:
             turn.say("taking the stream apart")
             self._traces[prompt] = self.model.trace(prompt)

@@ -47,6 +47,7 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
         self._full: Trace | None = None
         self._longer: Trace | None = None
+        self._inner: Trace | None = None
         self._weights = Weights(loaded)
 
     @property
@@ -96,8 +97,10 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
 
         Parameters: `write`, its label, such as "L3.attn". Raises `InputError` where there is no such write.
         """
-        run = replace(self.run, only=find_write(self.run.stream, write).label)
-        return Trace(self._loaded, run, self._inputs, self._positions)
+        only = find_write(self.run.stream, write).label
+        if self._inner is None or self._inner.run.only != only:
+            self._inner = Trace(self._loaded, replace(self.run, only=only), self._inputs, self._positions)
+        return self._inner
 
     def _aimed(self, target: Target, positions: int | str | None) -> tuple["Trace", Goal]:
         """A target at its places, and the trace that has them: of a sequence, one of prompt and sequence together."""

@@ -6,6 +6,7 @@ from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamErr
 from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
+from ._memory import give_back
 from ._plain import finite, from_plain, to_plain
 from ._progress import go_on, heeding, listening, progress_bar, tracked
 from ._provenance import Provenance, versions
@@ -34,6 +35,7 @@ __all__ = [
     "finite",
     "fits",
     "from_plain",
+    "give_back",
     "go_on",
     "heeding",
     "kind_said",

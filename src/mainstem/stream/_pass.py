@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from typing import Any, TypeVar
@@ -56,6 +56,7 @@ class Pass:
     trail: Affine | None = None
     cut: Cut | None = None
     only: str | None = None
+    inside: Captured | None = field(default=None, init=False, repr=False)  # what was captured of that write, since its parts are asked for one after the other
 
     @cached_property
     def low(self) -> bool:
@@ -156,11 +157,14 @@ class Pass:
 
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured; this one itself where it holds them. Parameters: `keys`."""
-        if keys <= self.seen.calls.keys():
-            return self.seen
+        for held in (self.seen, self.inside):
+            if held is not None and keys <= held.calls.keys():
+                return held
         patches = (*self.patches, self.cut.patch()) if self.cut else self.patches
         with torch.set_grad_enabled(self.grad):
-            return run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double)
+            found = run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double)
+        self.inside = found if self.only else None
+        return found
 
 
 def graded(f: Callable[..., T]) -> Callable[..., T]:
