@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-import mainstem as ms
 from mainstem.core import go_on, heeding
 from mainstem.find import find
 from mainstem.stream import take

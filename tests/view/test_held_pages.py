@@ -95,7 +95,10 @@ def test_principal_directions_are_mixed(browser: Any, file: Path, first: bool, s
         page.set_checked("[data-switch=standardised]", standardised)
         page.set_checked("[data-switch=first]", first)
         assert coloured(page) == pytest.approx(along(found[0].vector, POINTS[0], first), rel=1e-4, abs=1e-5)
-        page.eval_on_selector("[data-slider='2']", "s => { s.value = 0.6; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }")
+        page.eval_on_selector(
+            "[data-slider='2']",
+            "s => { s.value = 0.6; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }",
+        )
         mix = 0.8 * found[0].unit + 0.6 * found[1].unit
         assert coloured(page) == pytest.approx(along(mix, POINTS[0], first), rel=1e-3, abs=1e-3)
         assert "weights=" in page.url
@@ -147,12 +150,15 @@ def test_images_classes_and_their_weights(browser: Any, channels: Path, folder: 
                 page.select_option("[aria-label='images by']", by)
                 order = values.argsort(descending=True)[:8].tolist()
                 rows = page.eval_on_selector_all(
-                    ".block[data-point='L4.resid_post'] .thumb", "rows => rows.map(r => [r.title.split(':')[0], +r.dataset.value])"
+                    ".block[data-point='L4.resid_post'] .thumb",
+                    "rows => rows.map(r => [r.title.split(':')[0], +r.dataset.value])",
                 )
                 assert [tuple(row) for row in rows] == [(files[i].name, pytest.approx(float(values[i]), rel=1e-5)) for i in order]
             assert page.eval_on_selector_all(".thumb img", "all => all.every(i => i.complete && i.naturalWidth > 0)")
             best = weights[:, channel].abs().topk(5).indices.tolist()
-            shown = page.eval_on_selector_all(".weights [data-class]", "rows => rows.map(r => [+r.dataset.class, +r.dataset.weight])")
+            shown = page.eval_on_selector_all(
+                ".weights [data-class]", "rows => rows.map(r => [+r.dataset.class, +r.dataset.weight])"
+            )
             assert [tuple(row) for row in shown] == [(i, pytest.approx(float(weights[i, channel]), rel=1e-5)) for i in best]
             page.click(f".weights [data-class='{best[1]}']")
             assert page.get_attribute("[data-part=spread]", "data-class") == trace.word(best[1])

@@ -133,7 +133,9 @@ def agree(page: Any) -> int:
     )
     for point, position, said in cells:
         want = float(found.values.top_logprob[point, 0, position].exp())
-        assert f"token {position} " in said and float(said.rpartition(" ")[2].rstrip("%")) == pytest.approx(100 * want, abs=0.11), said
+        assert f"token {position} " in said and float(said.rpartition(" ")[2].rstrip("%")) == pytest.approx(
+            100 * want, abs=0.11
+        ), said
     return len(cells)
 
 
@@ -155,7 +157,11 @@ def test_a_cell_late_in_the_prompt_is_taken_apart(browser: Any, url: str):
     with opened(browser, url) as page:
         read(page)
         last = len(model().trace(prompt()).tokens[0]) - 1
-        rows = dict(page.eval_on_selector_all(".bars li[data-component]", "rows => rows.map(r => [r.dataset.component, +r.dataset.value])"))
+        rows = dict(
+            page.eval_on_selector_all(
+                ".bars li[data-component]", "rows => rows.map(r => [r.dataset.component, +r.dataset.value])"
+            )
+        )
         want = dict(model().trace(prompt()).scores(positions=last).frame().select("component", "value").iter_rows())
         assert rows == pytest.approx(want, abs=1e-4)
         page.click(".bars li[data-component='L3.attn']")
@@ -168,7 +174,9 @@ def test_a_cell_late_in_the_prompt_is_taken_apart(browser: Any, url: str):
         assert "the other" in page.inner_text(".bars")
 
 
-def test_the_file_of_a_long_prompt_holds_columns_about_the_traced_one(browser: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+def test_the_file_of_a_long_prompt_holds_columns_about_the_traced_one(
+    browser: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(_kept, "_CELLS", 100 * len(model().map.main.points))
     path = model().trace(prompt()).html(tmp_path / "trace.html", position=150)
     with opened(browser, path.as_uri(), offline=True) as page:

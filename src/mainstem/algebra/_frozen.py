@@ -82,7 +82,8 @@ def ratio(call: Call) -> tuple[torch.Tensor, torch.Tensor]:
     def f(value: torch.Tensor) -> torch.Tensor:
         return call.again({(0,): value})
 
-    at_zero, back = torch.func.vjp(f, origin)
+    pulled: tuple[torch.Tensor, Callable[..., tuple[torch.Tensor, ...]]] = torch.func.vjp(f, origin)  # type: ignore[assignment]
+    at_zero, back = pulled
     safe = torch.where(x == 0, torch.ones_like(x), x)
     return torch.where(x == 0, back(torch.ones_like(origin))[0], (f(x) - at_zero) / safe), at_zero
 

@@ -112,7 +112,11 @@ def columns(trace: Traced, asked: Asked) -> dict[str, Any]:
 def _columns(trace: Traced, words: "Words", norm: str, row: int, span: tuple[int, int]) -> dict[str, Any]:
     """The cells of a stretch of positions, [point][position]; logits of the stretch alone are made, a tile at a time."""
     if span[0] == span[1]:
-        return {"top": [[] for _ in trace.stream.points], "target": [], **{name: [[] for _ in trace.stream.points] for name in NUMBERS}}
+        return {
+            "top": [[] for _ in trace.stream.points],
+            "target": [],
+            **{name: [[] for _ in trace.stream.points] for name in NUMBERS},
+        }
     target = trace.logits[:, span[0] : span[1]].argmax(-1)
     found = lens(trace.run, target, norm, span=span)
     return {

@@ -50,10 +50,19 @@ def channel_page(
     words = list(dict.fromkeys([*(asking.trace.word(asking.trace.index(word)) for word in classes), *words]))
     answers += [("channel.class", {"class": word}, asking.of_class({"class": word}, Alone())) for word in words]
     backs_of = {f"{asked['point']} {asked['image']} {asked['channel']}" for kind, asked, _ in answers if kind == "channel.back"}
-    points = list(dict.fromkeys(block["point"] for kind, _, made in answers if kind == "channel.open" for block in made["blocks"]))
+    points = list(
+        dict.fromkeys(block["point"] for kind, _, made in answers if kind == "channel.open" for block in made["blocks"])
+    )
     said = f"{len(every)} of the channels and {len(words)} of the classes. Other ones, and the channels inside a write: mainstem view."
-    opening = {"page": "channel", "model": held.name, "images": data is not None, "about": f"This file holds {said}"}
-    opening |= {"held": {"channels": every, "classes": words, "points": points or asking.images.points()[-1:], "backs": sorted(backs_of)}}
+    opening: dict[str, Any] = {
+        "page": "channel",
+        "model": held.name,
+        "images": data is not None,
+        "about": f"This file holds {said}",
+    }
+    opening |= {
+        "held": {"channels": every, "classes": words, "points": points or asking.images.points()[-1:], "backs": sorted(backs_of)}
+    }
     return save_held(opening, answers, path, _FEWER)
 
 
@@ -68,7 +77,7 @@ def _of(asking: Channelling, channel: int, backs: int) -> Iterator[Answer]:
             yield "channel.open", asked, made
             if point == last:
                 yield "channel.open", {k: v for k, v in asked.items() if k != "point"}, made
-            here = next((block["images"] for block in made["blocks"] if block["point"] == point), [])
+            here: list[dict[str, Any]] = next((block["images"] for block in made["blocks"] if block["point"] == point), [])
             for image in (one["image"] for one in here[:backs]):
                 yield from _followed(asking, channel, point, image)
 

@@ -50,13 +50,15 @@ def direction_page(
     streams, said = Streams(held), list(dict.fromkeys(texts if texts is not None else sample().split("\n\n")))
     if not said or len(said) > MOST_PROMPTS:
         raise InputError(f"give 1 to {MOST_PROMPTS} texts, not {len(said)}.")
-    places = list(dict.fromkeys(points or [d.point for d in directions if d.point])) or [streams.points()[len(streams.points()) // 2]]
+    places = list(dict.fromkeys(points or [d.point for d in directions if d.point])) or [
+        streams.points()[len(streams.points()) // 2]
+    ]
     tokens = sum(len(held.ids(text)) for text in said)
     size = tokens * (_NEXT + _NUMBER * len(places) * (len(names) + 4 * COMPONENTS * principal))
     if size > LARGEST:
         raise InputError(f"this file would have about {size / 2**20:.0f} MiB, more than {LARGEST // 2**20}: {_FEWER}.")
     about = f"{len(said)} texts at {', '.join(places)}. Other texts, points and directions, and saving them: mainstem view."
-    opening = {"page": "direction", "model": held.name, "about": f"This file holds {about}", "directions": names}
+    opening: dict[str, Any] = {"page": "direction", "model": held.name, "about": f"This file holds {about}", "directions": names}
     opening |= {"principal": principal, "points": places, "point": places[0]}
     return save_held(opening, _answers(streams, said, places, directions, principal), path, _FEWER)
 
@@ -84,4 +86,3 @@ def _answers(
 
 def _few(tops: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return [(word, float(f"{prob:.4g}")) for word, prob in tops]
-

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from mainstem.core import InputError
+from mainstem.core import InputError, give_back
 
 from ._apart import inside, parts, scored
 from ._cells import Asked, cell, columns, grid, text
@@ -13,6 +13,7 @@ from ._trace import Trace
 
 _KEPT = 4  # traces held: the one looked at, and those that "back" returns to
 _TOKENS = 2**11  # of those that are returned to: a trace of 2,000 tokens of a small model is a gigabyte
+_LARGE = 2**9  # tokens from which on what an answer freed is given back to the system
 _LETTERS = 2**20  # of a prompt, also where the model itself would read any
 
 
@@ -32,7 +33,11 @@ class Looking:
         def answered(asked: Asked, turn: Any) -> Any:
             trace = self._traced(asked, turn)
             turn.check()
-            return answer(trace, asked)
+            try:
+                return answer(trace, asked)
+            finally:
+                if answer not in (cell, columns) and sum(map(len, trace.tokens)) > _LARGE:
+                    give_back()
 
         return answered
 

@@ -56,7 +56,9 @@ class Pass:
     trail: Affine | None = None
     cut: Cut | None = None
     only: str | None = None
-    inside: Captured | None = field(default=None, init=False, repr=False)  # what was captured of that write, since its parts are asked for one after the other
+    inside: Captured | None = field(
+        default=None, init=False, repr=False
+    )  # what was captured of that write, since its parts are asked for one after the other
 
     @cached_property
     def low(self) -> bool:

@@ -143,7 +143,7 @@ export const direction = {
       const found = await context.waiting(context.ask("direction.open", asked(), { heard: context.heard }));
       if (closed) return;
       if (found) record = found, draw();
-      else if (!record) body.replaceChildren(make("section", { "data-part": "what" }, whatBar(context)));
+      else if (!record) body.replaceChildren(make("section", { "data-part": "what" }, opening.stored ? heldBar(context) : whatBar(context)));
     };
 
     choices.changed = (before) => {
