@@ -164,7 +164,7 @@ class Pass:
                 return held
         patches = (*self.patches, self.cut.patch()) if self.cut else self.patches
         with torch.set_grad_enabled(self.grad):
-            found = run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double)
+            found = run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double, partly=True)
         self.inside = found if self.only else None
         return found
 
