@@ -1,6 +1,6 @@
 """The grid of a prompt page in plain data: what every point would predict at every token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -43,6 +43,8 @@ class Traced(Protocol):
     def index(self, target: str | int) -> int: ...
 
     def _within(self, write: str) -> "Traced": ...
+
+    def _hold(self, writes: Sequence[str]) -> None: ...
 
     def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple[Any, Any]: ...
 

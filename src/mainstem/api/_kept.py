@@ -56,6 +56,7 @@ def _answered(trace: Traced, asked: Asked, further: bool) -> Iterator[tuple[str,
     table = parts(trace, asked)
     yield "prompt.parts", {}, table
     open_ = _strongest(table["rows"], _WRITES) if further else []
+    trace._hold([row["component"] for row in open_])
     while open_:
         one = open_.pop(0)
         try:
@@ -64,6 +65,7 @@ def _answered(trace: Traced, asked: Asked, further: bool) -> Iterator[tuple[str,
             continue
         yield "prompt.inside", {"component": one["component"]}, found
         open_ += _strongest(found["rows"], _BEST)
+    trace._hold([])
 
 
 def _strongest(rows: list[Row], most: int) -> list[Row]:

@@ -1,5 +1,6 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -13,7 +14,7 @@ from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, component, lens, score_named
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, needed_inside, take
 
 from ._aim import Sight, aim
 from ._cautions import Cautious
@@ -47,7 +48,7 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
         self._full: Trace | None = None
         self._longer: Trace | None = None
-        self._inner: Trace | None = None
+        self._inner: tuple[Pass, Trace] | None = None
         self._weights = Weights(loaded)
 
     @property
@@ -98,9 +99,15 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         Parameters: `write`, its label, such as "L3.attn". Raises `InputError` where there is no such write.
         """
         only = find_write(self.run.stream, write).label
-        if self._inner is None or self._inner.run.only != only:
-            self._inner = Trace(self._loaded, replace(self.run, only=only), self._inputs, self._positions)
-        return self._inner
+        if self._inner is None or self._inner[0] is not self.run or self._inner[1].run.only != only:
+            self._inner = self.run, Trace(self._loaded, replace(self.run, only=only), self._inputs, self._positions)
+        return self._inner[1]
+
+    @fitted
+    def _hold(self, writes: Sequence[str]) -> None:
+        """Captures by one run what writes are taken apart by, for all that is asked of them afterwards. Parameters: `writes`, none to let go of it."""
+        stream = self.run.stream
+        self.run.hold({key for label in writes for key in needed_inside(find_write(stream, label))})
 
     def _aimed(self, target: Target, positions: int | str | None) -> tuple["Trace", Goal]:
         """A target at its places, and the trace that has them: of a sequence, one of prompt and sequence together."""

@@ -54,6 +54,12 @@ def needed(write: Write) -> set[Key]:
     return keys
 
 
+def needed_inside(write: Write) -> set[Key]:
+    """The calls to capture for taking a write apart, and for what switched its coordinates on. Parameters: `write`."""
+    sources = write.writer.sources if write.writer else ()
+    return needed(write) | {k for source in sources for key in source.keys for k in (key.site.key, *key.program.keys())}
+
+
 def subscores(
     run: Pass, write: Write, level: str, g: Tensor, seen: Captured, places: Places, ranks: Ranks | None = None
 ) -> list[Group]:

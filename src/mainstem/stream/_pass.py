@@ -56,9 +56,7 @@ class Pass:
     trail: Affine | None = None
     cut: Cut | None = None
     only: str | None = None
-    inside: Captured | None = field(
-        default=None, init=False, repr=False
-    )  # what was captured of that write, since its parts are asked for one after the other
+    inside: Captured | None = field(default=None, repr=False)  # captured since, for what else will be asked
 
     @cached_property
     def low(self) -> bool:
@@ -157,6 +155,10 @@ class Pass:
         """A call in the precision of the algebra. Parameters: `call`."""
         return raised_to(call, self.dtype) if self.low or self.double or _is_low(call) else call
 
+    def hold(self, keys: set[Key]) -> None:
+        """Captures calls by one run for all that is asked of them afterwards. Parameters: `keys`, none to let go of what was held."""
+        self.inside = self.again(keys) if keys else None
+
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured; this one itself where it holds them. Parameters: `keys`."""
         for held in (self.seen, self.inside):
@@ -165,7 +167,8 @@ class Pass:
         patches = (*self.patches, self.cut.patch()) if self.cut else self.patches
         with torch.set_grad_enabled(self.grad):
             found = run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double, partly=True)
-        self.inside = found if self.only else None
+        if self.only:  # its parts are asked for one after the other
+            self.inside = found
         return found
 
 

@@ -48,16 +48,25 @@ export function lensGrid(page, record, tells) {
     return made;
   };
 
-  /** @param {HTMLElement} made @param {number} point @param {number} position */
-  const paint = (made, point, position) => {
+  /** @type {Map<string, string>} */
+  const aloud = new Map();
+  /** A token in words, each worked out once. @param {string} text */
+  const read = (text) => {
+    let found = aloud.get(text);
+    if (found === undefined) aloud.set(text, (found = spoken(text)));
+    return found;
+  };
+
+  /** @param {HTMLElement} made @param {number} point @param {number} position @param {string[]} colours */
+  const paint = (made, point, position, colours) => {
     const kind = MEASURES[state.measure];
     const value = record[state.measure][point][position];
     const said = record.words[record.top[point][position]];
     if (said !== undefined && !made.hasChildNodes()) made.append(...visible(said));
-    const { paper, ink } = shade(typeof value === "number" ? kind.share(value, state.most, record.vocabulary) : 0, stops(isDark(page)));
+    const { paper, ink } = shade(typeof value === "number" ? kind.share(value, state.most, record.vocabulary) : 0, colours);
     made.style.background = typeof value === "number" ? paper : "";
     made.style.color = typeof value === "number" ? ink : "";
-    made.setAttribute("aria-label", `${record.points[point]}, token ${position} ${spoken(record.tokens[position])}: ${said === undefined ? "not read yet" : `${spoken(said)}, ${kind.name} ${kind.said(value)}`}`);
+    made.setAttribute("aria-label", `${record.points[point]}, token ${position} ${read(record.tokens[position])}: ${said === undefined ? "not read yet" : `${read(said)}, ${kind.name} ${kind.said(value)}`}`);
     made.classList.toggle("unread", said === undefined);
     made.classList.toggle("at", point === state.at.point && position === state.at.position);
     made.classList.toggle("chosen", point === state.chosen?.point && position === state.chosen?.position);
@@ -68,6 +77,7 @@ export function lensGrid(page, record, tells) {
     const [left, right] = span(node.scrollLeft, node.clientWidth - CELL.side, CELL.wide, columns);
     const [first, last] = span(node.scrollTop, node.clientHeight, CELL.high, rows);
     const wanted = new Set();
+    const colours = stops(isDark(page));
     const keep = (key, make_, parent) => {
       wanted.add(key);
       let made = held.get(key);
@@ -92,7 +102,7 @@ export function lensGrid(page, record, tells) {
       }, sheet);
       for (let position = left; position < right; position++) {
         const [made, fresh] = keep(`${point}:${position}`, () => cell(point, position), line);
-        if (fresh || again) paint(made, point, position);
+        if (fresh || again) paint(made, point, position, colours);
       }
     }
     tells.drawn?.([left, right]);
