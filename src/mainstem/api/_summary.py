@@ -51,6 +51,10 @@ class Traced(Protocol):
 
     def index(self, target: str | int) -> int: ...
 
+    def _within(self, write: str) -> "Traced": ...
+
+    def _hold(self, writes: Sequence[str]) -> None: ...
+
 
 def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int, grid: bool = True) -> dict[str, Any]:
     """Prediction, writes, lens, heads with the sources they read, neurons with their words, closure.
@@ -63,7 +67,9 @@ def summary(trace: Traced, target: Target, prompt: int, position: int | None, to
     at = writes.positions[0] if writes.positions else None
     heads = _one(trace.scores(goal, "head", positions=position), prompt)
     neurons = _one(trace.scores(goal, "neuron", positions=position), prompt)
-    return {
+    best = [_strongest(heads, "head", top), _strongest(neurons, "neuron", top)]
+    trace._hold([label for rows in best for label, _ in rows])  # one run for all that is asked of them
+    found = {
         "model": writes.model,
         "prompt": trace.prompts[prompt] if trace.prompts else "",
         "tokens": list(trace.tokens[prompt]) if trace.tokens else [],
@@ -74,11 +80,13 @@ def summary(trace: Traced, target: Target, prompt: int, position: int | None, to
         "writes": [_write(group) for group in writes.parts.groups],
         "lens": _lens(trace, goal, prompt, at),
         **({"lens_grid": _grid(trace, prompt) if at is not None else {}} if grid else {}),
-        "heads": _heads(trace, heads, goal, prompt, position, top),
-        "neurons": _neurons(trace, neurons, prompt, position, top),
+        "heads": _heads(trace, best[0], goal, prompt, position),
+        "neurons": _neurons(trace, best[1], prompt, position),
         "closure": {"error": writes.error, "bound": writes.bound, "parts": len(neurons)},
         "choices": {k: v for k, v in writes.choices.items() if k != "level"},
     }
+    trace._hold([])
+    return found
 
 
 def _one(result: Result, prompt: int) -> Result:
@@ -160,12 +168,13 @@ def _strongest(result: Result, axis: str, top: int) -> list[tuple[str, float]]:
     return sorted(rows, key=lambda row: -abs(row[1]))[:top]
 
 
-def _heads(trace: Traced, heads: Result, goal: Target, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
-    best = _strongest(heads, "head", top)
-    if not best:
-        return []
-    edges = _one(trace.scores(goal, "edge", positions=position), prompt)
-    return [{"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)} for label, value in best]
+def _heads(trace: Traced, best: list[tuple[str, float]], goal: Target, prompt: int, position: int | None) -> list[dict[str, Any]]:
+    found = []
+    for label, value in best:
+        within = trace._within(label.rpartition(".H")[0])
+        edges = _one(within.scores(goal, "edge", positions=position), prompt)
+        found.append({"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)})
+    return found
 
 
 def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
@@ -178,8 +187,7 @@ def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) 
     return [{"position": j, "token": tokens[j] if j < len(tokens) else str(j), "value": float(values[j])} for j in order]
 
 
-def _neurons(trace: Traced, neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
-    best = _strongest(neurons, "neuron", top)
+def _neurons(trace: Traced, best: list[tuple[str, float]], prompt: int, position: int | None) -> list[dict[str, Any]]:
     said = trace.words([label for label, _ in best], 6, 6, prompt=prompt, position=position) if best else None
     rows = []
     for label, value in best:
