@@ -10,6 +10,7 @@ from mainstem.core import InputError, versions
 from ._claims import CLAIMS, Claim
 from ._findings import Findings
 from ._judge import OPEN, UNJUDGED
+from ._statistics import between
 from .recipes import SIZES, recipe, recipes
 
 HEAD = """# The ledger
@@ -133,7 +134,7 @@ def _runs(findings: Iterable[Findings]) -> Iterator[str]:
         yield f"### {plan.name}, {plan.size}\n\n{plan.about[:1].upper() + plan.about[1:]} {len(one.records)} runs of {plan.seeds} seeds, {seconds / 60:.0f} minutes in all.\n"
         yield f"| variant | {plan.outcome}, 95 % | seeds | failed |\n|---|---|---|---|"
         for row in one.summary().iter_rows(named=True):
-            mean = "—" if row["mean"] is None else f"{row['mean']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+            mean = "—" if row["mean"] is None else f"{row['mean']:.4g} {between(row['low'], row['high'], '.4g')}"
             yield f"| {row['variant']} | {mean} | {row['seeds']} | {row['failed'] or '—'} |"
         yield ""
         yield from (
