@@ -184,3 +184,41 @@ def test_pieces_of_prompts_without_ends_join_to_the_text(make):
     pieces = codec.chunks(text, 3)
     assert max(map(len, pieces)) <= 3
     assert [i for piece in pieces for i in piece] == codec.encode(text)
+
+
+class Counted:
+    """A tokenizer that counts how much it was given."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner, self.read = inner, 0
+
+    def encode(self, text: str, **how: object) -> object:
+        self.read += len(text)
+        return self.inner.encode(text, **how)  # type: ignore[attr-defined]
+
+    def get_vocab(self) -> dict[str, int]:
+        return self.inner.get_vocab()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_what_can_be_no_prompt_is_refused_before_it_is_read():
+    made = Counted(byte_level())
+    codec = Codec(made, limit=3, size=400)
+    most = codec.letters
+    assert most == 3 * 128
+    for text in ("x" * (most + 1), "\ud800" * 10**6):
+        with pytest.raises(InputError, match=rf"^the prompt has {len(text):,} characters: the 3 tokens .* no more than 384"):
+            codec.encode(text)
+        with pytest.raises(InputError, match="^the target has"):
+            codec.one(text)
+        with pytest.raises(InputError, match="^the text has"):
+            codec.pieces_of(text)
+    assert made.read == 0
+    with pytest.raises(InputError, match="tokens, this model reads at most 3"):
+        codec.encode("x" * most)
+    assert made.read == most
+
+
+def test_where_prompts_may_have_any_length_and_texts_that_are_cut_nothing_is_refused():
+    assert Codec(byte_level()).letters is None
+    assert len(Codec(byte_level()).encode("x" * 10**4)) == 10**4
+    assert sum(map(len, Codec(byte_level(), limit=3, size=400).chunks("x" * 10**4, 3))) == 10**4

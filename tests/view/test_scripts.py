@@ -63,7 +63,7 @@ def test_no_two_modules_declare_the_same_name():
     assert not [word for word, n in every.items() if n > 1]
 
 
-@pytest.mark.parametrize("name", ["page.js", "shell.js", "widget.js"])
+@pytest.mark.parametrize("name", ["held.js", "page.js", "shell.js", "widget.js"])
 def test_joined_they_are_one_script(name: str):
     text = joined(name, scripts())
     assert not re.search(r"^\s*(import|export)\b", text, re.MULTILINE)

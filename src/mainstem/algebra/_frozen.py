@@ -70,16 +70,22 @@ def normalize(call: Call, live: Live) -> torch.Tensor:
 
 def activation(call: Call, live: Live) -> torch.Tensor:
     """v * (f(x) - f(0)) / x + f(0), with the slope f'(0) where x is zero."""
-    x, v = call.args[0], live[(0,)]
+    share, at_zero = ratio(call)
+    return live[(0,)] * share + at_zero
+
+
+def ratio(call: Call) -> tuple[torch.Tensor, torch.Tensor]:
+    """What an activation multiplied its input by, (f(x) - f(0)) / x, and f(0). Parameters: `call`."""
+    x = call.args[0]
     origin = torch.zeros((), dtype=x.dtype, device=x.device)
 
     def f(value: torch.Tensor) -> torch.Tensor:
         return call.again({(0,): value})
 
-    at_origin: tuple[torch.Tensor, ...] = torch.func.jvp(f, (origin,), (torch.ones_like(origin),))
-    at_zero, slope = at_origin
+    pulled: tuple[torch.Tensor, Callable[..., tuple[torch.Tensor, ...]]] = torch.func.vjp(f, origin)  # type: ignore[assignment]
+    at_zero, back = pulled
     safe = torch.where(x == 0, torch.ones_like(x), x)
-    return v * torch.where(x == 0, slope, (f(x) - at_zero) / safe) + at_zero
+    return torch.where(x == 0, back(torch.ones_like(origin))[0], (f(x) - at_zero) / safe), at_zero
 
 
 def relu(call: Call, live: Live) -> torch.Tensor:

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mainstem.core import Key, Path
+from mainstem.core import Key, Path, go_on
 
 from ._calls import Call, dig
+from ._linear import linear
 from ._rules import rule
 
 Vectors = Float[Tensor, "component ..."]
@@ -85,8 +86,7 @@ class Affine:
         zeros = tuple(torch.zeros_like(like) for like in likes) or (torch.zeros_like(vectors[0]),)
 
         def push(v: Tensor) -> Tensor:
-            tangents = tuple(v if i == at else torch.zeros_like(z) for i, z in enumerate(zeros))
-            return torch.func.jvp(self, zeros, tangents)[1]
+            return self._replay(tuple(v if i == at else z for i, z in enumerate(zeros)), linear)
 
         return torch.vmap(push, chunk_size=chunk, randomness="same")(vectors)
 
@@ -104,6 +104,7 @@ class Affine:
     def _replay(self, inputs: tuple[Tensor, ...], form: Callable[[Call, Mapping[Path, Tensor]], Any]) -> Tensor:
         values: list[Any] = []
         for step, call in zip(self.program.steps, self.calls, strict=True):
+            go_on()
             live = {w.operand: inputs[-1 - w.source] if w.source < 0 else dig(values[w.source], w.output) for w in step.wires}
             values.append(form(call, {path: _beside(call, path, value) for path, value in live.items()}))
         return dig(values[-1], self.program.output) if values else inputs[0]

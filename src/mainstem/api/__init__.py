@@ -2,7 +2,9 @@
 
 from ._ablation_curve import ablation_curve
 from ._ablation_result import AblationCurve
+from ._channel_page import channel_page
 from ._direction import Direction
+from ._direction_page import direction_page
 from ._edit_effect import EditEffect, edit_effect, edit_loss
 from ._erasers import ErasersResult
 from ._figures import figures
@@ -59,7 +61,9 @@ __all__ = [
     "activation_patching",
     "any_of",
     "attribution_patching",
+    "channel_page",
     "contrast",
+    "direction_page",
     "edit_effect",
     "edit_loss",
     "figures",

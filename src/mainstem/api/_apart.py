@@ -54,19 +54,19 @@ def _opened(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     level = _INSIDE.get(kind or "")
     if level is None:
         raise InputError(f"{label} is not taken apart further." if kind else f"there is no part {label!r}.")
-    found = scored(trace, asked, level)
+    found = scored(trace, asked, level, label)
     groups = [g for g in found.parts.groups if _REST.sub("", g.label) == label]
     rows = [row for g in groups for row in _rows(g, "source" if level == "head" else "switched")]
     whole = sum(float(g.values) for g in coarse.parts.groups if _REST.sub("", g.label) == label)
     rows = _most(rows)
-    _say(trace, rows, asked)
+    _say(trace._within(label), rows, asked)
     return _table(found, rows, whole)
 
 
 def _sources(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     """A head as the tokens that it reads."""
     parsed = parse_label(label)
-    heads, edges = scored(trace, asked, "head"), scored(trace, asked, "edge")
+    heads, edges = (scored(trace, asked, level, parsed.write) for level in ("head", "edge"))
     if not any(g.label == parsed.write and "key_pos" in g.axes for g in edges.parts.groups):
         raise InputError(f"{label} has no sources here.")
     whole, values = float(heads.parts[label]), edges.parts[label].flatten().tolist()
@@ -90,14 +90,14 @@ def switched(trace: Traced, asked: Asked, label: str) -> dict[str, Any]:
     return _table(found, _most(rows), float(found.whole), found.error) | {"keys": keys, "key": key}
 
 
-def scored(trace: Traced, asked: Asked, level: str) -> Result:
-    """The scores that are asked for, at one level. Parameters: `trace`; `asked`; `level`."""
+def scored(trace: Traced, asked: Asked, level: str, within: str | None = None) -> Result:
+    """The scores that are asked for, at one level. Parameters: `trace`; `asked`; `level`; `within`, the one write that is taken apart, None for all."""
     _, position = place(trace, asked)
     by, norm = text(asked, "by") or "dla", text(asked, "norm")
     target = aimed(trace, asked)
-    held, key = _HELD.setdefault(trace, OrderedDict()), (target, level, by, position, norm)
+    held, key = _HELD.setdefault(trace, OrderedDict()), (target, level, by, position, norm, within)
     if key not in held:
-        held[key] = trace.scores(target, level, by, position, norm=norm)
+        held[key] = (trace._within(within) if within else trace).scores(target, level, by, position, norm=norm)
     held.move_to_end(key)
     while len(held) > _KEPT:
         held.popitem(last=False)

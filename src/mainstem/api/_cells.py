@@ -1,6 +1,6 @@
 """The grid of a prompt page in plain data: what every point would predict at every token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from mainstem.core import InputError
 from mainstem.find import Stream
 from mainstem.models import Loaded
-from mainstem.score import read_out, scores
+from mainstem.score import Lens, lens, read_out, scores
 from mainstem.stream import Pass
 
 from ._lens import LensResult
@@ -42,6 +42,10 @@ class Traced(Protocol):
 
     def index(self, target: str | int) -> int: ...
 
+    def _within(self, write: str) -> "Traced": ...
+
+    def _hold(self, writes: Sequence[str]) -> None: ...
+
     def _spots(self, positions: int | str | None, prompt: int | None = None) -> tuple[Any, Any]: ...
 
     @property
@@ -55,7 +59,8 @@ class Traced(Protocol):
 
 
 FIRST = 5  # tokens of a cell that stand in the grid itself, where it is small
-_SMALL = 3000  # cells of such a grid
+_SMALL = 3000  # cells of such a grid, which is given whole; of a larger one, columns as they are seen
+MOST = 64  # columns that are given at once
 NUMBERS = {"prob": "top_logprob", "logprob": "logprob", "rank": "rank", "entropy": "entropy", "kl": "kl"}
 # Scores that are not sums over parts have no bars that add up.
 _ADD = {
@@ -69,30 +74,62 @@ _ADD = {
 def grid(trace: Traced, asked: Asked) -> dict[str, Any]:
     """Tokens, points, and for every cell its likeliest token and its numbers; words stand once, cells name them by their number.
 
+    Of a long prompt no cell is given yet: `columns` has those that are seen.
+
     Parameters: `trace`; `asked`, {lens, row}: the norm rule, and which of several prompts.
     """
     norm, row = text(asked, "lens") or "own", which(trace, asked)
-    found = trace.lens(norm=norm)
-    if found.values.tokens.ndim != 3:
+    if trace.logits.ndim != 3:
         raise InputError("this model's output has no positions: the prompt page is for models that predict tokens.")
+    points, length = [p.name for p in trace.stream.points], len(trace.tokens[row])
+    small = len(points) * length <= _SMALL
     words = Words(trace)
     record = {
         "model": trace._loaded.name,
         "prompt": trace.prompts[row] if trace.prompts else "",
         "tokens": list(trace.tokens[row]),
-        "points": list(found.points),
-        "top": [[words.number(i) for i in ids[row].tolist()] for ids in found.values.tokens],
-        "target": [words.number(i) for i in found.values.target[row].tolist()],
-        **{name: _rows(found, field, row) for name, field in NUMBERS.items()},
-        "tops": _tops(trace, words, norm, row) if found.values.tokens[:, row].numel() <= _SMALL else None,
+        "points": points,
+        **_columns(trace, words, norm, row, (0, length if small else 0)),
+        "tops": _tops(trace, words, norm, row) if small else None,
         "lens": norm,
         "scores": [{"by": by, "name": name, **_takes(by)} for by, name in _ADD.items()],
     }
     return record | {"words": words.said, "vocabulary": int(trace.logits.shape[-1])}
 
 
-def _rows(found: LensResult, field: str, row: int) -> list[list[float]]:
-    values = getattr(found.values, field)[:, row].double()
+def columns(trace: Traced, asked: Asked) -> dict[str, Any]:
+    """Some positions of the grid of a long prompt. Parameters: `trace`; `asked`, {first, end, lens, row}: the first, and the one behind the last.
+
+    Raises `InputError` for positions that are not there, and for more than `MOST` of them.
+    """
+    row, first, end = which(trace, asked), asked.get("first"), asked.get("end")
+    length = len(trace.tokens[row])
+    if type(first) is not int or type(end) is not int or not 0 <= first < end <= min(length, first + MOST):
+        raise InputError(f"columns are from 0 to {length}, and {MOST} at a time, not {first!r} to {end!r}.")
+    words = Words(trace)
+    found = _columns(trace, words, text(asked, "lens") or "own", row, (first, end))
+    return found | {"first": first, "words": words.said}
+
+
+def _columns(trace: Traced, words: "Words", norm: str, row: int, span: tuple[int, int]) -> dict[str, Any]:
+    """The cells of a stretch of positions, [point][position]; logits of the stretch alone are made, a tile at a time."""
+    if span[0] == span[1]:
+        return {
+            "top": [[] for _ in trace.stream.points],
+            "target": [],
+            **{name: [[] for _ in trace.stream.points] for name in NUMBERS},
+        }
+    target = trace.logits[:, span[0] : span[1]].argmax(-1)
+    found = lens(trace.run, target, norm, span=span)
+    return {
+        "top": [[words.number(i) for i in ids[row].tolist()] for ids in found.tokens],
+        "target": [words.number(i) for i in target[row].tolist()],
+        **{name: _rows(found, field, row) for name, field in NUMBERS.items()},
+    }
+
+
+def _rows(found: Lens, field: str, row: int) -> list[list[float]]:
+    values = getattr(found, field)[:, row].double()
     values = values.exp() if field == "top_logprob" else values
     return [[_figures(v) for v in point] for point in values.tolist()]
 

@@ -2,7 +2,7 @@
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,21 +45,7 @@ class Directing:
         standardised, kept}; `turn`.
         """
         prompts, found, point = several(text(asked, "prompts") or sample()), self._found(asked, turn), self._point(asked)
-        basis = torch.stack([one.unit for one in found])
-        values = []
-        for rows in self._streams.every(prompts, point, turn):
-            found[0].check(rows.shape[-1], point)
-            values.append(_rounded(rows.double().cpu() @ basis.mT))
-        return {
-            "prompts": prompts,
-            "tokens": [list(self._streams.tokens(p)) for p in prompts],
-            "values": values,
-            "gram": _rounded(basis @ basis.mT),
-            "directions": [{"name": d.name, "about": d.about, "length": float(d.vector.double().norm())} for d in found],
-            "point": point,
-            "points": self._streams.points(),
-            "width": basis.shape[1],
-        }
+        return coloured(self._streams, prompts, list(self._streams.every(prompts, point, turn)), found, point)
 
     def following(self, asked: Asked, turn: Any) -> dict[str, Any]:
         """The likeliest next tokens after one. Parameters: `asked`, {prompt, position}; `turn`."""
@@ -155,6 +141,30 @@ class Directing:
     def _point(self, asked: Asked) -> str:
         points = self._streams.points()
         return text(asked, "point") or points[len(points) // 2]
+
+
+def coloured(
+    streams: Streams, prompts: Sequence[str], rows: Sequence[Tensor], found: Sequence[Direction], point: str
+) -> dict[str, Any]:
+    """Every token of prompts with how far it goes along directions.
+
+    Parameters: `streams`, which has read them; `prompts`; `rows`, the stream of each at the point; `found`, the directions; `point`.
+    """
+    basis = torch.stack([one.unit for one in found])
+    values = []
+    for row in rows:
+        found[0].check(row.shape[-1], point)
+        values.append(_rounded(row.double().cpu() @ basis.mT))
+    return {
+        "prompts": list(prompts),
+        "tokens": [list(streams.tokens(p)) for p in prompts],
+        "values": values,
+        "gram": _rounded(basis @ basis.mT),
+        "directions": [{"name": d.name, "about": d.about, "length": float(d.vector.double().norm())} for d in found],
+        "point": point,
+        "points": streams.points(),
+        "width": basis.shape[1],
+    }
 
 
 def sample(count: int = 8) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mainstem.core import InputError, MapError, Provenance
+from mainstem.core import InputError, MapError, Provenance, give_back
 from mainstem.find import StreamMap, find
 from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
@@ -143,7 +143,9 @@ class Model(Directed, Weighed, Changed):
 
     def _found(self, ready: Inputs) -> StreamMap:
         with readable(self.loaded, ready):
-            return find(self.module, *ready.args, **ready.kwargs)
+            found = find(self.module, *ready.args, **ready.kwargs)
+        give_back()  # the proof ran a copy in float64
+        return found
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
         with readable(self.loaded, ready):

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from mainstem.core import InputError
+from mainstem.score import lens
+from mainstem.stream import Pass
 
 from ._lens import LensResult
 from ._result import Result
@@ -16,6 +19,8 @@ from ._words import WordsResult
 @runtime_checkable
 class Traced(Protocol):
     """What a summary asks of a trace."""
+
+    run: Pass
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...]: ...
@@ -46,18 +51,25 @@ class Traced(Protocol):
 
     def index(self, target: str | int) -> int: ...
 
+    def _within(self, write: str) -> "Traced": ...
 
-def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int) -> dict[str, Any]:
+    def _hold(self, writes: Sequence[str]) -> None: ...
+
+
+def summary(trace: Traced, target: Target, prompt: int, position: int | None, top: int, grid: bool = True) -> dict[str, Any]:
     """Prediction, writes, lens, heads with the sources they read, neurons with their words, closure.
 
-    Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+    Parameters: `trace`; `target`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons; `grid`, whether the lens at
+    every position is in it.
     """
     writes = _one(trace.scores(target, positions=position), prompt)
     goal = target if target is not None else _predicted(trace, writes, prompt)
     at = writes.positions[0] if writes.positions else None
     heads = _one(trace.scores(goal, "head", positions=position), prompt)
     neurons = _one(trace.scores(goal, "neuron", positions=position), prompt)
-    return {
+    best = [_strongest(heads, "head", top), _strongest(neurons, "neuron", top)]
+    trace._hold([label for rows in best for label, _ in rows])  # one run for all that is asked of them
+    found = {
         "model": writes.model,
         "prompt": trace.prompts[prompt] if trace.prompts else "",
         "tokens": list(trace.tokens[prompt]) if trace.tokens else [],
@@ -67,12 +79,14 @@ def summary(trace: Traced, target: Target, prompt: int, position: int | None, to
         "prediction": _prediction(trace, prompt, at),
         "writes": [_write(group) for group in writes.parts.groups],
         "lens": _lens(trace, goal, prompt, at),
-        "lens_grid": _grid(trace, prompt) if at is not None else {},
-        "heads": _heads(trace, heads, goal, prompt, position, top),
-        "neurons": _neurons(trace, neurons, prompt, position, top),
+        **({"lens_grid": _grid(trace, prompt) if at is not None else {}} if grid else {}),
+        "heads": _heads(trace, best[0], goal, prompt, position),
+        "neurons": _neurons(trace, best[1], prompt, position),
         "closure": {"error": writes.error, "bound": writes.bound, "parts": len(neurons)},
         "choices": {k: v for k, v in writes.choices.items() if k != "level"},
     }
+    trace._hold([])
+    return found
 
 
 def _one(result: Result, prompt: int) -> Result:
@@ -112,17 +126,19 @@ def _write(group: Any) -> dict[str, Any]:
 
 def _lens(trace: Traced, goal: Target, prompt: int, at: int | None) -> list[dict[str, Any]]:
     first = goal.token if isinstance(goal, Contrast) else goal
-    found = trace.lens(first)
-    lens, place = found.values, (prompt,) if at is None else (prompt, at)
+    assert isinstance(first, str | int)  # `_target` let nothing else through
+    wanted = torch.tensor(trace.index(first), device=trace.logits.device)
+    found = lens(trace.run, wanted, span=None if at is None else (at, at + 1))
+    place = (prompt,) if at is None else (prompt, 0)
     return [
         {
             "point": point,
-            "token": found.word(int(lens.tokens[i][place])),
-            "top_prob": float(lens.top_logprob[i][place].exp()),
-            "logprob": float(lens.logprob[i][place]),
-            "rank": int(lens.rank[i][place]),
-            "entropy": float(lens.entropy[i][place]),
-            "kl": float(lens.kl[i][place]),
+            "token": trace.word(int(found.tokens[i][place])),
+            "top_prob": float(found.top_logprob[i][place].exp()),
+            "logprob": float(found.logprob[i][place]),
+            "rank": int(found.rank[i][place]),
+            "entropy": float(found.entropy[i][place]),
+            "kl": float(found.kl[i][place]),
         }
         for i, point in enumerate(found.points)
     ]
@@ -152,12 +168,13 @@ def _strongest(result: Result, axis: str, top: int) -> list[tuple[str, float]]:
     return sorted(rows, key=lambda row: -abs(row[1]))[:top]
 
 
-def _heads(trace: Traced, heads: Result, goal: Target, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
-    best = _strongest(heads, "head", top)
-    if not best:
-        return []
-    edges = _one(trace.scores(goal, "edge", positions=position), prompt)
-    return [{"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)} for label, value in best]
+def _heads(trace: Traced, best: list[tuple[str, float]], goal: Target, prompt: int, position: int | None) -> list[dict[str, Any]]:
+    found = []
+    for label, value in best:
+        within = trace._within(label.rpartition(".H")[0])
+        edges = _one(within.scores(goal, "edge", positions=position), prompt)
+        found.append({"label": label, "value": value, "sources": _sources(trace, edges, label, prompt)})
+    return found
 
 
 def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) -> list[dict[str, Any]]:
@@ -170,8 +187,7 @@ def _sources(trace: Traced, edges: Result, label: str, prompt: int, k: int = 5) 
     return [{"position": j, "token": tokens[j] if j < len(tokens) else str(j), "value": float(values[j])} for j in order]
 
 
-def _neurons(trace: Traced, neurons: Result, prompt: int, position: int | None, top: int) -> list[dict[str, Any]]:
-    best = _strongest(neurons, "neuron", top)
+def _neurons(trace: Traced, best: list[tuple[str, float]], prompt: int, position: int | None) -> list[dict[str, Any]]:
     said = trace.words([label for label, _ in best], 6, 6, prompt=prompt, position=position) if best else None
     rows = []
     for label, value in best:

@@ -1,5 +1,7 @@
 """One traced input: tensors by name, lens, scores, words, pictures."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,7 +14,7 @@ from mainstem.find import Stream, find
 from mainstem.models import Inputs, Loaded
 from mainstem.score import Choices, Goal, Score, component, lens, score_named
 from mainstem.score import top as best
-from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, take
+from mainstem.stream import Pass, carry, factors, find_point, find_write, heads, needed, needed_inside, take
 
 from ._aim import Sight, aim
 from ._cautions import Cautious
@@ -46,6 +48,7 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         self._loaded, self.run, self._inputs, self._positions = loaded, run, inputs, positions
         self._full: Trace | None = None
         self._longer: Trace | None = None
+        self._inner: tuple[Pass, Trace] | None = None
         self._weights = Weights(loaded)
 
     @property
@@ -89,6 +92,22 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
                 return take(run.module, run.map, inputs.args, inputs.kwargs, *how)
             except MapError:
                 return take(run.module, find(run.module, *inputs.args, **inputs.kwargs), inputs.args, inputs.kwargs, *how)
+
+    def _within(self, write: str) -> "Trace":
+        """The same run with one write to be taken apart: in `scores` of a level the others stay whole, which is as much quicker as there are writes.
+
+        Parameters: `write`, its label, such as "L3.attn". Raises `InputError` where there is no such write.
+        """
+        only = find_write(self.run.stream, write).label
+        if self._inner is None or self._inner[0] is not self.run or self._inner[1].run.only != only:
+            self._inner = self.run, Trace(self._loaded, replace(self.run, only=only), self._inputs, self._positions)
+        return self._inner[1]
+
+    @fitted
+    def _hold(self, writes: Sequence[str]) -> None:
+        """Captures by one run what writes are taken apart by, for all that is asked of them afterwards. Parameters: `writes`, none to let go of it."""
+        stream = self.run.stream
+        self.run.hold({key for label in writes for key in needed_inside(find_write(stream, label))})
 
     def _aimed(self, target: Target, positions: int | str | None) -> tuple["Trace", Goal]:
         """A target at its places, and the trace that has them: of a sequence, one of prompt and sequence together."""
@@ -327,15 +346,18 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
             return TopResult(best(self.run, goal, score.name, choices, k), *about)
         return Result(score.rows(self.run, goal, score.checked(choices)), *about)
 
-    def summary(self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8) -> dict[str, Any]:
+    def summary(
+        self, target: Target = None, prompt: int = 0, position: int | None = None, top: int = 8, grid: bool = True
+    ) -> dict[str, Any]:
         """One prompt's prediction taken apart, as plain data: prediction, writes, lens, heads with sources, neurons with words.
 
-        Parameters: `target`, as of `scores`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons.
+        Parameters: `target`, as of `scores`; `prompt`, which of a batch; `position`; `top`, how many heads and neurons;
+        `grid`, whether the lens at every position is in it, which takes minutes where prompt and vocabulary are large.
         """
         from ._summary import summary
 
         trace, _ = self._spots("all")  # a summary shows the lens at every position
-        return summary(trace, self._plain(target, prompt, position), prompt, position, top)
+        return summary(trace, self._plain(target, prompt, position), prompt, position, top, grid)
 
     def _plain(self, target: Target, prompt: int, position: int | None) -> Target:
         """A target of one prompt with texts as ids, so that everything said of it is of the tokens that are scored."""
@@ -352,7 +374,7 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         """Writes the trace as one page that needs no network. Parameters: `path`; `target`, `prompt`, `position` as of `summary`."""
         from mainstem.view import save_page
 
-        return save_page(self._page(self.summary(target, prompt, position), target, prompt), path)
+        return save_page(self._page(self.summary(target, prompt, position, grid=False), target, prompt), path)
 
     def _page(self, record: dict[str, Any], target: Target, prompt: int) -> dict[str, Any]:
         """A summary with what its page can be asked. Parameters: `record`, the summary; `target` and `prompt`, that it was made with."""
@@ -368,6 +390,6 @@ class Trace(Queried, Headed, Curved, Cautious, Flowing):
         from mainstem.view import framed
 
         try:
-            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(), None, 0))}
+            return {"text/plain": repr(self), "text/html": framed(self._page(self.summary(grid=False), None, 0))}
         except MainstemError:
             return {"text/plain": repr(self)}

@@ -75,7 +75,7 @@ def trace(
 
         goal = target if target is None or against is None else contrast(target, against)
         run = held.trace(data, edits=zeroed(*zero) if zero else None, padding=padding.value)
-        records = [run.summary(goal, i, position, top) for i in range(len(data))]
+        records = [run.summary(goal, i, position, top, json) for i in range(len(data))]
         if json and level is not opt.Level.write:
             _add_parts(records, run, goal, level, position)
         if json:

@@ -6,8 +6,9 @@ from ._errors import InputError, LoadError, MainstemError, MapError, NoStreamErr
 from ._files import whole_file
 from ._keys import Key, Path, Site, show
 from ._labels import Label, parse_label
+from ._memory import give_back
 from ._plain import finite, from_plain, to_plain
-from ._progress import listening, progress_bar, tracked
+from ._progress import go_on, heeding, listening, progress_bar, tracked
 from ._provenance import Provenance, versions
 from ._result import Group, Parts, Tops, name_inside
 
@@ -34,6 +35,9 @@ __all__ = [
     "finite",
     "fits",
     "from_plain",
+    "give_back",
+    "go_on",
+    "heeding",
     "kind_said",
     "listening",
     "name_inside",

@@ -12,10 +12,11 @@ PATIENCE = 1.0  # seconds before a bar is shown: what ends sooner shows none
 
 
 class _State(threading.local):
-    """Of a thread: who listens, None for a bar on a terminal; and whether a loop is being told of, in which others are silent."""
+    """Of a thread: who listens, None for a bar on a terminal; whether a loop is being told of, in which others are silent; who may give work up."""
 
     hears: Hears | None = None
     busy: bool = False
+    check: Callable[[], None] | None = None
 
 
 _STATE = _State()
@@ -32,6 +33,26 @@ def listening(hears: Hears) -> Iterator[None]:
         yield
     finally:
         _STATE.hears = before
+
+
+@contextmanager
+def heeding(check: Callable[[], None]) -> Iterator[None]:
+    """Work in this thread may be given up from outside, also in the middle of a forward pass.
+
+    Parameters: `check`, called often; what it raises where nobody waits any more should be no `Exception`, since some of those are
+    taken for an answer on the way.
+    """
+    before, _STATE.check = _STATE.check, check
+    try:
+        yield
+    finally:
+        _STATE.check = before
+
+
+def go_on() -> None:
+    """Gives up, by what `heeding` was told, where nobody waits any more: said at every call of a module that is watched, and between steps of other long work."""
+    if _STATE.check is not None:
+        _STATE.check()
 
 
 def tracked(items: Iterable[T], what: str | Callable[[], str], of: int) -> Iterator[T]:

@@ -1,6 +1,7 @@
 """A forward pass with chosen calls captured and chosen tensors replaced, by the one interception."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,18 +45,24 @@ def run(
     patches: Iterable[Patch] = (),
     volatile: Collection[Key] = (),
     double: bool = False,
+    partly: bool = False,
 ) -> Captured:
     """Runs the module once.
 
     Parameters: `module`; `args` and `kwargs`, its inputs; `keys`, calls to capture; `patches`, edits; `volatile`, captured
-    calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64.
-    Raises `MapError` where a wanted call did not happen.
+    calls whose tensors are overwritten later and must be copied; `double`, rewrite casts to lower precision to float64;
+    `partly`, end the run behind the last call that is captured: then there is no result. Raises `MapError` where a wanted call did not happen.
     """
-    tap = Tap(module, keys, patches, volatile, double)
-    with tap.watch:
+    tap = Tap(module, keys, patches, volatile, double, partly)
+    with suppress(_Ended), tap.watch:
         tap.captured.result = module(*args, **kwargs)
-    tap.check()
+    if not tap.ended:
+        tap.check()
     return tap.captured
+
+
+class _Ended(BaseException):
+    """Raised behind the last call that is wanted; no `Exception`, which the module's own code may catch."""
 
 
 class Tap:
@@ -65,10 +72,16 @@ class Tap:
     """
 
     def __init__(
-        self, module: nn.Module, keys: Collection[Key], patches: Iterable[Patch], volatile: Collection[Key], double: bool = False
+        self,
+        module: nn.Module,
+        keys: Collection[Key],
+        patches: Iterable[Patch],
+        volatile: Collection[Key],
+        double: bool = False,
+        partly: bool = False,
     ) -> None:
         refuse_autocast()
-        self.captured = Captured()
+        self.captured, self.partly, self.ended = Captured(), partly, False
         self.keys, self.volatile, self.double = frozenset(keys), frozenset(volatile), double
         self.patches: dict[Key, list[Patch]] = {}
         for patch in patches:
@@ -94,6 +107,9 @@ class Tap:
         self.edited.add(key)
         if wanted:
             self.captured.calls[key] = Call(name, func, kept_args, kept_kwargs, _copied(out) if copy else out)
+            if self.partly and len(self.captured.calls) == len(self.keys):
+                self.ended = True
+                raise _Ended
         return out
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from mainstem.core import Key
+from mainstem.core import Key, go_on
 
 from ._fused import COMPOSED, opened, spelled
 from ._sliced import SLICED, Sliced
@@ -208,6 +208,7 @@ def _before(module: nn.Module, args: Any) -> None:
     watch = getattr(_local, "watch", None)
     if watch is not None:
         watch.enter(module)
+        go_on()  # behind it: torch calls `_after` for this module too where this raises
 
 
 def _after(module: nn.Module, args: Any, output: Any) -> None:

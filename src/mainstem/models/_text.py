@@ -7,6 +7,7 @@ from typing import Any
 
 from mainstem.core import InputError
 
+_LETTERS = 128  # of the longest word that is one token without being a piece: WordPiece takes up to 100 letters for one unknown
 _SPACES = ("\u2581", "\u0120")  # how stored pieces write the space they begin with
 
 
@@ -41,6 +42,7 @@ class Codec:
         """
         if not text:
             raise InputError("the prompt is empty: give at least one token of text.")
+        self._check_size(text, "the prompt")
         _check_letters(text, "the prompt")
         ids = self.tokenizer.encode(text, add_special_tokens=special)
         ids = list(ids.ids if self._plain else ids)
@@ -54,7 +56,8 @@ class Codec:
         """
         if not text:
             raise InputError("a text is empty: give at least one token of text.")
-        ids = self.cut(text, "the text")
+        _check_letters(text, "the text")
+        ids = self._bare(text)
         before, after = self._frame()
         room = length - len(before) - len(after)
         if room < 1:
@@ -139,15 +142,34 @@ class Codec:
     def cut(self, text: Any, what: str = "the text") -> list[int]:
         """The ids of a bare text, also where some of them stand for what the tokenizer does not know.
 
-        Parameters: `text`; `what` it is called in errors. Raises `InputError` for what is no text.
+        Parameters: `text`; `what` it is called in errors. Raises `InputError` for what is no text, or longer than any prompt.
         """
         if not isinstance(text, str):
             raise InputError(f"{what} is {text!r}, which is no text: give a str, such as ' Paris'.")
         if not text:
             raise InputError(f"{what} is empty: name a token, such as ' Paris' with its leading space.")
+        self._check_size(text, what)
         _check_letters(text, what)
+        return self._bare(text)
+
+    def _bare(self, text: str) -> list[int]:
         found: Any = self.tokenizer.encode(text, add_special_tokens=False)
         return list(found.ids if self._plain else found)
+
+    @cached_property
+    def letters(self) -> int | None:
+        """The most characters that the longest prompt can have; None where prompts may have any length."""
+        if self.limit is None:
+            return None
+        return self.limit * max(_LETTERS, *map(len, self.tokenizer.get_vocab()))
+
+    def _check_size(self, text: str, what: str) -> None:
+        """Refuses what can be no prompt before it is made tokens: of megabytes that would take a minute."""
+        if self.letters is not None and len(text) > self.letters:
+            raise InputError(
+                f"{what} has {len(text):,} characters: the {self.limit:,} tokens that this model reads at most have no more than "
+                f"{self.letters:,}. Shorten it."
+            )
 
     def known(self, text: str, ids: Sequence[int]) -> bool:
         """Whether a text could be written. Parameters: `text`; `ids`, what it was cut into."""

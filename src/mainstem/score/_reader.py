@@ -10,6 +10,7 @@ from mainstem.algebra import Split, cut, last_product, rows_at, rule, tensors
 from mainstem.core import InputError
 from mainstem.stream import Pass, readout, transport
 
+Span = tuple[int, int]  # the first position of a stretch, and the one behind its last
 TILE = 2**22  # numbers of one tile of logits: 16 MB in float32
 
 
@@ -23,14 +24,20 @@ class Reader:
     before: Callable[[Tensor], Tensor]
     after: Callable[[Tensor], Tensor]
 
-    def rows(self, run: Pass, value: Tensor, places: Tensor | None = None) -> Tensor:
-        """[row, any] of a point, the rows that are looked at. Parameters: `run`; `value`, its face; `places`."""
+    def rows(self, run: Pass, value: Tensor, places: Tensor | None = None, span: Span | None = None) -> Tensor:
+        """[row, any] of a point, the rows that are looked at. Parameters: `run`; `value`, its face; `places`; `span`, as of `spanned`."""
         value = run.shaped(self.before(value))
-        return (value if places is None else rows_at(value, places, value.shape[1])).flatten(0, -2)
+        value = value if places is None else rows_at(value, places, value.shape[1])
+        return spanned(value, span).flatten(0, -2)
 
     def logits(self, rows: Tensor) -> Tensor:
         """[point, row, vocab]. Parameters: `rows`, [point, row, any]."""
         return self.after(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+
+
+def spanned(value: Tensor, span: Span | None) -> Tensor:
+    """A stretch of positions of [batch, pos, any]. Parameters: `value`; `span`, None for all of them."""
+    return value if span is None else value[:, span[0] : span[1]]
 
 
 def reader(run: Pass, norm: str = "own") -> Reader:

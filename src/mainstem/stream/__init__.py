@@ -14,7 +14,7 @@ from ._key_products import key_products
 from ._key_vectors import KeyVectors, key_vectors
 from ._matrices import Matrices, carried_rows, matrices
 from ._ov import Head, head_of, through_head
-from ._parts import LEVELS, applies, needed, opened, subscores, subvector, writer_map
+from ._parts import LEVELS, applies, needed, needed_inside, opened, subscores, subvector, writer_map
 from ._pass import Cut, Pass, find_point, find_write, graded, is_double, pre_point
 from ._passing import BASES, Shown, passing, shown
 from ._places import Places, placed, reduce
@@ -98,6 +98,7 @@ __all__ = [
     "matrices",
     "named",
     "needed",
+    "needed_inside",
     "opened",
     "passing",
     "patches",

@@ -35,11 +35,12 @@ def applies(write: Write, level: str) -> bool:
 def opened(run: Pass, write: Write, level: str) -> str | None:
     """The level to which a write of this run can be taken apart, None where it stays whole.
 
-    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges.
+    A write that was edited is not what its parts made, and stays whole; inside an edited head there are no edges. Of a run that looks
+    into one write, the others stay whole.
 
     Parameters: `run`; `write`; `level`, the level asked for.
     """
-    if not applies(write, level) or run.edited(write.site) or write.writer is None:
+    if not applies(write, level) or run.edited(write.site) or write.writer is None or run.only not in (None, write.label):
         return None
     return "head" if level == "edge" and any(run.edited(s.site) for s in write.writer.sources) else level
 
@@ -52,6 +53,12 @@ def needed(write: Write) -> set[Key]:
     for source in write.writer.sources:
         keys |= {source.site.key} | ({source.attention.key} if source.attention else set())
     return keys
+
+
+def needed_inside(write: Write) -> set[Key]:
+    """The calls to capture for taking a write apart, and for what switched its coordinates on. Parameters: `write`."""
+    sources = write.writer.sources if write.writer else ()
+    return needed(write) | {k for source in sources for key in source.keys for k in (key.site.key, *key.program.keys())}
 
 
 def subscores(

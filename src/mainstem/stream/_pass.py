@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from typing import Any, TypeVar
@@ -41,7 +41,8 @@ class Pass:
 
     `stream` is the stream looked at. In bfloat16 and float16 all algebra is done in float32 on the run's own values. A module
     in float64 runs in float64 throughout: what it casts to less inside, as most RMS norms do, stays in float64. `trail` is
-    the readout with nothing frozen; `cut` says where the output was computed, if not at every position.
+    the readout with nothing frozen; `cut` says where the output was computed, if not at every position; `only` names the one write
+    that levels take apart, None for every write.
     """
 
     module: nn.Module
@@ -54,6 +55,8 @@ class Pass:
     grad: bool = False
     trail: Affine | None = None
     cut: Cut | None = None
+    only: str | None = None
+    inside: Captured | None = field(default=None, repr=False)  # captured since, for what else will be asked
 
     @cached_property
     def low(self) -> bool:
@@ -152,13 +155,21 @@ class Pass:
         """A call in the precision of the algebra. Parameters: `call`."""
         return raised_to(call, self.dtype) if self.low or self.double or _is_low(call) else call
 
+    def hold(self, keys: set[Key]) -> None:
+        """Captures calls by one run for all that is asked of them afterwards. Parameters: `keys`, none to let go of what was held."""
+        self.inside = self.again(keys) if keys else None
+
     def again(self, keys: set[Key]) -> Captured:
         """The same run once more, other calls captured; this one itself where it holds them. Parameters: `keys`."""
-        if keys <= self.seen.calls.keys():
-            return self.seen
+        for held in (self.seen, self.inside):
+            if held is not None and keys <= held.calls.keys():
+                return held
         patches = (*self.patches, self.cut.patch()) if self.cut else self.patches
         with torch.set_grad_enabled(self.grad):
-            return run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double)
+            found = run(self.module, self.args, self.kwargs, keys, patches, self.map.volatile, self.double, partly=True)
+        if self.only:  # its parts are asked for one after the other
+            self.inside = found
+        return found
 
 
 def graded(f: Callable[..., T]) -> Callable[..., T]:

@@ -7,6 +7,7 @@ from ._charts import grid, lines
 from ._compatibility import compatibility
 from ._curves import additivity, lower_layer_curve
 from ._diagram import diagram
+from ._held import LARGEST, save_held
 from ._layers import query_histogram, score_by_layer
 from ._maps import head_map, source_map
 from ._outlier_page import dimension_map, effect_chart, outlier_page
@@ -26,6 +27,7 @@ from ._variants import against, intervals
 from ._widget import widget
 
 __all__ = [
+    "LARGEST",
     "MINUS",
     "Answer",
     "Asked",
@@ -61,6 +63,7 @@ __all__ = [
     "plot",
     "query_histogram",
     "river",
+    "save_held",
     "save_page",
     "scale_curve",
     "score_by_layer",

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
-from mainstem.core import MainstemError, listening
+from mainstem.core import MainstemError, heeding, listening
 
 Asked = Mapping[str, Any]
 Put = Callable[[dict[str, Any] | None], None]
 
 
-class Superseded(Exception):
-    """Raised in an answer that nobody waits for any more."""
+class Superseded(BaseException):
+    """Raised in an answer that nobody waits for any more; no `Exception`, so that nothing on the way takes it for what a module says."""
 
 
 class Turn:
@@ -24,7 +24,8 @@ class Turn:
         self._current, self._put = current, put
 
     def check(self) -> None:
-        """Gives up, by `Superseded`, where a newer question has come. To be called between steps that take time."""
+        """Gives up, by `Superseded`, where a newer question has come or the page has gone. Called at every module of a forward pass
+        that runs for the answer, and to be called between other steps that take time."""
         if not self._current():
             raise Superseded
 
@@ -84,7 +85,7 @@ def answered(answer: Answer, asked: Asked, turn: Turn, put: Put) -> None:
     """Whatever comes of it, the page hears of it and the thread lives on. Parameters: as of `Turns.take`; `turn`."""
     try:
         turn.check()
-        with listening(turn.say):
+        with listening(turn.say), heeding(turn.check):
             put({"answer": answer(asked, turn)})
     except Superseded:
         put({"superseded": True})

@@ -25,9 +25,10 @@ export function cellSaid(record, { point, position }, tops, choose) {
     const buttons = choose ? [button("target", "explain", "take this token apart", word), button("against", "against", "hold the token against this one", word)] : [];
     return make("li", {}, token(word), make("span.track", { "aria-hidden": "true" }, fill), make("span.figure", {}, percent(prob)), make("span.do", {}, buttons));
   });
+  const end = record.words[record.target[position]];
   return [
     make("p.where", {}, make("b", {}, record.points[point]), ` after token ${position} `, token(record.tokens[position])),
-    make("dl.figures", {}, figures, make("dt", {}, "the end says"), make("dd", {}, token(record.words[record.target[position]]), ` here ${number(at("logprob"))} nats`)),
+    make("dl.figures", {}, figures, end === undefined ? null : [make("dt", {}, "the end says"), make("dd", {}, token(end), ` here ${number(at("logprob"))} nats`)]),
     make("ol.guesses", { "aria-label": "likeliest tokens" }, rows),
   ];
 }

@@ -9,7 +9,7 @@ import { tokenStrips } from "./strip.js";
 import { term } from "./terms.js";
 import { number, percent } from "./text.js";
 import { isDark } from "./theme.js";
-import { whatBar } from "./what.js";
+import { heldBar, heldQuestion, whatBar } from "./what.js";
 
 const ASKED = ["prompts", "point", "kind", "token", "against", "side", "label", "end", "fit", "texts", "kept"];
 const SWITCHES = ["first", "standardised"];
@@ -42,14 +42,14 @@ export const direction = {
     let weights = [1];
     let closed = false;
 
-    const asked = () => ({
+    const asked = () => (opening.stored ? heldQuestion(choices, opening) : {
       ...Object.fromEntries(ASKED.map((name) => [name, choices.get(name)])),
       ...Object.fromEntries(SWITCHES.map((name) => [name, choices.get(name) === "yes"])),
       prompts: choices.get("prompts", opening.prompts ?? ""),
     });
     const first = () => choices.get("first") === "yes";
     const centre = () => (choices.get("centre") === "range" ? "range" : "zero");
-    const form = promptsForm(asked().prompts, (typed) => choices.set({ prompts: typed, at: null }, true));
+    const form = opening.stored ? null : promptsForm(asked().prompts, (typed) => choices.set({ prompts: typed, at: null }, true));
     const said = make("div.said", { "aria-live": "polite" });
     const legend = make("div.legend");
     const about = make("p.about");
@@ -104,7 +104,7 @@ export const direction = {
       const spot = at();
       if (!spot || !strips) return said.replaceChildren(make("p.about", {}, "Click a token for what the model says next after it."));
       strips.mark(spot.p, spot.i);
-      const found = await context.waiting(context.ask("direction.next", { prompt: record.prompts[spot.p], position: spot.i }));
+      const found = await context.waiting(context.ask("direction.next", { ...(opening.stored ? { row: spot.p } : { prompt: record.prompts[spot.p] }), position: spot.i }));
       if (found && !closed) tell(spot, found.tops);
     };
 
@@ -115,7 +115,7 @@ export const direction = {
         made.addEventListener("change", () => choices.set({ [name]: made.checked ? "yes" : null }, true));
         return make("label", {}, made, text);
       };
-      const points = Object.fromEntries([...record.points].reverse().map((name) => [name, name]));
+      const points = Object.fromEntries([...(opening.points ?? record.points)].reverse().map((name) => [name, name]));
       return make("div.controls", {},
         make("label", {}, term("point"), " ", choice("point", points, record.point, (point) => choices.set({ point }, true))),
         make("label", {}, "colours ", choice("centre", { "": "centred on zero", range: "on the range" }, choices.get("centre"), (kind) => choices.set({ centre: kind }))),
@@ -131,9 +131,9 @@ export const direction = {
         if (done) choices.set({ weights: saidWeights(weights) });
       }) : null;
       const mix = sliders && make("details.mix", { open: "" }, make("summary", {}, `mix ${record.directions.length} `, term("principal direction", "principal directions"), ", kept at unit length"), sliders.node);
-      const shelf = shelfBar(context, () => ({ ...asked(), weights }));
+      const shelf = opening.stored ? [] : [shelfBar(context, () => ({ ...asked(), weights }))];
       body.replaceChildren(
-        make("section", { "data-part": "what" }, make("h2", {}, "Which direction"), whatBar(context), ...(mix ? [mix] : []), shelf),
+        make("section", { "data-part": "what" }, make("h2", {}, "Which direction"), opening.stored ? heldBar(context) : whatBar(context), ...(mix ? [mix] : []), ...shelf),
         make("section", { "data-part": "tokens" }, make("h2", {}, "Where the stream goes along it"), about, switches(), make("div.beside", {}, strips.node, said), legend));
       paint();
       void chosen();
@@ -143,12 +143,12 @@ export const direction = {
       const found = await context.waiting(context.ask("direction.open", asked(), { heard: context.heard }));
       if (closed) return;
       if (found) record = found, draw();
-      else if (!record) body.replaceChildren(make("section", { "data-part": "what" }, whatBar(context)));
+      else if (!record) body.replaceChildren(make("section", { "data-part": "what" }, opening.stored ? heldBar(context) : whatBar(context)));
     };
 
     choices.changed = (before) => {
       const changed = Object.keys({ ...before, ...choices.now }).filter((name) => (before[name] ?? "") !== choices.get(name));
-      form.field.value = asked().prompts;
+      if (form) form.field.value = asked().prompts;
       if (!record || changed.some((name) => !SHOWN.includes(name))) return void colour();
       if (changed.includes("weights")) sliders?.set((weights = readWeights(choices.get("weights"), weights.length)));
       paint();
@@ -156,7 +156,7 @@ export const direction = {
     };
     page.addEventListener("themed", paint);
     body.className = "place";
-    place.replaceChildren(form.node, body);
+    place.replaceChildren(...(form ? [form.node] : []), body);
     void colour();
     return () => {
       closed = true;

@@ -17,7 +17,8 @@ export const CELL = { wide: 84, high: 26, head: 40, side: 112 };
 /**
  * @param {HTMLElement} page which has the colours
  * @param {Record_} record
- * @param {{chosen: (at: At) => void, seen: (at: At) => void, entered: () => void, left: () => void}} tells a click or Enter chooses; pointer and keys make seen
+ * @param {{chosen: (at: At) => void, seen: (at: At) => void, entered: () => void, left: () => void, drawn?: (columns: [number, number]) => void}} tells a click or
+ *   Enter chooses; pointer and keys make seen; `drawn`, the first column that stands on the screen and the one behind the last
  */
 export function lensGrid(page, record, tells) {
   const [rows, columns] = [record.points.length, record.tokens.length];
@@ -42,19 +43,31 @@ export function lensGrid(page, record, tells) {
   const cell = (point, position) => {
     const made = make("div.cell", {
       role: "gridcell", id: `${id}-${point}-${position}`, "aria-colindex": position + 2, "data-point": point, "data-position": position,
-    }, visible(record.words[record.top[point][position]]));
+    });
     made.style.left = `${CELL.side + position * CELL.wide}px`;
     return made;
   };
 
-  /** @param {HTMLElement} made @param {number} point @param {number} position */
-  const paint = (made, point, position) => {
+  /** @type {Map<string, string>} */
+  const aloud = new Map();
+  /** A token in words, each worked out once. @param {string} text */
+  const read = (text) => {
+    let found = aloud.get(text);
+    if (found === undefined) aloud.set(text, (found = spoken(text)));
+    return found;
+  };
+
+  /** @param {HTMLElement} made @param {number} point @param {number} position @param {string[]} colours */
+  const paint = (made, point, position, colours) => {
     const kind = MEASURES[state.measure];
     const value = record[state.measure][point][position];
-    const { paper, ink } = shade(typeof value === "number" ? kind.share(value, state.most, record.vocabulary) : 0, stops(isDark(page)));
+    const said = record.words[record.top[point][position]];
+    if (said !== undefined && !made.hasChildNodes()) made.append(...visible(said));
+    const { paper, ink } = shade(typeof value === "number" ? kind.share(value, state.most, record.vocabulary) : 0, colours);
     made.style.background = typeof value === "number" ? paper : "";
     made.style.color = typeof value === "number" ? ink : "";
-    made.setAttribute("aria-label", `${record.points[point]}, token ${position} ${spoken(record.tokens[position])}: ${spoken(record.words[record.top[point][position]])}, ${kind.name} ${kind.said(value)}`);
+    made.setAttribute("aria-label", `${record.points[point]}, token ${position} ${read(record.tokens[position])}: ${said === undefined ? "not read yet" : `${read(said)}, ${kind.name} ${kind.said(value)}`}`);
+    made.classList.toggle("unread", said === undefined);
     made.classList.toggle("at", point === state.at.point && position === state.at.position);
     made.classList.toggle("chosen", point === state.chosen?.point && position === state.chosen?.position);
   };
@@ -64,6 +77,7 @@ export function lensGrid(page, record, tells) {
     const [left, right] = span(node.scrollLeft, node.clientWidth - CELL.side, CELL.wide, columns);
     const [first, last] = span(node.scrollTop, node.clientHeight, CELL.high, rows);
     const wanted = new Set();
+    const colours = stops(isDark(page));
     const keep = (key, make_, parent) => {
       wanted.add(key);
       let made = held.get(key);
@@ -91,9 +105,10 @@ export function lensGrid(page, record, tells) {
       }, sheet);
       for (let position = left; position < right; position++) {
         const [made, fresh] = keep(`${point}:${position}`, () => cell(point, position), line);
-        if (fresh || again) paint(made, point, position);
+        if (fresh || again) paint(made, point, position, colours);
       }
     }
+    tells.drawn?.([left, right]);
     for (const [key, old] of held) if (!wanted.has(key)) held.delete(key), old.remove();
     node.setAttribute("aria-activedescendant", `${id}-${state.at.point}-${state.at.position}`);
   };
@@ -148,6 +163,12 @@ export function lensGrid(page, record, tells) {
       if (chosen) Object.assign(state, { chosen, at: chosen });
       if (chosen) go(chosen);
       else draw(true);
+    },
+    /** Draws what came since. */
+    refresh() {
+      state.most = most(record[state.measure]);
+      draw(true);
+      tells.seen(state.at);
     },
     /** What stands at the ends of the scale. */
     ends: () => MEASURES[state.measure].ends(state.most, record.vocabulary),

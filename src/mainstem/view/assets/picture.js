@@ -4,7 +4,7 @@ import { MEASURES, most, shade, stops, waterfall } from "./scale.js";
 import { number, short, small, spoken } from "./text.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
-const SEEN = 60; // columns of a picture, those around the chosen token
+export const PICTURED = 60; // columns of a picture, those around the chosen token
 
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {(Node | string)[]} inside */
 function drawn(tag, attributes, ...inside) {
@@ -26,6 +26,11 @@ function framed(wide, high, inside) {
   return { svg: new XMLSerializer().serializeToString(whole), wide, high };
 }
 
+/** The first column of a picture. @param {number} count of columns @param {number} position the one that is chosen */
+export function picturedFrom(count, position) {
+  return Math.max(0, Math.min(position - PICTURED / 2, count - PICTURED));
+}
+
 /**
  * @param {import("./grid.js").Record_ & {model: string}} record
  * @param {string} measure
@@ -33,8 +38,8 @@ function framed(wide, high, inside) {
  */
 export function gridPicture(record, measure, position) {
   const [side, wide, high, top] = [110, 80, 24, 58];
-  const first = Math.max(0, Math.min(position - SEEN / 2, record.tokens.length - SEEN));
-  const seen = record.tokens.slice(first, first + SEEN);
+  const first = picturedFrom(record.tokens.length, position);
+  const seen = record.tokens.slice(first, first + PICTURED);
   const kind = MEASURES[measure];
   const largest = most(record[measure]);
   const [from, to] = kind.ends(largest, record.vocabulary);
@@ -47,7 +52,7 @@ export function gridPicture(record, measure, position) {
       const { paper, ink } = shade(kind.share(value ?? 0, largest, record.vocabulary), stops(false));
       return [
         drawn("rect", { x: side + i * wide + 1, y: y + 1, width: wide - 2, height: high - 2, rx: 3, fill: paper }),
-        text(side + i * wide + wide / 2, y + 16, short(spoken(record.words[record.top[p][first + i]]), 10), { "text-anchor": "middle", fill: ink }),
+        text(side + i * wide + wide / 2, y + 16, short(spoken(record.words[record.top[p][first + i]] ?? ""), 10), { "text-anchor": "middle", fill: ink }),
       ];
     });
     return [text(8, y + 16, point), ...cells];

@@ -1,11 +1,12 @@
 /** The prompt page: a prompt, the grid of what every point would predict, and the chosen prediction taken apart. */
 
 import { cellSaid } from "./cell.js";
+import { columnsOf, fill, isKnown } from "./columns.js";
 import { make } from "./dom.js";
 import { csv, savePng, saveText } from "./export.js";
 import { lensGrid } from "./grid.js";
 import { choice, partsPanel, savers } from "./parts.js";
-import { gridPicture } from "./picture.js";
+import { PICTURED, gridPicture, picturedFrom } from "./picture.js";
 import { MEASURES, stops } from "./scale.js";
 import { term } from "./terms.js";
 import { isDark } from "./theme.js";
@@ -29,7 +30,8 @@ function form(text, traced) {
 function cells(record) {
   const one = (p, i) => ({ point: record.points[p], position: i, token: record.tokens[i], top: record.words[record.top[p][i]], target: record.words[record.target[i]] });
   const numbers = (p, i) => Object.fromEntries([...Object.keys(MEASURES), "logprob"].map((key) => [key, record[key][p][i]]));
-  return csv(record.points.flatMap((_, p) => record.tokens.map((_token, i) => ({ ...one(p, i), ...numbers(p, i) }))));
+  const known = record.tokens.map((_, i) => i).filter((i) => isKnown(record, i));
+  return csv(record.points.flatMap((_, p) => known.map((i) => ({ ...one(p, i), ...numbers(p, i) }))));
 }
 
 /** @type {import("./pages.js").Page} */
@@ -42,6 +44,8 @@ export const prompt = {
     let record = null;
     /** @type {ReturnType<typeof lensGrid> | null} */
     let grid = null;
+    /** @type {ReturnType<typeof columnsOf> | null} */
+    let columns = null;
     let closed = false;
     let rest = 0;
 
@@ -92,23 +96,33 @@ export const prompt = {
       });
       const lens = opening.stored ? null : make("label", {}, term("norm"), " ", choice("lens norm", { "": "own", final: "final" }, choices.get("lens"), (value) => choices.set({ lens: value }, true)));
       const picture = () => gridPicture(record, measure(), at().position);
+      const pictured = (does) => async () => {
+        const first = picturedFrom(record.tokens.length, at().position);
+        if (opening.stored || (await columns?.have(first, Math.min(first + PICTURED, record.tokens.length)))) does(picture());
+      };
       const whole = async () => {
-        const found = opening.stored ? { csv: cells(record) } : await context.waiting(context.ask("prompt.frame", { ...asked(), what: "lens" }));
+        const found = opening.stored ? { csv: cells(record) } : await context.waiting(context.ask("prompt.frame", { ...asked(), what: "lens" }, { heard: context.heard }));
         if (found) saveText("mainstem-lens.csv", found.csv);
       };
-      const ways = { CSV: whole, SVG: () => saveText("mainstem-lens.svg", picture().svg), PNG: () => savePng("mainstem-lens.png", picture().svg, picture().wide, picture().high) };
+      const ways = { CSV: whole, SVG: pictured((made) => saveText("mainstem-lens.svg", made.svg)), PNG: pictured((made) => void savePng("mainstem-lens.png", made.svg, made.wide, made.high)) };
       return make("div.controls", { role: "group", "aria-label": "what the colour shows" }, ...colours, ...(lens ? [lens] : []), make("span.gap"), savers(ways));
     };
 
     const draw = () => {
       grid?.close();
+      columns?.close();
+      const lens = choices.get("lens");
+      const asks = (first, end) => context.waiting(context.ask("prompt.columns", { prompt: record.prompt, lens, first, end }, { lane: "columns", heard: context.heard }));
+      columns = columnsOf(record, asks, () => (grid?.refresh(), scale()));
       grid = lensGrid(page, record, {
+        drawn: opening.stored ? undefined : columns.see,
         chosen: (cell) => choices.set({ point: record.points[cell.point], position: cell.position, target: null, against: null, path: null, level: null, key: null }, true),
         seen: tell,
         entered: () => void parts.show(record, true),
         left: () => field?.field.focus(),
       });
-      body.replaceChildren(make("h2", {}, term("logit lens", "What every point would predict")), make("p.about", {}, "One column a token, one row a ", term("point"), " of the stream, the last on top. A click takes the prediction apart."), heading(), make("div.beside", {}, grid.node, said), legend);
+      const held = record.columns && make("p.about", {}, `This file holds columns ${record.columns[0].first} to ${record.columns.at(-1).first + record.columns.at(-1).target.length - 1} of ${record.tokens.length}; mainstem view reads the others.`);
+      body.replaceChildren(make("h2", {}, term("logit lens", "What every point would predict")), make("p.about", {}, "One column a token, one row a ", term("point"), " of the stream, the last on top. A click takes the prediction apart."), ...(held ? [held] : []), heading(), make("div.beside", {}, grid.node, said), legend);
       grid.show({ measure: measure(), chosen: at() });
       scale();
     };
@@ -117,6 +131,7 @@ export const prompt = {
       const found = await context.waiting(context.ask("prompt.open", { prompt: text(), lens: choices.get("lens") }, { lane: "prompt", heard: context.heard }));
       if (!found || closed) return;
       record = found;
+      for (const some of record.columns ?? []) fill(record, some);
       draw();
       await parts.show(record);
     };
@@ -139,6 +154,7 @@ export const prompt = {
       choices.changed = null;
       page.removeEventListener("themed", themed);
       grid?.close();
+      columns?.close();
     };
   },
 };

@@ -52,5 +52,24 @@ export function whatBar({ choices, ask }) {
   return make("div.controls", { "data-kind": kind }, make("label", {}, choice("kind of direction", KINDS, kind, (next) => choices.set({ ...NONE, ...FIRST_OF[next], kind: next }, true))), inside[kind]());
 }
 
+/** The directions that a file holds: one by its name, or those of the data. @param {import("./pages.js").Context} context */
+export function heldBar({ choices, opening }) {
+  const data = opening.principal ? { "": "of the data (PCA)" } : {};
+  const names = Object.fromEntries(opening.directions.map((name) => [name, name]));
+  const now = choices.get("kept") || (opening.principal ? "" : opening.directions[0]);
+  const standardised = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", "data-switch": "standardised", "aria-label": "standardised" }));
+  standardised.checked = choices.get("standardised") === "yes";
+  standardised.addEventListener("change", () => choices.set({ standardised: standardised.checked ? "yes" : null }, true));
+  return make("div.controls", {}, make("label", {}, "direction ", choice("direction", { ...data, ...names }, now, (kept) => choices.set({ kept, weights: null }, true))),
+    now ? null : make("label", {}, standardised, term("standardised")));
+}
+
+/** What is asked of a file. Only directions of the data depend on how they are fitted. @param {import("./state.js").Choices} choices @param {Record<string, any>} opening */
+export function heldQuestion(choices, opening) {
+  const kept = choices.get("kept") || (opening.principal ? "" : opening.directions[0]);
+  const fitted = { first: choices.get("first") === "yes", standardised: choices.get("standardised") === "yes" };
+  return { kept, point: choices.get("point", opening.point), ...(kept ? {} : fitted) };
+}
+
 /** What a kind shows before anything was typed. @type {Record<string, Record<string, string>>} */
 const FIRST_OF = { token: { token: " the" }, difference: { token: " the", against: " a" }, neuron: { label: "L0.mlp.N0" }, head: { label: "L0.attn.H0" } };
