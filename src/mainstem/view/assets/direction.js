@@ -42,6 +42,7 @@ export const direction = {
     let weights = [1];
     let closed = false;
 
+    /** @returns {Record<string, any>} */
     const asked = () => (opening.stored ? heldQuestion(choices, opening) : {
       ...Object.fromEntries(ASKED.map((name) => [name, choices.get(name)])),
       ...Object.fromEntries(SWITCHES.map((name) => [name, choices.get(name) === "yes"])),

@@ -8,9 +8,9 @@ import { Choices, hashOf, placeOf } from "./state.js";
 import { themeSwitch } from "./theme.js";
 
 function openHeld() {
-  const frame = /** @type {HTMLElement} */ (document.currentScript.closest(".ms-page"));
-  const held = read(frame.querySelector("script[type='application/json']").textContent);
-  const shown = [direction, channel].find((one) => one.name === held.opening.page);
+  const frame = /** @type {HTMLElement} */ (document.currentScript?.closest(".ms-page"));
+  const held = read(frame.querySelector("script[type='application/json']")?.textContent ?? "{}");
+  const shown = /** @type {import("./pages.js").Page} */ ([direction, channel].find((one) => one.name === held.opening.page));
 
   /** Pictures in the place of their numbers. @param {any} answer */
   function withPictures(answer) {

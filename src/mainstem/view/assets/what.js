@@ -54,6 +54,7 @@ export function whatBar({ choices, ask }) {
 
 /** The directions that a file holds: one by its name, or those of the data. @param {import("./pages.js").Context} context */
 export function heldBar({ choices, opening }) {
+  /** @type {Record<string, string>} */
   const data = opening.principal ? { "": "of the data (PCA)" } : {};
   const names = Object.fromEntries(opening.directions.map((name) => [name, name]));
   const now = choices.get("kept") || (opening.principal ? "" : opening.directions[0]);
