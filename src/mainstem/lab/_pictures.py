@@ -105,7 +105,9 @@ def _apart(held: Mapping[str, np.ndarray]) -> list[Arrays]:
 def _binary(folder: Path) -> list[Arrays]:
     train, test = sorted(folder.glob("data_batch_*.bin")), folder / "test_batch.bin"
     if not train or not test.is_file():
-        raise InputError(f"{folder} is not CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin are needed.")
+        raise InputError(
+            f"{folder} is not CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin are needed."
+        )
     return [_rows(train), _rows([test])]
 
 

@@ -9,7 +9,7 @@ SIZES = ("small", "medium", "paper")
 def recipe(size: str) -> Plan:
     """Batch norm and RMSNorm, with and without residual, and RMSNorm with neither momentum nor weight decay.
 
-    Parameters: `size`: "small", on scikit-learn's digits; "medium", half an epoch of CIFAR-10, a thin network; "paper", ResNet-18's widths.
+    Parameters: `size`: "small", on scikit-learn's digits; "medium", a thin network and a part of an epoch of CIFAR-10; "paper", ResNet-18's widths.
     """
     base = _small() if size == "small" else _medium() if size == "medium" else _paper()
     base = base.with_({"training.optimizer": "sgd", "training.lr": 0.05, "training.momentum": 0.9, "training.clip": 1.0})
@@ -42,9 +42,9 @@ def _small() -> Setup:
 
 
 def _medium() -> Setup:
-    """Half an epoch of CIFAR-10, and the first 1,000 of its test images; name them, data.images=FILE."""
+    """600 steps of 32 images of CIFAR-10, and the first 1,000 of its test images; name them, data.images=FILE."""
     data = {"images": CIFAR, "kept": 1000, "mirrored": True}
-    return Setup("images", {"widths": [8, 16, 32], "blocks": 2}, data, Training(800, 32, weight_decay=5e-4, watch=400))
+    return Setup("images", {"widths": [8, 16, 32], "blocks": 2}, data, Training(600, 32, weight_decay=5e-4, watch=300))
 
 
 def _paper() -> Setup:
