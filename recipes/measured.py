@@ -38,15 +38,18 @@ def additivity(model: ms.Model, prompts: int, every: int) -> Measured:
 
     Parameters: `model`; `prompts`; `every`, every which MLP is looked at.
     """
-    values, slopes = [], []
+    found = []
     for fact in drawn(prompts):
         trace = model.trace(fact.prompt)
         writes = [w.label for w in trace.stream.writes if w.label.endswith(".mlp")][::every]
-        rows = trace.additivity(model.loaded.codec.encode(fact.answer, special=False)[0], writes).unique("write")
-        values.append(float(rows["r2"].mean()))
-        slopes.append(float(rows["slope"].mean()))
-    beside = f"slope {sum(slopes) / len(slopes):.2f}, {len(writes)} MLPs"
-    return Measured("additivity", model.loaded.name, "facts", "prompts", tuple(values), beside)
+        answer = model.loaded.codec.encode(fact.answer, special=False)[0]
+        rows = trace.additivity(answer, writes).unique("write", maintain_order=True)
+        found.append(rows.select("write", "layer", "r2", "slope"))
+        print(fact.prompt, f"{rows['r2'].mean():.3f}", flush=True)
+    layers = pl.concat(found).group_by("layer").agg(pl.col("r2", "slope").mean()).sort("layer")
+    by_layer = ", ".join(f"L{row['layer']} {row['r2']:.2f}" for row in layers.iter_rows(named=True))
+    beside = f"by MLP {by_layer}; mean slope {layers['slope'].mean():.2f}"
+    return Measured("additivity", model.loaded.name, "facts", "prompts", tuple(float(one["r2"].mean()) for one in found), beside)
 
 
 def norms(model: ms.Model, prompts: int) -> Measured:

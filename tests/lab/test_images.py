@@ -150,6 +150,12 @@ def test_what_holds_no_images_is_refused(tmp_path):
         pictures(str(tmp_path / "flat.npz"))
 
 
+@pytest.mark.parametrize(("choice", "says"), [({"kept": -1}, "data.kept"), ({"test": 1.0}, "data.test is 1.0: a share")])
+def test_a_part_that_cannot_be_is_refused(choice, says):
+    with pytest.raises(InputError, match=says):
+        pictures(**choice)
+
+
 def test_an_unknown_norm_is_refused():
     with pytest.raises(InputError, match="norm is 'layer': choose 'batch' or 'rms'"):
         SmallResNet(3, 5, norm="layer")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, whole
 
 from ._extras import needed
 
@@ -52,8 +52,11 @@ def pictures(images: str = DIGITS, test: float = 0.2, kept: int = 0, mirrored: b
     channel] as bytes, and `y`, classes from 0, and where they are apart `test_x` and `test_y` likewise; `test`, the share of images that is kept
     to test on, the last, where they are not apart; `kept`, test on the first so many only, 0 for all; `mirrored`, turn half of the images left to right in training.
 
-    Raises `InputError` for what is not there or holds something else.
+    Raises `InputError` for what is not there or holds something else, and for a share or number that cannot be.
     """
+    whole("data.kept", kept, 0)
+    if not 0 < test < 1:
+        raise InputError(f"data.test is {test}: a share between 0 and 1.")
     held = _digits() if images == DIGITS else _read(Path(images))
     if len(held) == 2:
         x, y = held
