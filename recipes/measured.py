@@ -75,7 +75,7 @@ def blocks(file: Path, models: list[str], pairs: int) -> Measured:
     with Shortened(file, pairs) as short:
         for name in models:
             model, curves = ms.load(name), {}
-            for side in ("tail", "head", "single"):
+            for side in ("tail", "head"):
                 curves[side] = ms.ablation_curve(model, short, side=side, labels="label").values("accuracy")
                 print(name, side, " ".join(f"{value:.4f}" for value in curves[side]), flush=True)
             tail, head = (sum(curves[side]) / len(curves[side]) for side in ("tail", "head"))
@@ -97,7 +97,7 @@ def outliers(file: Path, decoder: ms.Model, encoder: ms.Model, pairs: int) -> Me
             found = ms.measure(
                 model, texts[i::GROUPS], ["outliers"], choices={"outliers": {"thresholds": (line,), "sided": "one"}}
             )
-            shares[name].append(float(found["outliers"][found.sites[-1]]["share"][0]))
+            shares[name].append(float(found[next(iter(found.measures))][found.sites[-1]]["share"][0]))
     values = tuple(a - b for a, b in zip(shares["decoder"], shares["encoder"], strict=True))
     beside = ", ".join(f"{name} {sum(share) / GROUPS:.3f}" for name, share in shares.items())
     model = f"{decoder.loaded.name} less {encoder.loaded.name}"
