@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +31,7 @@ from .peers.__main__ import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS, LENGTH = 12, 64
+SIDES = ("tail", "head", "single", "skip")
 TARGETS = {"tail": 12.0, "head": 4.0, "single": 3.5}
 # What the numbers say; renewed by hand with them.
 NOTE = (
@@ -58,7 +60,7 @@ def models() -> dict[str, tuple[Model, str, list[int] | None]]:
 def removed(side: str) -> list[tuple[int, ...]]:
     """Blocks that are left out, for every value. Parameters: `side`."""
     every = range(BLOCKS)
-    if side == "single":
+    if side in ("single", "skip"):
         return [(), *((b,) for b in every)]
     return [tuple(every[BLOCKS - k :] if side == "tail" else every[:k]) for k in range(BLOCKS + 1)]
 
@@ -74,6 +76,25 @@ def hooked(module: nn.Module, gone: tuple[int, ...]) -> Any:
         for b in gone:
             for part in (module.transformer.h[b].attn, module.transformer.h[b].mlp):
                 held.callback(part.register_forward_hook(zero).remove)
+        yield
+
+
+@contextmanager
+def unskipped(module: nn.Module, gone: tuple[int, ...]) -> Any:
+    """Without the skips of some blocks, by hooks: what is added is made less by what it is added to. Parameters: `module`; `gone`."""
+    with ExitStack() as held:
+        for b in gone:
+            block, read = module.transformer.h[b], dict[str, Tensor]()
+
+            def note(norm: nn.Module, inputs: Any, name: str, read: dict[str, Tensor] = read) -> None:
+                read[name] = inputs[0]
+
+            def less(out: Any, name: str, read: dict[str, Tensor] = read) -> Any:
+                return (out[0] - read[name], *out[1:]) if isinstance(out, tuple) else out - read[name]
+
+            for name, norm, part in (("attn", block.ln_1, block.attn), ("mlp", block.ln_2, block.mlp)):
+                held.callback(norm.register_forward_pre_hook(partial(note, name=name)).remove)
+                held.callback(part.register_forward_hook(lambda _m, _i, out, name=name, less=less: less(out, name)).remove)
         yield
 
 
@@ -120,11 +141,11 @@ def shared(engine: Ablated, ids: Tensor, places: str, labels: list[int] | None) 
 def ways(model: Model, side: str, ids: Tensor, places: str, labels: list[int] | None) -> dict[str, Callable[[], list[float]]]:
     """What is timed. Parameters: as of `plain`."""
     engine = Ablated(model.module, model.map, model.map.main, side)
-    return {
-        "a loop over hooks": lambda: plain(hooked, model, side, ids, places, labels),
-        "a loop over truncated models": lambda: plain(truncated, model, side, ids, places, labels),
-        "mainstem": lambda: shared(engine, ids, places, labels),
-    }
+    hooks = unskipped if side == "skip" else hooked
+    found = {"a loop over hooks": lambda: plain(hooks, model, side, ids, places, labels)}
+    if side != "skip":
+        found["a loop over truncated models"] = lambda: plain(truncated, model, side, ids, places, labels)
+    return found | {"mainstem": lambda: shared(engine, ids, places, labels)}
 
 
 def seconds(ways: dict[str, Callable[[], list[float]]], rounds: int) -> dict[str, float]:
@@ -147,16 +168,18 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "## Curves without blocks",
         "",
-        f"Loss and accuracy without the last, the first and single blocks of GPT-2 small's shape (random weights, 12 blocks, 1 x {LENGTH}), {BLOCKS + 1} values each: CPU seconds for a text, "
-        "and how many times faster that is than a loop that runs the model for every value, with hooks that zero what blocks write, or with the blocks left out of the model.",
+        f"Loss and accuracy without the last, the first and single blocks, and without a block's skips, of GPT-2 small's shape (random weights, 12 blocks, 1 x {LENGTH}), {BLOCKS + 1} values each: CPU seconds for a text, "
+        "and how many times faster that is than a loop that runs the model for every value, with hooks that change what blocks write, or with the blocks left out of the model.",
         "",
         "| | of | mainstem, s | a loop over hooks | target | a loop over truncated models |",
         "|---|---|---|---|---|---|",
     ]
     for record in found["records"]:
-        own, (hooks, cut) = record["seconds"]["mainstem"], list(record["seconds"].values())[:2]
-        target = f"{TARGETS[record['side']]:g} x" if record["of"] != "next token, all 64" else ""
-        lines.append(f"| {record['side']} | {record['of']} | {own:.3g} | {hooks / own:.1f} x | {target} | {cut / own:.1f} x |")
+        side, of, own = record["side"], record["of"], record["seconds"]["mainstem"]
+        times = {name: f"{taken / own:.1f} x" for name, taken in record["seconds"].items()}
+        target = f"{TARGETS[side]:g} x" if side in TARGETS and of != "next token, all 64" else ""
+        others = times["a loop over hooks"], target, times.get("a loop over truncated models", "")
+        lines.append(f"| {side} | {of} | {own:.3g} | {' | '.join(others)} |")
     lines += ["", NOTE, "", f"Measured on {found['date']}: {found['machine']}, one thread. Versions: {found['versions']}."]
     return "\n".join(lines)
 
@@ -165,20 +188,21 @@ def main() -> None:
     """Measures, prints, and renews the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every curve")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="which curves; fewer than all are not written")
     parser.add_argument("--dry", action="store_true", help="print the section and write nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where benchmarks.md and benchmarks.json are")
     options = parser.parse_args()
     torch.set_num_threads(1)
     ids = torch.randint(0, 50257, (1, LENGTH), generator=torch.Generator().manual_seed(1))
     held, records = models(), []
-    for side in TARGETS:
+    for side in options.sides:
         for of, (model, places, labels) in held.items():
             taken = seconds(ways(model, side, ids, places, labels), options.rounds)
             records.append({"side": side, "of": of, "seconds": taken})
     versions = f"python {platform.python_version()}, torch {torch.__version__}"
     found = {"date": date.today().isoformat(), "machine": processor(), "versions": versions, "records": records}
     print(page(found))
-    if not options.dry:
+    if not options.dry and set(options.sides) == set(SIDES):
         write(options.out, "curves", page(found), found)
 
 

@@ -219,6 +219,12 @@ def test_a_curve_is_stored_and_read_again(tmp_path: Path) -> None:
         ms.AblationCurve.load(tmp_path / "other.json")
 
 
+def test_a_floor_of_one_class_is_nothing_less() -> None:
+    model, x, _ = bits()
+    found = ms.ablation_curve(model, x, "tail", ["loss"], labels=[1] * len(x), resamples=0)
+    assert str(found.of("loss")[0]["floor"]) == "0.0" and "-0.0000" not in repr(found)
+
+
 def _with(**more: Any) -> Callable[[], object]:
     def asked() -> object:
         model, x, truth = bits()
@@ -229,6 +235,7 @@ def _with(**more: Any) -> Callable[[], object]:
 
 NAN = torch.full((2, 4), torch.nan, dtype=torch.float64)
 REFUSED = {
+    "many resamples": (_with(resamples=10**9), "resamples is a whole number up to 100,000"),
     "side": (_with(side="left"), "there are tail, head, single, skip"),
     "metric": (_with(metric="f1"), "there are loss, accuracy, top1, top5"),
     "no metric": (_with(metric=()), "name some of loss"),

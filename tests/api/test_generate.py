@@ -34,6 +34,8 @@ def edits(made: ms.Model, ids: list[int]) -> dict[str, ms.Edit]:
         "patch the end": ms.patch(other.stream.points[2].name, source=other, positions=-1),
         "resample": ms.resample(write, source=other, seed=3),
         "without": ms.without_skip("L1"),
+        "head": ms.scale("L1.attn.H1", by=-8.0),
+        "edge": ms.scale("L1.attn.H3<-2", by=-20.0),
     }
 
 
@@ -51,7 +53,7 @@ def test_from_a_cache_is_as_without_one_and_as_a_loop_of_traces(name):
         with made.edited(edit):
             assert made.generate(ids, 6).ids == cached, kind
         said[kind] = cached
-        if kind in ("zero", "scale", "steer", "without"):
+        if kind in ("zero", "scale", "steer", "without", "head", "edge"):
             row = list(ids)
             for token in cached[0]:
                 assert int(made.trace(row, edits=edit).logits[0, -1].argmax()) == token, kind
@@ -128,3 +130,25 @@ def test_what_cannot_be_gone_on_with(call, said):
 def test_images_say_nothing():
     with pytest.raises(ms.InputError, match="was given no tokens|reads images"):
         ms.load("default-image").generate(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["default", "llama"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"foo": 3}, "generate has no argument 'foo', and .* reads none of that name"),
+        ({"temprature": 1.0}, "no argument 'temprature'.* Did you mean temperature"),
+        ({"edit": None}, "no argument 'edit'.* Did you mean edits"),
+    ],
+)
+def test_arguments_that_nothing_reads_are_named(name, more, said):
+    made: Any = ms.load("default") if name == "default" else causal(name)
+    with pytest.raises(ms.InputError, match=said):
+        made.generate([5, 9, 2], 2, **more)
+
+
+def test_arguments_of_the_module_and_of_its_own_generate_pass():
+    made = causal("llama")
+    assert made.generate([5, 9, 2], 2, num_beams=1).ids == made.generate([5, 9, 2], 2).ids
+    with pytest.raises(ms.InputError, match="max_new_tokens is said by tokens"):
+        made.generate([5, 9, 2], 2, max_new_tokens=3)

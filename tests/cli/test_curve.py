@@ -46,3 +46,4 @@ def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path:
     assert refusal(typed("curve", data, *TINY, "--labels", "label"), "have no columns")
     assert refusal(typed("curve", tmp_path / "none.txt", *TINY), "there is no file")
     assert refusal(typed("curve", data, *TINY, "--stream", "other"), "no stream 'other'")
+    assert refusal(typed("curve", data, *TINY, "--resamples", "1000000000"), "--resamples", "100000")

@@ -47,6 +47,11 @@ def test_runs_that_fail_are_shown(typed: Typed, monkeypatch: pytest.MonkeyPatch)
     assert refusal(typed("lab", "run", "residual-table", *QUICK, *TWO), "all failed: RuntimeError: planted")
 
 
+def test_one_seed_has_no_interval_and_says_so(typed: Typed) -> None:
+    said = typed("lab", "run", "residual-table", *QUICK[:-1], "1", *TWO)
+    assert said.code == 0 and "nan" not in said.out and said.out.count("one value, no interval") == 2, said
+
+
 def test_a_sweep_is_a_grid(typed: Typed) -> None:
     said = typed(
         "lab", "sweep", "residual-table", "--axis", "training.steps=1,2", "--axis", "model.width=4", "--seeds", "2", "--json"

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 
+import mainstem as ms
 from cli._typed import PROMPT, Said, Typed, left_behind, refusal
 
 pytestmark = pytest.mark.usefixtures("load_once")
@@ -99,3 +100,12 @@ def test_it_is_refused(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyP
     arguments, fixes = REFUSED[name]
     assert refusal(typed(*arguments), *fixes)
     assert left_behind(tmp_path) == ["texts.txt"]
+
+
+def test_a_result_that_is_stored_is_read_again(typed: Typed, tmp_path: Path) -> None:
+    said = typed(*PATCH, "--save", tmp_path / "p.json")
+    assert said.code == 0 and "p.json" in said.out + said.err, said
+    back = ms.PatchingResult.load(tmp_path / "p.json")
+    assert back.top(1)[0][:1] == ("entry.embed",)
+    refused = refusal(typed(*PATCH, "--save", tmp_path / "p.txt"))
+    assert "does not end with .json" in refused

@@ -43,6 +43,7 @@ def test_different_labels_are_written_differently(one, two):
 def test_short_forms(stream, block, index, key):
     assert parse_label(f"{stream}L{block}H{index}") == Label(f"{stream}L{block}.attn", (("head", index),))
     assert parse_label(f"{stream}L{block}N{index}") == Label(f"{stream}L{block}.mlp", (("neuron", index),))
+    assert parse_label(f"{stream}L{block}E{key}N{index}") == Label(f"{stream}L{block}.mlp", (("expert", key), ("neuron", index)))
     assert parse_label(f"{stream}L{block}H{index}<-{key}") == Label(f"{stream}L{block}.attn", (("head", index), ("key_pos", key)))
 
 

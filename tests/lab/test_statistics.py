@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mainstem.core import InputError
-from mainstem.lab import compare, holm, interval
+from mainstem.lab import between, compare, holm, interval
 
 scipy_stats = pytest.importorskip("scipy.stats", reason="the extra lab is not installed")
 A, B = [1.0, 2.5, 3.0, 4.5, 4.0], [1.5, 2.0, 4.0, 5.5, 5.0]
@@ -23,6 +23,13 @@ def test_one_value_has_no_interval_and_none_no_mean():
     assert found.mean == 2.0 and math.isnan(found.low) and math.isnan(found.high)
     with pytest.raises(InputError, match="no value to take a mean of"):
         interval([])
+
+
+def test_an_interval_in_words_and_none_of_one_value():
+    assert between(0.25, 1 / 3) == "[0.25, 0.333]"
+    assert between(-1.0, 2.0, "+.2f") == "[-1.00, +2.00]"
+    one = interval([1.5])
+    assert between(one.low, one.high) == "(one value, no interval)"
 
 
 def test_the_test_is_the_paired_one():

@@ -29,6 +29,14 @@ class Call:
             return self.args[position]
         return self.kwargs.get(keyword, default)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it brings its tensor to another device, and asks for no other precision."""
+        asked = [*self.args[1:], *self.kwargs.values()]
+        other = any(isinstance(a, torch.dtype | torch.Tensor) for a in asked)
+        named = any(isinstance(a, torch.device | str) or type(a) is int for a in asked)
+        return self.name in ("cuda", "cpu") or (self.name == "to" and named and not other)
+
     def again(self, live: Mapping[Path, torch.Tensor]) -> Any:
         """Runs the call with the arguments at the paths of `live` replaced, never in place."""
         args, kwargs = self.args, self.kwargs

@@ -157,9 +157,9 @@ def rows_at(rows: Tensor, places: Tensor, length: int) -> Tensor:
     """
     batch = places.shape[0]
     if rows.ndim == 3 and rows.shape[:2] == (batch, length):
-        return rows.take_along_dim(places[:, None, None], 1)
+        return rows.take_along_dim(places.to(rows.device)[:, None, None], 1)
     if rows.ndim == 2 and rows.shape[0] == batch * length:
-        return rows.index_select(0, torch.arange(batch, device=rows.device) * length + places)
+        return rows.index_select(0, torch.arange(batch, device=rows.device) * length + places.to(rows.device))
     return rows
 
 
@@ -172,6 +172,7 @@ def few_columns(found: Split, ids: Tensor) -> Affine | None:
     after = [_few(call, ids, size) for call in found.after.calls]
     if any(call is None for call in after):
         return None
+    ids = ids.to(found.matrix.device)
     chosen = found.matrix[ids], None if found.bias is None else found.bias[ids]
     step = found.before.program
     steps = (*step.steps, Step(("", 0, "linear", 0), (Wire((0,), len(step.steps) - 1, step.output),)))
@@ -206,7 +207,7 @@ def _few_of(value: Tensor, ids: Tensor, size: int) -> Tensor | None:
         return value
     if value.shape[-1] != size:
         return None
-    flat = value.reshape(-1, size)
+    flat, ids = value.reshape(-1, size), ids.to(value.device)
     rows = max(flat.shape[0], ids.shape[0])
     if flat.shape[0] not in (1, rows) or ids.shape[0] not in (1, rows):
         return None

@@ -61,6 +61,11 @@ class Affine:
     program: Program
     calls: tuple[Call, ...]
 
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves every number as it is, whatever device it brings it to."""
+        return all(call.moves for call in self.calls)
+
     def __call__(self, *v: Tensor) -> Tensor:
         """The frozen map: at the vectors of the run itself this is what the run computed."""
         return self._replay(v, _frozen)
@@ -100,8 +105,14 @@ class Affine:
         values: list[Any] = []
         for step, call in zip(self.program.steps, self.calls, strict=True):
             live = {w.operand: inputs[-1 - w.source] if w.source < 0 else dig(values[w.source], w.output) for w in step.wires}
-            values.append(form(call, live))
+            values.append(form(call, {path: _beside(call, path, value) for path, value in live.items()}))
         return dig(values[-1], self.program.output) if values else inputs[0]
+
+
+def _beside(call: Call, path: Path, value: Tensor) -> Tensor:
+    """A carried value where the call had its own operand: models are spread over devices."""
+    operand = call.arg(path)
+    return value.to(operand.device) if isinstance(operand, Tensor) and operand.device != value.device else value
 
 
 def _live(call: Call, live: Mapping[Path, Tensor]) -> Any:

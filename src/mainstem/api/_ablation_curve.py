@@ -17,6 +17,7 @@ from ._model import Model
 
 _TOKENS, _IMAGES = 2048, 16
 PLACES = ("all", "last")
+RESAMPLES = 100_000  # of a bootstrap: more than a 95 % interval can tell apart
 
 
 def ablation_curve(
@@ -49,7 +50,7 @@ def ablation_curve(
     else their folder, a number, a class of the model by name, or one of the folders in the order of names; of texts without labels the
     next token is predicted; `column`, of rows, that is read; `stream`, which of several by name; `places`, "all" next tokens, or the
     "last" of each window; `batch_tokens`, the most tokens of a batch (2,048), of images the most images (16); `length`, the most of
-    a window that texts are cut into, of which only the first counts where there are labels; `resamples` and `seed`, of the bootstrap; `together`, False
+    a window that texts are cut into, of which only the first counts where there are labels; `resamples`, 100,000 at most, and `seed`, of the bootstrap; `together`, False
     to run the model anew for every value: the numbers are the same but for rounding.
 
     Returns the curve. Raises `InputError` for names that there are not, labels that do not fit the data or the model, data with nothing
@@ -89,8 +90,8 @@ def _check(model: Any, side: str, norm: str, places: str, resamples: Any) -> Non
     for said, what, there in ((side, "side", SIDES), (norm, "norm rule", NORMS), (places, "places", PLACES)):
         if said not in there:
             raise InputError(f"no {what} {said!r}; there are {', '.join(there)}.")
-    if not isinstance(resamples, int) or isinstance(resamples, bool) or resamples < 0:
-        raise InputError(f"resamples is a whole number, 0 for no interval, not {resamples!r}.")
+    if not isinstance(resamples, int) or isinstance(resamples, bool) or not 0 <= resamples <= RESAMPLES:
+        raise InputError(f"resamples is a whole number up to {RESAMPLES:,}, 0 for no interval, not {resamples!r}.")
 
 
 def _data(

@@ -14,7 +14,7 @@ from mainstem.scan import METRICS
 from mainstem.stream import Ablated
 
 from ._ablating import Ablating
-from ._store import parquet, plain, store
+from ._store import parquet, plain, restored, store
 
 FORM = "ablation curve 1"
 _COLUMNS = {
@@ -94,12 +94,7 @@ class AblationCurve:
     @classmethod
     def load(cls, path: str | Path) -> "AblationCurve":
         """What `save` stored as `.json`. Parameters: `path`. Raises `InputError` for a file that is missing or no such file."""
-        try:
-            held = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as a curve: {error}.") from error
-        if not isinstance(held, dict) or held.get("form") != FORM:
-            raise InputError(f"{path} is no curve that this version reads.")
+        held = restored(path, FORM, "curve")
         try:
             rows = tuple({k: nan if v is None and k in ("low", "high") else v for k, v in row.items()} for row in held["rows"])
             return cls(rows, held["about"], held["provenance"] and Provenance.from_dict(held["provenance"]))
@@ -113,10 +108,10 @@ class AblationCurve:
         columns = [self.of(name) for name in self.metrics]
         for some in zip(*columns, strict=True):
             lines.append(
-                f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}" + "".join(f"{row['value']:>12.4f}" for row in some)
+                f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}" + "".join(f"{row['value']:>z12.4f}" for row in some)
             )
         for line in ("chance", "floor"):
-            lines.append(f"  {line:<17}" + "".join(f"{some[0][line]:>12.4f}" for some in columns))
+            lines.append(f"  {line:<17}" + "".join(f"{some[0][line]:>z12.4f}" for some in columns))
         return "\n".join(lines)
 
 

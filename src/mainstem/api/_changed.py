@@ -82,6 +82,7 @@ class Changed(Mapped):
         by default the tokenizer's end; `padding`, "left" or "right" for prompts of different lengths; `inputs`, further arguments of
         the module.
 
-        Returns what was said. Raises `InputError` for a model that says no tokens, and for more of them than it can read.
+        Returns what was said. Raises `InputError` for a model that says no tokens, for more of them than it can read, and for an
+        argument that neither this nor the module knows.
         """
         return generated(self, data, self._with(edits), Plan(tokens, temperature, seed, cache, stop), padding, inputs)

@@ -84,6 +84,11 @@ class Charting:
             return self._measured(held, asked, item)
         if item.kind == "table":
             return self._plotted(held, asked, item)
+        if item.kind == "patching":
+            return _patched(held, asked)
+        if item.kind == "curve":
+            metric = _chosen(asked, "measure", list(held.metrics), ())
+            return held.chart(metric), {"measure": _choice(held.metrics, metric)}, held.frame()
         return Chart(_Spec(held)), {}, None
 
     def _measured(self, held: Any, asked: Asked, item: Item) -> tuple[Chart, dict[str, Any], Any]:
@@ -118,6 +123,16 @@ class Charting:
             "colour": _choice(["", *few], colour or ""),
         }
         return plot(rows, x, y, colour, item.name), choices, frame
+
+
+def _patched(held: Any, asked: Asked) -> tuple[Chart, dict[str, Any], Any]:
+    """Patching drawn, of one pair of prompts, counted from 1."""
+    shown = ["recovery", "effect", *(["exact"] if held.checked else [])]
+    pairs = [str(i + 1) for i in range(len(held.clean))]
+    default = "recovery" if held.choices["side"] == "denoise" else "effect"
+    by, pair = _chosen(asked, "measure", shown, (default,)), _chosen(asked, "number", pairs, ())
+    choices = {"measure": _choice(shown, by)} | ({"number": _choice(pairs, pair)} if len(pairs) > 1 else {})
+    return held.chart(by, int(pair) - 1), choices, held.frame()
 
 
 class _Spec:

@@ -240,6 +240,22 @@ class Flowing:
         found = type_change(self.run, self._counting(prompt, position))
         return self._framed_flow([{**about, "write": one.label, **_fields(one, names)} for one in found])
 
+    @fitted
+    def type_chart(self, prompt: int | None = None, position: int | None = None, title: str | None = None) -> Any:
+        """The ratio |f| / |T x| of `type_change` along the stream: what every block, and every write, adds beside what was there.
+
+        Parameters: `prompt` and `position`, as of `type_change`; `title`. Raises `InputError` as it does, and where altair is missing, the
+        extra `view`.
+        """
+        from mainstem.view import by_point
+
+        lines: dict[str, list[dict[str, Any]]] = {}
+        for row in self.type_change(prompt, position).iter_rows(named=True):
+            site = row["point"] if row["level"] == "block" else row["write"]
+            lines.setdefault(f"{row['level']}s", []).append({"site": site, "layer": row["layer"], "value": row["ratio"]})
+        about = f"{self._loaded.name}: root mean square norm of what is added over that of what the stream had there"
+        return by_point(lines, "ratio", "added / stream", title or "What is added beside the stream", about)
+
     def _counting(self, prompt: int | None, position: int | None) -> Tensor | None:
         """Which prompts count, or which of their positions; None for all."""
         mask, spread = self._inputs.mask, self.run.spread

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from mainstem.stream import Edit, Tokens, is_double, patches
 from ._mapped import Mapped
 from ._places import tokens_of
 from ._readable import readable
+
+_OWN = ("data", "tokens", "edits", "temperature", "seed", "cache", "stop", "padding")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Plan:
 def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, inputs: dict[str, Any]) -> Generation:
     """Goes on with prompts. Parameters: `model`; `data`; `edit`; `plan`; `padding`; `inputs`, further arguments of the module."""
     codec = model.loaded.codec
+    _check(model, inputs)
     plan = replace(plan.checked(), stop=plan.stop if plan.stop is not None else _end(model))
     ready = prepare(model.loaded, data, padding, **inputs)
     if ready.ids is None:
@@ -75,6 +80,33 @@ def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, in
     rows = _own(model, ready, edit, plan) if own else _plain(model, ready, edit, plan, padding, inputs)
     texts = tuple(_text(codec, row) for row in rows) if codec is not None else ()
     return Generation(ready.prompts, tuple(map(tuple, rows)), texts, edit)
+
+
+_SAID = {
+    "max_new_tokens": "tokens",
+    "do_sample": "temperature",
+    "use_cache": "cache",
+    "eos_token_id": "stop",
+    "past_key_values": "cache",
+}
+
+
+def _check(model: Mapped, inputs: dict[str, Any]) -> None:
+    """Raises `InputError` for arguments that neither the module reads nor its own `generate`, and for those that are said otherwise."""
+    module = model.module
+    own, config = hasattr(module, "generate"), getattr(module, "generation_config", None)
+    places: list[Any] = [module.forward, *([module.generate] if own else [])]
+    asked = [signature(one).parameters.values() for one in places]
+    known = {p.name for some in asked for p in some if p.kind is not p.VAR_KEYWORD}
+    if not own and any(p.kind is p.VAR_KEYWORD for p in asked[0]):
+        return
+    for name in inputs:
+        if own and name in _SAID:
+            raise InputError(f"{name} is said by {_SAID[name]}=... here.")
+        if name not in known and not (own and hasattr(config, name)):
+            near = get_close_matches(name, [*_OWN, *known], 1, 0.7)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise InputError(f"generate has no argument {name!r}, and {model.name} reads none of that name.{meant}")
 
 
 def _end(model: Mapped) -> int | None:
@@ -100,7 +132,10 @@ def _own(model: Mapped, ready: Inputs, edit: Edit, plan: Plan) -> list[list[int]
     how |= {"temperature": float(plan.temperature)} if plan.temperature else {"temperature": None, "top_p": None, "top_k": None}
     kwargs = {k: v for k, v in ready.kwargs.items() if k != "position_ids"}
     kwargs["attention_mask"] = torch.ones_like(given) if ready.mask is None else ready.mask
-    with torch.random.fork_rng(devices=[]), readable(model.loaded, ready):
+    drawn = (
+        [given.device] if given.is_cuda else []
+    )  # the caller's draws, on the processor and there, go on as if nothing had been drawn
+    with torch.random.fork_rng(drawn, device_type="cuda"), readable(model.loaded, ready):
         torch.manual_seed(plan.seed)
         steps = _Steps(model, model._map_for(ready), ready, edit, plan)
         with steps.tap.watch if edit.changes else nullcontext():

@@ -62,9 +62,10 @@ class InputShift:
         one = len({row["removed"] for row in self.rows}) == 1
         lines: dict[str, dict[str, Any]] = {}
         for row in self.rows:
-            name = row["side"] if one else f"{row['side']} {row['removed']}"
+            name = row["side"] if one else f"{row['side']}: {row['removed']}"
             lines.setdefault(name, {})[row["site"]] = {"site": row["site"], "layer": row["layer"], "value": row["shift"]}
         about = f"{self.about['model']}, Fréchet distance over the original's spread"
+        title = title or "How far inputs and outputs are shifted"
         return by_point({name: list(sites.values()) for name, sites in lines.items()}, "shift", "", title, about)
 
     def save(self, path: str | Path) -> Path:

@@ -13,7 +13,8 @@ from torch import Tensor
 from mainstem.core import InputError, Provenance
 from mainstem.score import Patched, ranked
 
-from ._store import parquet, store
+from ._patched_file import FORM, read, written
+from ._store import parquet, restored, store
 from ._weights import Weights
 
 Exact = tuple[int, int, int, Tensor]
@@ -57,7 +58,7 @@ class PatchingResult:
 
     def __len__(self) -> int:
         """How many components there are."""
-        return sum(len(part.siblings.names) for part in self.parts)
+        return sum(len(part.names) for part in self.parts)
 
     @property
     def agreement(self) -> float | None:
@@ -93,10 +94,10 @@ class PatchingResult:
 
         exact = {(g, i, turn): value for g, i, turn, value in self.checked}
         rows: list[tuple[Any, ...]] = []
-        about = {name: coordinates(name) for part in self.parts for name in part.siblings.names}
+        about = {name: coordinates(name) for part in self.parts for name in part.names}
         for g, part in enumerate(self.parts):
             values = part.effects.tolist()
-            for i, name in enumerate(part.siblings.names):
+            for i, name in enumerate(part.names):
                 for turn, effects in enumerate(values[i]):
                     more = exact[g, i, turn].tolist() if (g, i, turn) in exact else [nan] * len(effects)
                     rows += [
@@ -165,15 +166,27 @@ class PatchingResult:
         return {**self.choices, "model": self.model, "clean": list(self.prompts[0]), "corrupt": list(self.prompts[1])}
 
     def save(self, path: str | Path) -> Path:
-        """Stores the tidy frame; in Parquet with choices, both scores and provenance. Parameters: `path`, ending in `.parquet`, `.csv` or `.json`."""
+        """Stores all of it (`.json`, for `load`) or the tidy frame (`.parquet`, with choices, both scores and provenance, or `.csv`).
+
+        Parameters: `path`.
+        """
         scores = {"clean_scores": self.clean.tolist(), "corrupt_scores": self.corrupt.tolist()}
         about = self._about | scores | {"agreement": self.agreement}
         forms = {
             ".parquet": lambda half: parquet(self.frame(), about, self.provenance, half),
             ".csv": lambda half: self.frame().write_csv(half),
-            ".json": lambda half: half.write_text(json.dumps(about | {"rows": self.frame().to_dicts()}), encoding="utf-8"),
+            ".json": lambda half: half.write_text(json.dumps(written(self), allow_nan=False), encoding="utf-8"),
         }
         return store(path, forms)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PatchingResult":
+        """What `save` stored as `.json`. Parameters: `path`. Raises `InputError` for a file that is missing or no such file."""
+        held = restored(path, FORM, "result of patching")
+        try:
+            return cls(**read(held))
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{path} is no whole result of patching: {error} is missing or of another form.") from error
 
     def __repr__(self) -> str:
         how = "attribution patching" if self.estimated else "activation patching"

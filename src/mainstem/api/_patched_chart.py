@@ -67,4 +67,4 @@ def _about(found: _Found, prompt: int) -> str:
     ]
     into = "clean into corrupt" if found.choices["side"] == "denoise" else "corrupt into clean"
     texts = f"clean: {names[0]!r}; corrupt: {names[1]!r}" if all(names) else ""
-    return "\n".join(filter(None, (f"{found.model}: {into}{what}; {', '.join(scores)} ({found.choices['metric']})", texts)))
+    return "\n".join(filter(None, (f"{found.model}: {into}, {what}; {', '.join(scores)} ({found.choices['metric']})", texts)))

@@ -103,9 +103,10 @@ def activation_patching(
     run's, "zero", "mean", or "resample", the other run's at places drawn by chance; `means`, what `model.means` gave, for "mean";
     `seed`, of the drawing; `metric`, "logprob" or "logit"; `scored`, at which token the target is looked at, the last by default.
 
-    Returns the effects. What is no row of tokens, such as an image, is patched everywhere at once; neurons of experts are left out, since the
-    two runs may route a token to different ones. Raises `InputError` for prompts that
-    are the same, or whose tokens do not stand for each other, and for what there is not.
+    Returns the effects. What is no row of tokens, such as an image, is patched everywhere at once. Neurons of experts are patched where the run
+    patched into routes a token to their expert, elsewhere their effect is 0; where the other run does not, what is put in is zero. They are
+    run one by one, the routing stays that of the run patched into. Raises `InputError` for prompts that are the same, or whose tokens do not
+    stand for each other, and for what there is not.
     """
     asked = _Asked(level, positions, _listed(components), side, mode, means, seed, metric, scored)
     return _fitted(model, clean, corrupt, target, asked, None)
@@ -235,7 +236,7 @@ def _check_prompts(clean: Trace, corrupt: Trace) -> None:
 
 def _rechecked(pair: _Pair, parts: Sequence[Patched], metric: str, count: int) -> list[tuple[int, int, int, Tensor]]:
     """The strongest estimates, over all prompts, patched: which siblings, component and turn, and the effect of every prompt."""
-    order = {part.siblings: i for i, part in enumerate(parts)}
+    order = {one: i for i, one in enumerate(dict.fromkeys(x.siblings for x in pair.changes))}
     sized = [
         (float(parts[order[x.siblings]].effects[i, x.turn].nanmean().abs()), x, i)
         for x in pair.changes

@@ -32,6 +32,20 @@ def parquet(frame: Any, about: dict[str, Any], provenance: Provenance | None, pa
     pyarrow.parquet.write_table(frame.to_arrow().replace_schema_metadata({b"mainstem": said.encode()}), path)
 
 
+def restored(path: str | Path, form: str, what: str) -> dict[str, Any]:
+    """What was stored as JSON. Parameters: `path`; `form`, that it names itself; `what` it is, in words.
+
+    Raises `InputError` for a file that is missing, broken or of another form.
+    """
+    try:
+        held = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as a {what}: {error}.") from error
+    if not isinstance(held, dict) or held.get("form") != form:
+        raise InputError(f"{path} is no {what} that this version reads.")
+    return held
+
+
 def plain(provenance: Provenance | None) -> dict[str, Any] | None:
     """Provenance as it is stored. Parameters: `provenance`, None where there is none."""
     return provenance.to_dict() if provenance else None

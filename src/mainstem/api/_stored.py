@@ -8,8 +8,12 @@ from typing import Any
 
 from mainstem.core import InputError
 
+from ._ablation_result import FORM as CURVE
+from ._ablation_result import AblationCurve
 from ._measure import merge
 from ._measurements import Measurements
+from ._patched import PatchingResult
+from ._patched_file import FORM as PATCHED
 from ._states import FORM
 
 MOST, _LARGEST = 2000, 2**28  # files of a folder; bytes of one
@@ -50,7 +54,7 @@ class Folder:
         found = self.items()
         if not found:
             raise InputError(
-                f"there is nothing to draw in {self.place}: measurements, tables (.parquet, .csv), charts (.json) or pictures."
+                f"there is nothing to draw in {self.place}: measurements, tables (.parquet, .csv), charts, curves and patching (.json) or pictures."
             )
         item = next((i for i in found if i.name == name), None) if name else found[0]
         if item is None:
@@ -105,8 +109,11 @@ def _specified(path: Path) -> tuple[str, str] | None:
         spec = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return None
-    drawn = isinstance(spec, dict) and "vega-lite" in str(spec.get("$schema", ""))
-    return ("chart", "a chart") if drawn else None
+    if not isinstance(spec, dict):
+        return None
+    if spec.get("form") in _RESULTS:
+        return _RESULTS[spec["form"]]
+    return ("chart", "a chart") if "vega-lite" in str(spec.get("$schema", "")) else None
 
 
 def _spec(path: Path) -> dict[str, Any]:
@@ -146,7 +153,10 @@ def _measured(path: Path) -> Measurements:
     return merge(path) if path.is_dir() else Measurements.load(path)
 
 
+_RESULTS = {PATCHED: ("patching", "what patching did"), CURVE: ("curve", "a curve without blocks")}
 _READS: Mapping[str, Callable[[Path], Any]] = {
+    "patching": PatchingResult.load,
+    "curve": AblationCurve.load,
     "measurements": _measured,
     "table": _table,
     "chart": _spec,

@@ -17,6 +17,13 @@ class Weights:
         self._known: Provenance | None = None
         self._loaded, self._stamp = loaded, stamp(loaded.module)
 
+    @classmethod
+    def known(cls, provenance: Provenance) -> "Weights":
+        """Those that were stored with a result. Parameters: `provenance`."""
+        made = cls.__new__(cls)
+        made._known = provenance
+        return made
+
     def provenance(self) -> Provenance:
         """Where the model came from and its weights: None for these where they are no longer those of the run, or cannot be hashed."""
         if self._known is not None:

@@ -21,6 +21,7 @@ from . import (
     _queries,
     _scan,
     _score,
+    _shift,
     _trace,
     _tune,
     _verify,
@@ -67,6 +68,7 @@ app.command("figures", help=_figures.HELP)(_figures.figures)
 app.command("outliers", help=_outliers.HELP)(_outliers.outliers)
 app.command("erasers", help=_erasers.HELP)(_erasers.erasers)
 app.command("curve", help=_curve.HELP)(_curve.curve)
+app.command("shift", help=_shift.HELP)(_shift.shift)
 app.command("scan", help=_scan.HELP)(_scan.scan)
 app.command("merge", help=_merge.HELP)(_merge.merge)
 app.command("view", help=_view.HELP)(_view.view)

@@ -62,7 +62,9 @@ NormOption = Annotated[opt.Norm, typer.Option(help="The readout's norm: each cur
 BatchTokens = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="The most tokens of a batch, 2,048 by default; of images, images, 16.")
 ]
-Resamples = Annotated[int, typer.Option(min=0, metavar="N", help="Resamples of the bootstrap; 0 for no interval.")]
+Resamples = Annotated[
+    int, typer.Option(min=0, max=100_000, metavar="N", help="Resamples of the bootstrap, at most 100,000; 0 for no interval.")
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")]
 Alone = Annotated[bool, typer.Option("--alone", help="Run the model anew for every value: slower, the same numbers.")]
 Save = Annotated[

@@ -106,7 +106,7 @@ Zero = Annotated[
         "-z",
         metavar="LABEL",
         autocompletion=components,
-        help="Run with this component taken out, such as L3.mlp, L2.attn.H1 or L3.mlp.N120. May be given several times.",
+        help='Run with this component taken out, such as L3.mlp, L2.attn.H1, "L2.attn.H1<-0" (what it takes from token 0) or L3.mlp.N120. May be given several times.',
     ),
 ]
 Images = Annotated[

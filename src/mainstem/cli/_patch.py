@@ -1,12 +1,14 @@
 """`mainstem patch`: what of one prompt's run brings its prediction to another's."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from . import _options as opt
 from ._complete import components as labels
+from ._files import output
 from ._help import explained
 from ._open import opened
 from ._show_patch import shown
@@ -26,6 +28,7 @@ HELP = explained(
     mainstem patch "The capital of France is" "The capital of Italy is" -t " Paris" --against " Rome" --level point
     mainstem patch "The capital of France is" "The capital of Italy is" -t " Paris" --level head --png heads.png
     mainstem patch "The capital of France is" "The capital of Italy is" --level neuron --attribution --recheck 20
+    mainstem patch "The capital of France is" "The capital of Italy is" --save patched.json && mainstem view patched.json
     mainstem patch "The capital of France is" "I live in Rome, the capital of Italy" --positions -1
     """,
 )
@@ -91,6 +94,9 @@ Scored = Annotated[
 ]
 Attribution = Annotated[bool, typer.Option("--attribution", help="Estimate every patch by one backward pass.")]
 Recheck = Annotated[int, typer.Option(min=0, metavar="K", help="With --attribution: patch the K strongest as well.")]
+Save = Annotated[
+    Path | None, typer.Option(metavar="FILE", callback=output(".json"), help="Store all of it, for PatchingResult.load and view.")
+]
 Top = Annotated[int, typer.Option(min=1, max=10_000, metavar="K", help="How many patches to show, the strongest.")]
 
 
@@ -112,6 +118,7 @@ def patch(
     recheck: Recheck = 10,
     top: Top = 20,
     json: opt.Json = False,
+    save: Save = None,
     parquet: opt.Parquet = None,
     csv: opt.Csv = None,
     html: opt.Html = None,
@@ -127,8 +134,8 @@ def patch(
 
     Parameters: `model`, `device`, `dtype`, `revision`, `trust_remote_code`, `pickles`, as of `mainstem.load`; `target` and `against`, the
     target; `clean`, `corrupt`, `level`, `positions`, `mode`, `seed`, `metric`, `scored`, `recheck`, as of these two; `of`, their
-    `components`; `noise`, their `side`; `attribution`, which of them; `top`, how many are shown; `json`, as plain data; `parquet`, `csv`,
-    `html`, `svg`, `png`, files to write.
+    `components`; `noise`, their `side`; `attribution`, which of them; `top`, how many are shown; `json`, as plain data; `save`, `parquet`,
+    `csv`, `html`, `svg`, `png`, files to write.
     """
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
@@ -148,7 +155,7 @@ def patch(
         found = attribution_patching(*asked, **more, recheck=recheck) if attribution else activation_patching(*asked, **more)
         record = found.to_dict(0, top)
         drawn = found.chart() if charts else None
-    written = [found.save(path) for path in (parquet, csv) if path]
+    written = [found.save(path) for path in (save, parquet, csv) if path]
     for path in charts:
         assert drawn is not None
         drawn.save(path)

@@ -66,4 +66,6 @@ def _distances(found: "Findings", against: str) -> "Iterator[RenderableType]":
 
 
 def _interval(row: dict[str, float]) -> str:
-    return f"[{row['low']:.3g}, {row['high']:.3g}]"
+    from mainstem.lab import between
+
+    return between(row["low"], row["high"])

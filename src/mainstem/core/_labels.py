@@ -1,7 +1,7 @@
 """Labels of components and points: written in one way, read in a few.
 
 `entry.embed`, `L3.attn`, `L3.mlp`, `L3.attn.H7`, `L3.attn.H7<-5` (key position 5), `L3.attn.H7.D12`, `L3.mlp.N120`,
-`L3.mlp.E4.N120`, `L3.attn.bias`, `dec.L2.cross.H1`, `L3.resid_post`. Short forms `L3H7` and `L3N120` are read too.
+`L3.mlp.E4.N120`, `L3.attn.bias`, `dec.L2.cross.H1`, `L3.resid_post`. Short forms `L3H7`, `L3N120` and `L3E4N120` are read too.
 """
 
 import re
@@ -11,7 +11,7 @@ from ._errors import InputError
 
 _MARKS = {"head": ".H{}", "key_pos": "<-{}", "dim": ".D{}", "expert": ".E{}", "neuron": ".N{}"}
 _TAIL = re.compile(r"(?:\.H(?P<head>\d+)(?:<-(?P<key_pos>\d+))?(?:\.D(?P<dim>\d+))?|(?:\.E(?P<expert>\d+))?\.N(?P<neuron>\d+))$")
-_SHORT = re.compile(r"^(?P<stream>(?:\w+\.)?)L(?P<block>\d+)(?P<kind>[HN])(?P<rest>\d+(?:<-\d+)?)$")
+_SHORT = re.compile(r"^(?P<stream>(?:\w+\.)?)L(?P<block>\d+)(?:E(?P<expert>\d+)(?=N))?(?P<kind>[HN])(?P<rest>\d+(?:<-\d+)?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def parse_label(text: str) -> Label:
     text = text.strip()
     short = _SHORT.match(text)
     if short:
-        kind = "attn.H" if short["kind"] == "H" else "mlp.N"
+        kind = "attn.H" if short["kind"] == "H" else f"mlp.E{short['expert']}.N" if short["expert"] else "mlp.N"
         text = f"{short['stream']}L{short['block']}.{kind}{short['rest']}"
     if not text or not re.match(r"^[A-Za-z]", text):
         raise InputError(

@@ -259,8 +259,15 @@ def _faces(graph: Graph, chain: Chain, onward: Carry | None) -> list[Node]:
         writes = [term.node for i, term in enumerate(s.terms) if i != s.stream]
         on_way = [n for n in way.nodes() if graph.before(chain.points[t], n)]
         read = [n for n in on_way if any(graph.before(n, w) and graph.weights_between(n, w) for w in writes)]
-        found.append(read[-1] if read else chain.points[t])
+        found.append(_before_move(read, chain.points[t]))
     return [*found, _last_face(chain, found, onward)]
+
+
+def _before_move(read: list[Node], point: Node) -> Node:
+    """The last of what is read, but where it is the point itself on another device."""
+    while read and read[-1].call is not None and read[-1].call.moves:
+        read = read[:-1]
+    return read[-1] if read else point
 
 
 def _last_face(chain: Chain, faces: list[Node], onward: Carry | None) -> Node:

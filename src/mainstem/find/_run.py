@@ -16,10 +16,11 @@ from ._watch import Watch
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Replace the tensor at `site` by `change` of it while the module runs."""
+    """Replace the tensor at `site` by `change` of it while the module runs; where `seeing`, of it and of the call that it is in."""
 
     site: Site
-    change: Callable[[Tensor], Tensor]
+    change: Callable[..., Tensor]
+    seeing: bool = False
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Tap:
             return self._call(name, func, args, kwargs)
         for patch in patches:
             if patch.site.role == "arg":
-                args, kwargs = _patch_argument(patch, name, args, kwargs)
+                args, kwargs = _patch_argument(patch, Call(name, func, args, kwargs, None))
         copy = key in self.volatile
         kept_args, kept_kwargs = (_copied(args), _copied(kwargs)) if wanted and copy else (args, kwargs)
         out = self._edited([p for p in patches if p.site.role == "out"], name, func, args, kwargs)
@@ -115,28 +116,29 @@ class Tap:
         out = self._call(name, func, args, kwargs)
         if out is None and is_inplace(name, kwargs):
             out = args[0]  # an assignment to a part returns nothing; what it made is the whole
+        call = Call(name, func, args, kwargs, out)
         for patch in patches:
-            out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path)))
+            out = put(out, patch.site.path, _changed(patch, dig(out, patch.site.path), call))
         return out if target is None else _written(target, out)
 
     def _call(self, name: str, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         return call_double(name, func, args, kwargs) if self.double else func(*args, **kwargs)
 
 
-def _patch_argument(patch: Patch, name: str, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    path = patch.site.path
+def _patch_argument(patch: Patch, call: Call) -> tuple[Any, dict[str, Any]]:
+    path, args, kwargs = patch.site.path, call.args, call.kwargs
     where = kwargs if isinstance(path[0], str) else args
     old = dig(where, path)
-    if is_inplace(name, kwargs) and path == (0,):
+    if is_inplace(call.name, kwargs) and path == (0,):
         old.copy_(patch.change(old.clone()))
         return args, kwargs
-    new = _changed(patch, old)
+    new = _changed(patch, old, call)
     return (args, put(kwargs, path, new)) if where is kwargs else (put(args, path, new), kwargs)
 
 
-def _changed(patch: Patch, old: Tensor) -> Tensor:
+def _changed(patch: Patch, old: Tensor, call: Call) -> Tensor:
     """What an edit puts in, as a tensor of the module's own: one that was kept elsewhere must not be overwritten by it."""
-    new = patch.change(old)
+    new = patch.change(old, call) if patch.seeing else patch.change(old)
     return new if new is old else new.clone()
 
 

@@ -11,7 +11,7 @@ from ._optimizers import RotatedAdam
 from ._setup import Plan, Setup, Training, grid
 from ._shapley import shapley
 from ._shares import parameter_shares
-from ._statistics import Comparison, Interval, compare, holm, interval
+from ._statistics import Comparison, Interval, between, compare, holm, interval
 from ._transformer import Block, Variant, folded
 from .recipes import recipe, recipes
 
@@ -29,6 +29,7 @@ __all__ = [
     "Training",
     "Variant",
     "VariantConfig",
+    "between",
     "compare",
     "explained",
     "folded",

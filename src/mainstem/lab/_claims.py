@@ -8,6 +8,7 @@ from ._config import parameters
 from ._findings import Findings
 from ._judge import CONFIRMED, FAR, NOT, Judge, Judged, Number, above, at_end, difference, no_difference, outcome
 from ._measured import Weigh, over
+from ._statistics import between
 from ._store import Record
 from .recipes.residual_table import BUNDLED
 
@@ -88,7 +89,7 @@ def _rows_less(a: str, b: str) -> Number:
 def _lanes(findings: Findings) -> Judged:
     rows = list(findings.distances().iter_rows(named=True))
     words = [
-        f"{r['variant']}: {r['distance']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}], "
+        f"{r['variant']}: {r['distance']:+.3f} {between(r['low'], r['high'], '+.3f')}, "
         + (r["verdict"] if r["verdict"] == "no difference shown" else f"p = {r['p_holm']:.2g}")
         for r in rows
     ]

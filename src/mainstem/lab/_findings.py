@@ -10,7 +10,7 @@ from mainstem.core import InputError, whole_file
 
 from ._curve import AGAINST, distances
 from ._setup import Plan
-from ._statistics import Comparison, compare, interval
+from ._statistics import Comparison, between, compare, interval
 from ._store import COLUMNS, Record
 from ._watch import Row
 
@@ -156,10 +156,14 @@ def _said(findings: Findings) -> Iterator[str]:
         rows = iter(())
         yield str(error)
     for row in rows:
-        mean = "no run done" if row["mean"] is None else f"{plan.outcome} {row['mean']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+        mean = (
+            "no run done"
+            if row["mean"] is None
+            else f"{plan.outcome} {row['mean']:.4g} {between(row['low'], row['high'], '.4g')}"
+        )
         yield f"  {row['variant']}: {mean}, {row['seeds']} seeds" + (f", {row['failed']} failed" if row["failed"] else "")
     yield from (
-        f"  {a} - {b}: {c.difference.mean:+.3g} [{c.difference.low:+.3g}, {c.difference.high:+.3g}], p {c.corrected:.2g} (Holm), {c.verdict}"
+        f"  {a} - {b}: {c.difference.mean:+.3g} {between(c.difference.low, c.difference.high, '+.3g')}, p {c.corrected:.2g} (Holm), {c.verdict}"
         for (a, b), c in (
             findings.comparisons() if findings.plan.pairs and len(findings.failed) < len(findings.records) else {}
         ).items()

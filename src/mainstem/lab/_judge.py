@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ._findings import Findings
-from ._statistics import Comparison, Interval, compare, interval
+from ._statistics import Comparison, Interval, between, compare, interval
 from ._store import Record
 
 CONFIRMED, NOT, UNJUDGED, OPEN = "confirmed", "not confirmed", "not judged", "cannot be run here"
@@ -110,9 +110,9 @@ def above(variants: Iterable[str], number: Number, line: float = 0.0) -> Judge:
 def said(one: Comparison) -> str:
     """A comparison in words. Parameters: `one`."""
     words = one.verdict if one.verdict == "no difference shown" else f"p = {one.corrected:.2g}"
-    return f"{one.difference.mean:+.3g} [{one.difference.low:+.3g}, {one.difference.high:+.3g}], {words}"
+    return f"{one.difference.mean:+.3g} {between(one.difference.low, one.difference.high, '+.3g')}, {words}"
 
 
 def meant(one: Interval) -> str:
     """A mean with its interval. Parameters: `one`."""
-    return f"{one.mean:.3g} [{one.low:.3g}, {one.high:.3g}]"
+    return f"{one.mean:.3g} {between(one.low, one.high)}"

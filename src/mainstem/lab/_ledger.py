@@ -12,6 +12,7 @@ from ._findings import Findings
 from ._judge import OPEN, UNJUDGED
 from ._measured import Measured, load
 from ._setup import Plan, Setup
+from ._statistics import between
 from .recipes import recipe, recipes, sizes
 
 HEAD = """# The ledger
@@ -192,7 +193,7 @@ def _runs(findings: Iterable[Findings]) -> Iterator[str]:
         yield f"### {plan.name}, {plan.size}\n\n{plan.about[:1].upper() + plan.about[1:]} {len(one.records)} runs of {plan.seeds} seeds, {seconds / 60:.0f} minutes in all.\n"
         yield f"| variant | {plan.outcome}, 95 % | seeds | failed |\n|---|---|---|---|"
         for row in one.summary().iter_rows(named=True):
-            mean = "—" if row["mean"] is None else f"{row['mean']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+            mean = "—" if row["mean"] is None else f"{row['mean']:.4g} {between(row['low'], row['high'], '.4g')}"
             yield f"| {row['variant']} | {mean} | {row['seeds']} | {row['failed'] or '—'} |"
         yield ""
         yield from (

@@ -21,6 +21,11 @@ class Interval:
     n: int
 
 
+def between(low: float, high: float, form: str = ".3g") -> str:
+    """An interval in words; of one value there is none. Parameters: `low`; `high`; `form`, of numbers."""
+    return f"[{low:{form}}, {high:{form}}]" if math.isfinite(low + high) else "(one value, no interval)"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two variants with the same seeds.

@@ -70,7 +70,8 @@ class Gather:
             raise InputError(f"{name} relates {a} and {b}, of {len(one.x)} and {len(other.x)} tokens: leave that pair out.")
         pair, key = self.pairs[name][0], (name, f"{a} -> {b}")
         state = self.double.get(key) or pair.init(one.x.shape[1], other.x.shape[1], one.x.device)
-        self.double[key] = pair.update(state, one.x, other.x, one.mask & other.mask, one.ids)
+        x, mask = other.x.to(one.x.device), other.mask.to(one.mask.device)
+        self.double[key] = pair.update(state, one.x, x, one.mask & mask, one.ids)
 
 
 class _Seen(NamedTuple):

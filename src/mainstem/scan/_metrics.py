@@ -52,7 +52,7 @@ def within(k: int, logits: Float[Tensor, "... place class"], labels: Int[Tensor,
 def entropy(counts: Int[Tensor, " class"]) -> float:
     """The loss of always saying how often each class is true: -sum_c f_c log f_c, in nats. Parameters: `counts`."""
     share = counts[counts > 0].double() / counts.sum()
-    return float(-(share * share.log()).sum())
+    return 0.0 - float((share * share.log()).sum())  # not -0 where one class is always true
 
 
 def most_frequent(k: int, counts: Int[Tensor, " class"]) -> float:

@@ -1,7 +1,7 @@
 """Numbers that are affine in the stream, each as the sum of what every part before it contributes, constants included."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,10 +48,11 @@ def taken_apart(run: Pass, aims: Sequence[Aimed], level: str, places: Places) ->
 def _summed(run: Pass, sweep: Sweep, expanded: dict[str, list[Group]], places: Places) -> Apart:
     aim = sweep.aim
     groups: list[Group] = []
-    size = torch.zeros((), device=aim.weights.device)
+    home = aim.weights.device  # parts of a model that is spread over devices are summed where it ends
+    size = torch.zeros((), device=home)
     for row in rows(run, None, aim):
         g = _direction(sweep, row.label, row.start)
-        product = g * row.vector
+        product = (g.to(row.vector.device) * row.vector).to(home)
         size = size + reduce(product.abs(), places)
         groups += expanded.get(row.label) or [Group(row.label, row.kind, reduce(product, places))]
     return Apart(groups, reduce(aim.weights * aim.output, places), size)
@@ -76,7 +77,8 @@ def _expanded(run: Pass, sweeps: Sequence[Sweep], level: str, places: Places) ->
         assert depth is not None
         for sweep, groups in zip(sweeps, found, strict=True):
             if t < len(sweep.at):
-                groups[write.label] = _closed(run, write, depth, sweep.at[t], seen, places, sweep.ranks)
+                parts = _closed(run, write, depth, sweep.at[t], seen, places, sweep.ranks)
+                groups[write.label] = [replace(part, values=part.values.to(sweep.aim.weights.device)) for part in parts]
     return found
 
 

@@ -87,9 +87,9 @@ def _composed(run: Pass, later: Matrices, earlier: Matrices) -> Iterator[Composi
         other = beyond[via]
         if other is None or via not in later.points:
             continue
-        adds = carried_rows(run, earlier.adds, _entering(run, earlier), later.points[via])
+        adds = carried_rows(run, earlier.adds, _entering(run, earlier), later.points[via]).to(reads.device)
         ends = _by_head(adds, *earlier.sizes)
-        outer, inner = _triangle(other), _triangle(values)
+        outer, inner = _triangle(other), _triangle(values.to(reads.device))
         between = torch.einsum("hid,gjd->hgij", reads, ends)
         whole = (outer[:, None] @ between @ inner[None].mT).flatten(2).norm(dim=-1)
         a, b = (_spread(*pair) for pair in ((outer, _triangle(reads)), (_triangle(ends), inner)))

@@ -22,11 +22,13 @@ METRICS = ("logprob", "logit")
 class Patched:
     """What patching one set of siblings does.
 
-    Parameters: `siblings`; `effects`, [component, turn, prompt], the score with the patch less that without, NaN where a prompt has no such
-    token; `tokens`, whether turns are tokens: if not there is one, all of the tensor at once.
+    Parameters: `label`, of the write or the point; `names`, of the components; `effects`, [component, turn, prompt], the score with the patch
+    less that without, NaN where a prompt has no such token; `tokens`, whether turns are tokens: if not there is one, all of the tensor at
+    once.
     """
 
-    siblings: Siblings
+    label: str
+    names: tuple[str, ...]
     effects: Float[Tensor, "component turn prompt"]
     tokens: bool
 
@@ -126,7 +128,9 @@ def _empty(run: Pass, some: Sequence[Exchange]) -> dict[Siblings, Patched]:
         turns[x.siblings] = max(turns.get(x.siblings, 0), x.turn + 1)
     told = {x.siblings: x.tokens for x in some}
     return {
-        one: Patched(one, torch.full((len(one.names), n, run.prompts), torch.nan, dtype=torch.float64), told[one])
+        one: Patched(
+            one.label, one.names, torch.full((len(one.names), n, run.prompts), torch.nan, dtype=torch.float64), told[one]
+        )
         for one, n in turns.items()
     }
 

@@ -67,7 +67,7 @@ def course(run: Pass, where: Spots, together: bool) -> Iterator[Leg | Change]:
     every = torch.arange(len(where), device=where.at.device)
     points, leg, block = run.stream.points, None, None
     for t, point in enumerate(points[1:], 1):
-        moved = bool(transport(run, t - 1)) or run.factor(t) != 1 or bool(point.face.steps)
+        moved = not all(step.idle for step in transport(run, t - 1)) or run.factor(t) != 1 or bool(point.face.steps)
         if leg is None or moved or not together or point.block != block or _edited(run, t - 1):
             if leg is not None:
                 yield from _ended(run, where, leg)

@@ -190,14 +190,13 @@ def _value(run: Pass, label: str, score: float, place: Places) -> Value:
 def _credit(run: Pass, switches: Sequence[Switch], level: str, by: str) -> Parts:
     """Credits of all parts, in the order of the stream, with how nearly they sum to the values' scores."""
     groups: dict[str, Group] = {}
-    size = 0.0
+    size, total = 0.0, torch.zeros_like(switches[0].parts.whole)
     for switch in sorted(switches, key=lambda s: -len(s.parts.groups)):
         size += abs(switch.worth) * switch.parts.bound
         for group in switch.parts.groups:
-            worth = switch.worth * group.values
+            worth = switch.worth * group.values.to(total.device)
             known = groups.get(group.label)
             groups[group.label] = replace(group, values=worth if known is None else known.values + worth)
-    total = torch.zeros_like(switches[0].parts.whole)
     total[switches[0].value.place[0]] = sum(s.worth * s.activation for s in switches)
     parts = Parts(tuple(groups.values()), total, ("batch",), 0.0, 0.0)
     miss = error(_summed(parts), total)

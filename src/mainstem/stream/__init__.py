@@ -28,7 +28,8 @@ from ._swaps import Swap, Swaps
 from ._sweep import Row, Sweep, carry, pull, push, rows, through
 from ._take import refit, take
 from ._taken import taken
-from ._targets import Target, targets
+from ._target import Target
+from ._targets import targets
 from ._tokens import Tokens
 from ._type_change import TypeChange, type_change
 from ._unembed import spot, unembed

@@ -17,9 +17,10 @@ from mainstem.find import Captured, Source, Subkey, Write
 
 from ._aim import Aimed, transport
 from ._attention import factors, heads
-from ._parts import branch, experts_of, fits, inside, needed, writer_map
+from ._parts import branch, fits, inside, needed, writer_map
 from ._pass import Pass, find_point, find_write, graded
 from ._places import Places, placed
+from ._target import experts_of
 
 _NEURON, _DIM = "neurons, such as N0", "dims of heads, such as H0.D2, and their values at a key position, such as H0<-1.D2"
 

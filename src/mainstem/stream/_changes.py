@@ -12,7 +12,8 @@ from torch import Tensor
 from mainstem.core import InputError
 from mainstem.find import Patch, Stream, StreamMap
 
-from ._targets import Target, features, skips, targets
+from ._target import Target
+from ._targets import features, skips, targets
 from ._tokens import Positions, Tokens
 
 Directions = Float[Tensor, "direction d_model"]
@@ -53,7 +54,7 @@ class _Placed(Change):
     def _one(self, stream: Stream, target: Target, tokens: dict[str, Tokens]) -> Made:
         own = tokens.get(stream.name, Tokens())
         change = partial(target.changed, change=partial(self._becomes, target, own), positions=self.positions, tokens=own)
-        return Made(target, Patch(target.site, change), self.positions, self.sets)
+        return Made(target, Patch(target.site, change, target.seeing), self.positions, self.sets)
 
     @abstractmethod
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:

@@ -54,11 +54,15 @@ class Edit:
 def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tensor | None = None) -> Edit:
     """An edit that takes components out of the stream: writes, heads, neurons, parts of the entry, blocks, or whole points.
 
-    Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.mlp.N120", "entry.pos", "L3.resid_post", "L3" for all writes of a block,
-    "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
+    What a head takes from one key position is an edge, p_ij v_j W_O: it is taken out of the head's sum over key positions, the pattern
+    stays. Where a norm stands behind the heads, it is live. Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.attn.H7<-5" (key
+    position 5, counted in the row, padding too), "L3.mlp.N120", "L3.mlp.E4.N120" (of expert 4; "L3.mlp.N120" is that of every expert),
+    "entry.pos", "L3.resid_post", "L3" for all writes of a block, "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
     directions [d_model] or [direction, d_model]: only what lies in their span is taken out.
 
-    Returns the edit; it is checked against a model when it is used. Raises `InputError` for text that is no label.
+    Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, and for
+    positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
+    no label.
     """
     if along is not None:
         return scale(*labels, by=0.0, positions=positions, along=along)
@@ -137,9 +141,8 @@ def patches(found: StreamMap, edit: Edit | None, tokens: Mapping[str, Tokens] | 
     """
     made = [(change, one) for change in (edit.changes if edit else ()) for one in change.made(found, dict(tokens or {}))]
     for (first, one), (second, two) in combinations(made, 2):
-        if first != second and (
-            _undone(one, two) or _of_nothing(first, second, one, two) or _swallowed(one, two) or _swallowed(two, one)
-        ):
+        gone = _undone(one, two) or _of_nothing(first, second, one, two) or _swallowed(one, two) or _swallowed(two, one)
+        if _twice(one, two) or (gone and first != second):
             raise InputError(
                 f"two edits of {two.target.label} contradict each other: {first}, and {second}. Leave one of them out."
             )
@@ -148,14 +151,19 @@ def patches(found: StreamMap, edit: Edit | None, tokens: Mapping[str, Tokens] | 
 
 def _undone(one: Made, two: Made) -> bool:
     """Whether nothing is left of the first change behind the second."""
-    same = (one.target.site, one.target.kind, one.target.index) == (two.target.site, two.target.kind, two.target.index)
-    return two.sets and same and _meet(one.positions, two.positions)
+    return two.sets and two.target.covers(one.target) and _meet(one.positions, two.positions)
 
 
 def _of_nothing(first: Change, second: Change, one: Made, two: Made) -> bool:
     """Whether the second multiplies what the first made zero."""
-    same = (one.target.site, one.target.kind, one.target.index) == (two.target.site, two.target.kind, two.target.index)
-    return isinstance(first, Zero) and isinstance(second, Scale) and same and _meet(one.positions, two.positions)
+    both = isinstance(first, Zero) and isinstance(second, Scale)
+    return both and one.target.covers(two.target) and _meet(one.positions, two.positions)
+
+
+def _twice(one: Made, two: Made) -> bool:
+    """Whether a share of a head is changed with the head, or again: each is a change of what the model itself makes."""
+    edges = "edge" in (one.target.kind, two.target.kind)
+    return edges and (one.target.covers(two.target) or two.target.covers(one.target)) and _meet(one.positions, two.positions)
 
 
 def _swallowed(inner: Made, outer: Made) -> bool:

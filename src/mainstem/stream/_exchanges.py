@@ -10,11 +10,10 @@ from torch import Tensor
 from mainstem.core import InputError
 
 from ._pass import Pass
-from ._siblings import Siblings
+from ._siblings import Siblings, View
 from ._tokens import Tokens
 
 MODES = ("patch", "zero", "mean", "resample")
-View = Float[Tensor, "row pos component feature"]
 Where = str | int | Sequence[int]
 
 
@@ -80,7 +79,10 @@ def exchanges(
     here, there = run.again(keys), other.again(keys)
     turns = _turns(*tokens, where)
     for one in some:
-        base, held = one.of(here.at(one.target.site), tokens[0]), one.of(there.at(one.target.site), tokens[1])
+        base, held = (
+            who.of(seen.at(one.target.site), told)
+            for who, seen, told in zip((one, one.there(other)), (here, there), tokens, strict=True)
+        )
         told = tokens[0].mask is not None and base.shape[1] == tokens[0].mask.shape[1]
         if len(base) not in (1, run.prompts):
             raise InputError(
@@ -92,7 +94,10 @@ def exchanges(
         real = tokens[1].mask.nonzero().cpu() if told and tokens[1].mask is not None else every
         for turn, (at, from_) in enumerate(turns if told else [(every, every)]):
             before = _picked(base, at, one)
-            yield Exchange(one, turn, at, before, source.values(one, held, from_, real, before).to(before.dtype), told)
+            after = source.values(one, held, from_, real, before).to(before.dtype)
+            if (there_at_all := one.held(base)) is not None:
+                after = after.where(_picked(there_at_all, at, one) > 0, 0)
+            yield Exchange(one, turn, at, before, after, told)
 
 
 def _picked(view: View, at: Tensor, one: Siblings) -> Tensor:

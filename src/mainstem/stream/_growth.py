@@ -33,7 +33,7 @@ def grown(run: Pass, start: int, where: Spots, change: Tensor, scales: tuple[str
     for kind in scales:
         base = again.changed((), kind)
         added = where.onto(change[None], torch.zeros_like(run.point(start)))
-        other = again.changed([Patch(site, lambda x, a=added: x + a.reshape(x.shape).to(x.dtype))], kind)  # type: ignore[misc]
+        other = again.changed([Patch(site, lambda x, a=added: x + a.reshape(x.shape).to(x.dtype))], kind)
         for t in range(start, len(run.stream.points)):
             moved = other.point(t).double() - base.point(t).double()
             prompt = _prompt(run, where, moved)

@@ -18,6 +18,7 @@ from ._attention import factors, heads
 from ._pass import Pass, graded
 from ._places import Places, one_by_one, onto, reduce, weighed
 from ._rank import Product, Ranks
+from ._target import experts_of
 
 LEVELS = ("write", "head", "edge", "dim", "neuron")
 Pull = Callable[[Tensor], Tensor]
@@ -186,10 +187,6 @@ def _experts(label: str, kind: str, source: Source, h: Tensor, seen: Captured, p
     expert, none = experts_of(ends, h), h.new_zeros(ends.shape[0], h.shape[-1])
     each = [none.index_add(0, expert, h * pull(alone)) for alone in one_by_one(g, places)]
     return Group(label, kind, torch.stack(each, -1).reshape(*none.shape, *places), ("expert", "neuron"))
-
-
-def experts_of(ends: Tensor, h: Tensor) -> Tensor:
-    return torch.searchsorted(ends.to(torch.long), torch.arange(h.shape[0], device=h.device), right=True)
 
 
 @graded

@@ -187,11 +187,16 @@ def find_write(stream: Stream, label: str) -> Write:
     Parameters: `stream`; `label`. Raises `InputError` with the writes that there are where there is none.
     """
     name = parse_label(label).write
-    whole = _INSIDE.sub("", name)
+    whole = whole_label(name)
     for write in (*stream.entry, *stream.writes):
         if write.label in (name, whole):
             return write
     raise InputError(f"no write {name!r} in this model{_nearest(stream, name)}")
+
+
+def whole_label(label: str) -> str:
+    """The label of the write that one of its branches or its constant is of. Parameters: `label`."""
+    return _INSIDE.sub("", label)
 
 
 def find_point(stream: Stream, label: str) -> int | None:

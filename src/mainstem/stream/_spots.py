@@ -32,13 +32,15 @@ class Spots:
 
     def of(self, value: Tensor) -> Float[Tensor, "place d_model"]:
         """What a tensor of the stream's shape holds at every place, in float64. Parameters: `value`."""
-        return placed(value, self.sizes)[self._index].flatten(1).double()
+        index = tuple(column.to(value.device) for column in self._index)
+        return placed(value, self.sizes)[index].flatten(1).double().to(self.at.device)
 
     def onto(self, rows: Float[Tensor, "place d_model"], like: Tensor) -> Tensor:
         """A tensor of the stream's shape with these rows at the places, and as it was elsewhere. Parameters: `rows`; `like`."""
         found = like.clone(memory_format=torch.contiguous_format)
         view = placed(found, self.sizes)
-        view[self._index] = rows.to(found.dtype).reshape(len(self), *view.shape[len(self.sizes) :])
+        index = tuple(column.to(found.device) for column in self._index)
+        view[index] = rows.to(found).reshape(len(self), *view.shape[len(self.sizes) :])
         return found
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from mainstem.find import Patch, run
 
 from ._exchanges import Exchange
 from ._pass import Pass
-from ._siblings import Siblings
+from ._siblings import Experts, Siblings
 from ._tokens import Tokens
 from ._without import BYTES, MOST, repeated, same
 
@@ -54,7 +56,9 @@ class Swaps:
         """Swaps as they go into one forward pass each. Parameters: `some`."""
         at = 0
         while at < len(some):
-            yield (few := some[at : at + self.room])
+            # Rows that experts see of repeated prompts come in an order that nothing tells, so theirs are made one by one.
+            plain = list(takewhile(lambda swap: not swap.exchange.siblings.target.routed, some[at : at + self.room]))
+            yield (few := plain or some[at : at + 1])
             at += len(few)
 
     def _together(self, some: Sequence[Swap]) -> tuple[Tensor, Tensor]:
@@ -85,6 +89,10 @@ class Swaps:
     def _swapped(self, one: Siblings, those: list[tuple[int, Swap]], tokens: Tokens, copies: int) -> Callable[[Tensor], Tensor]:
         """The change of a tensor. A copy holds what the run did until its own swap."""
         prompts = self.run.prompts
+        if isinstance(one, Experts):
+            ((_, swap),) = those
+            x, i = swap.exchange, swap.component
+            return partial(one.swapped, at=x.at, component=i, before=x.before[:, i], after=x.after[:, i])
 
         def change(value: Tensor) -> Tensor:
             new = value.clone(memory_format=torch.contiguous_format)

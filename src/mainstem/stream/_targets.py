@@ -1,97 +1,17 @@
 """What the label of an edit names in the forward pass: a tensor, and the part of it that is meant."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from collections.abc import Iterator
 
 from mainstem.algebra import rule
-from mainstem.core import InputError, Label, Site, parse_label
+from mainstem.core import InputError, Label, parse_label
 from mainstem.find import Point, Source, Stream, StreamMap, Write
 
+from ._parts import branch, fits
 from ._pass import find_point, find_write, no_such
-from ._tokens import Positions, Tokens
+from ._routed import routed
+from ._target import Target
 
 _APART = ("shape", "act")  # what keeps features apart
-Kind = Literal["write", "point", "head", "neuron", "skip"]
-Rows = Tensor  # [row, pos, feature]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A part of one tensor of the forward pass.
-
-    Parameters: `label`; `kind`; `site`; `axis`, that of features, or of neurons; `index`, which head or neuron; `factor`, what the
-    tensor is multiplied by in the sum; `width`, how many features, 0 where only a run says; `inside`, where what the
-    part is made of stands.
-    """
-
-    label: str
-    kind: Kind
-    site: Site
-    axis: int = -1
-    index: int = 0
-    factor: float = 1.0
-    width: int = 0
-    inside: tuple[Site, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all of the tensor."""
-        return self.kind not in ("head", "neuron")
-
-    def part(self, value: Tensor, tokens: Tokens) -> Rows:
-        """The part of the tensor, [row, pos, feature]. Parameters: `value`; `tokens`. Raises `InputError` where there is none."""
-        part = self._taken(value)
-        rows, length, turned = tokens.layout(tuple(part.shape))
-        return (part.transpose(0, 1) if turned else part).reshape(rows, length, part.shape[-1])
-
-    def changed(self, value: Tensor, change: Callable[[Rows], Rows], positions: Positions, tokens: Tokens) -> Tensor:
-        """The tensor with its part changed at positions.
-
-        Parameters: `value`; `change`, of the part as it is to what it becomes; `positions`; `tokens`.
-        """
-        part = self.part(value, tokens)
-        rows, length, _ = part.shape
-        mask = tokens.at(positions, rows, length, value.device)[..., None]
-        made = change(part).to(part.dtype)
-        new = torch.where(mask, made, part)
-        own = self._taken(value)
-        if new.shape[0] != rows:  # one row for all prompts that is changed for some of them
-            return new.movedim(-1, self.axis) if self.whole else new
-        turned = tokens.layout(tuple(own.shape))[2]
-        new = (new.transpose(0, 1) if turned else new).reshape(own.shape)
-        return new.movedim(-1, self.axis) if self.whole else self._put(value, new)
-
-    def _taken(self, value: Tensor) -> Tensor:
-        if self.whole:
-            return value.movedim(self.axis, -1)
-        if self.kind == "head":
-            if value.ndim != 4:
-                raise InputError(
-                    f"{self.label}: this attention folds heads into the batch; its heads can be read but not edited."
-                )
-            return value[:, self._known(value.shape[1])]
-        return value.select(self.axis, self._known(value.shape[self.axis]))[..., None]
-
-    def _put(self, value: Tensor, new: Tensor) -> Tensor:
-        axis, new = (1, new) if self.kind == "head" else (self.axis, new[..., 0])
-        axis = axis % value.ndim
-        return torch.cat(
-            [
-                value.narrow(axis, 0, self.index),
-                new.unsqueeze(axis),
-                value.narrow(axis, self.index + 1, value.shape[axis] - self.index - 1),
-            ],
-            axis,
-        )
-
-    def _known(self, count: int) -> int:
-        if self.index >= count:
-            raise InputError(f"{self.label} does not exist: this write has {count}, counted from 0.")
-        return self.index
 
 
 def targets(found: StreamMap, label: str) -> tuple[tuple[Stream, Target], ...]:
@@ -193,20 +113,21 @@ def _inside(stream: Stream, label: str) -> Target:
         raise InputError(
             f"{label} cannot be edited: no tensor of the forward pass is it alone. The whole write is {write.label}."
         )
-    if write.writer is None or len(write.writer.sources) != 1:
+    if write.writer is None:
         raise InputError(f"{write.label} has no single set of coordinates to edit; take the whole write instead.")
-    return _coordinate(write.writer.sources[0], parsed)
+    at = branch(write, parsed)
+    return _coordinate(write.writer.sources[at], parsed, routed(write, at))
 
 
-def _coordinate(source: Source, label: Label) -> Target:
-    at = dict(label.at)
-    if "key_pos" in at or "expert" in at or "dim" in at:
-        raise InputError(
-            f"{label}: heads, neurons and writes can be edited; a single key position, dim or expert's neuron can't."
-        )
-    if source.attention is not None and "head" in at:
-        return Target(str(label), "head", source.site, index=at["head"])
-    if source.attention is None and "neuron" in at:
-        return Target(str(label), "neuron", source.site, source.axis, at["neuron"], width=1)
-    inner = "heads, such as H0" if source.attention else "neurons, such as N0"
-    raise InputError(f"{label} does not exist: {label.write} has {inner}.")
+def _coordinate(source: Source, label: Label, moved: bool) -> Target:
+    at, axes = dict(label.at), [axis for axis, _ in label.at]
+    if "dim" in at:
+        raise InputError(f"{label}: writes, heads, neurons and key positions of heads can be edited; a single dim can't.")
+    if source.attention is None:
+        fits(label, axes in (["neuron"], ["expert", "neuron"][source.groups is None :]), "neurons, such as N0")
+        where = {"routed": moved, "groups": source.groups, "expert": at.get("expert")}
+        return Target(str(label), "neuron", source.site, source.axis, at["neuron"], width=1, **where)  # type: ignore[arg-type]
+    fits(label, axes in (["head"], ["head", "key_pos"]), "heads, such as H0")
+    if "key_pos" in at:
+        return Target(str(label), "edge", source.site, index=at["head"], attention=source.attention, key=at["key_pos"])
+    return Target(str(label), "head", source.site, index=at["head"])

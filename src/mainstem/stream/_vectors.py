@@ -150,7 +150,7 @@ def _constant(make: _Maker, product: Split | None, width: int) -> Tensor | None:
         if product.bias is None:
             return None
         if product.bias.numel() == width:
-            return product.bias.double().expand(len(make.spots), -1)
+            return product.bias.double().to(make.every.device).expand(len(make.spots), -1)
     return make.at(make.affine.constant(*make.likes))
 
 
@@ -200,12 +200,13 @@ def _writer(make: _Maker) -> Writer:
 def _factored(make: _Maker, product: Split, columns: Tensor, want: Tensor) -> Iterator[Vectors] | None:
     """None where rows do not stand in the stream's order: the sum tells."""
     (source,), h, spots = _writer(make).sources, make.likes[0], make.spots
-    rows = product.matrix.detach().T
-    rows = rows if torch.equal(columns, torch.arange(len(rows), device=rows.device)) else rows[columns]
+    here, rows = spots.at.device, product.matrix.detach().T
+    columns = columns.to(rows.device)
+    rows = (rows if torch.equal(columns, torch.arange(len(rows), device=rows.device)) else rows[columns]).to(here)
     entering = product.before(h)
     if entering.numel() != torch.Size(spots.sizes).numel() * len(columns):
         return None
-    scale = spots.of(entering.reshape(*spots.sizes, -1))[:, columns]
+    scale = spots.of(entering.reshape(*spots.sizes, -1))[:, columns.to(here)]
     axes, sizes = axes_of(source, make.level), sizes_of(source, make.level, h, make.seen, make.run)
     found = Vectors(make.write.label, make.write.kind, axes, sizes, 0, make.every, scale, rows, True)
     if bool(((found.total() - want).abs().amax(-1) > 1e-3 * found.lengths().sum(-1) + 1e-30).any()):
@@ -228,8 +229,8 @@ def _edges(make: _Maker, source: Source, matrix: Tensor, axes: tuple[str, ...], 
     prompt, place = make.spots.at.T
     for b in prompt.unique().tolist():
         where = make.every[prompt == b]
-        rows = torch.einsum("hjk,hkd->hjd", value[b].double(), matrix).flatten(0, 1)
-        scale = pattern[b][:, place[where]].transpose(0, 1).flatten(1).double()
+        rows = torch.einsum("hjk,hkd->hjd", value[b].to(matrix), matrix).flatten(0, 1)
+        scale = pattern[b].to(matrix.device)[:, place[where]].transpose(0, 1).flatten(1).double()
         yield Vectors(make.write.label, make.write.kind, axes, sizes, 0, where, scale, rows, True)
 
 

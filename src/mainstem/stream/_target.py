@@ -1,0 +1,167 @@
+"""A part of one tensor of the forward pass: how it is taken out of it, and put back with something changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mainstem.algebra import Call
+from mainstem.core import InputError, Site
+from mainstem.find import Attention, Captured
+
+from ._attention import factors
+from ._tokens import Positions, Tokens
+
+Kind = Literal["write", "point", "head", "edge", "neuron", "skip"]
+Rows = Tensor  # [row, pos, feature]
+Becomes = Callable[[Rows], Rows]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A part of one tensor of the forward pass.
+
+    Parameters: `label`; `kind`; `site`; `axis`, that of features, or of neurons; `index`, which head or neuron; `factor`, what the
+    tensor is multiplied by in the sum; `width`, how many features, 0 where only a run says; `inside`, where what the
+    part is made of stands; `routed`, rows of the tensor are some of the tokens, in an order of their own; `groups`, where it says
+    which expert's each is, and `expert`, the only one that is meant, None for all; of an edge, `attention` that makes the tensor, and
+    `key`, the position.
+    """
+
+    label: str
+    kind: Kind
+    site: Site
+    axis: int = -1
+    index: int = 0
+    factor: float = 1.0
+    width: int = 0
+    inside: tuple[Site, ...] = ()
+    routed: bool = False
+    groups: Site | None = None
+    expert: int | None = None
+    attention: Attention | None = None
+    key: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the tensor."""
+        return self.kind in ("write", "point", "skip")
+
+    @property
+    def seeing(self) -> bool:
+        """Whether the tensor alone does not say what is meant, but the call that it is in."""
+        return self.expert is not None or self.kind == "edge"
+
+    def covers(self, other: "Target") -> bool:
+        """Whether all of another part is in this one. Parameters: `other`."""
+        same = (self.site, self.index) == (other.site, other.index)
+        of_head = self.kind == "head" and other.kind == "edge"
+        alike = self.kind == other.kind and self.key == other.key and self.expert in (None, other.expert)
+        return same and (of_head or alike)
+
+    def part(self, value: Tensor, tokens: Tokens) -> Rows:
+        """The part of the tensor, [row, pos, feature]. Parameters: `value`; `tokens`. Raises `InputError` where there is none, or no rows of tokens."""
+        if self.routed or self.kind == "edge":
+            raise InputError(
+                f"{self.label} can be taken out, scaled or steered, everywhere: what it was in another run or at one token can't be put in."
+                if self.routed
+                else f"{self.label} can be zeroed or scaled: what one key position gives is a share of its head, not a tensor."
+            )
+        return self._laid(self._taken(value), tokens)
+
+    def changed(
+        self, value: Tensor, call: Call | None = None, *, change: Becomes, positions: Positions, tokens: Tokens
+    ) -> Tensor:
+        """The tensor with its part changed at positions.
+
+        Parameters: `value`; `call`, that it is in, where `seeing`; `change`, of the part as it is to what it becomes; `positions`;
+        `tokens`.
+        """
+        own = self._taken(value)
+        if self.routed:
+            return self._put(value, self._of_rows(own, call, change, positions))
+        if self.kind == "edge":
+            assert call is not None
+            change = partial(_exchanged, self._laid(self._edge(value, call, tokens), tokens), change)
+        part = self._laid(own, tokens)
+        rows, length, _ = part.shape
+        mask = tokens.at(positions, rows, length, value.device)[..., None]
+        made = change(part).to(part.dtype)
+        new = torch.where(mask, made, part)
+        if new.shape[0] != rows:  # one row for all prompts that is changed for some of them
+            return new.movedim(-1, self.axis) if self.whole else new
+        turned = tokens.layout(tuple(own.shape))[2]
+        new = (new.transpose(0, 1) if turned else new).reshape(own.shape)
+        return new.movedim(-1, self.axis) if self.whole else self._put(value, new)
+
+    def _laid(self, part: Tensor, tokens: Tokens) -> Rows:
+        rows, length, turned = tokens.layout(tuple(part.shape))
+        return (part.transpose(0, 1) if turned else part).reshape(rows, length, part.shape[-1])
+
+    def _taken(self, value: Tensor) -> Tensor:
+        if self.whole:
+            return value.movedim(self.axis, -1)
+        if self.kind in ("head", "edge"):
+            if value.ndim != 4:
+                raise InputError(
+                    f"{self.label}: this attention folds heads into the batch; its heads can be read but not edited."
+                )
+            return value[:, self._known(value.shape[1])]
+        return value.select(self.axis, self._known(value.shape[self.axis]))[..., None]
+
+    def _of_rows(self, own: Tensor, call: Call | None, change: Becomes, positions: Positions) -> Tensor:
+        """The neuron in all rows, or in those of its expert."""
+        if positions is not None:
+            raise InputError(f"{self.label}: which rows of an expert are which token's is not known here; leave positions out.")
+        part = own.reshape(-1, 1, 1)
+        new = change(part).to(part.dtype)
+        if self.groups is not None and self.expert is not None:
+            assert call is not None
+            ends = call.arg(self.groups.path)
+            if self.expert >= len(ends):
+                raise InputError(f"{self.label} does not exist: this write has {len(ends)} experts, counted from 0.")
+            new = torch.where((experts_of(ends, own) == self.expert)[:, None, None], new, part)
+        return new.reshape(own.shape)
+
+    def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> Tensor:
+        """What the head takes from the key position, [batch, pos, d_head]."""
+        assert self.attention is not None
+        pattern, values = factors(self.attention, Captured({self.site.key: call}), call.out, len(value))
+        if values.shape[2] < (seen := tokens.start + value.shape[2]) and tokens.start and value.shape[2] != values.shape[2]:
+            raise InputError(
+                f"{self.label}: the cache keeps {values.shape[2]} of {seen} key positions, so they are no longer counted from the "
+                "beginning; give cache=False."
+            )
+        if self.key >= values.shape[2]:
+            raise InputError(f"{self.label} does not exist: there are {values.shape[2]} key positions, counted from 0.")
+        return pattern[:, self.index, :, self.key, None] * values[:, self.index, self.key, None]
+
+    def _put(self, value: Tensor, new: Tensor) -> Tensor:
+        axis, new = (self.axis, new[..., 0]) if self.kind == "neuron" else (1, new)
+        axis = axis % value.ndim
+        return torch.cat(
+            [
+                value.narrow(axis, 0, self.index),
+                new.unsqueeze(axis),
+                value.narrow(axis, self.index + 1, value.shape[axis] - self.index - 1),
+            ],
+            axis,
+        )
+
+    def _known(self, count: int) -> int:
+        if self.index >= count:
+            raise InputError(f"{self.label} does not exist: this write has {count}, counted from 0.")
+        return self.index
+
+
+def experts_of(ends: Tensor, h: Tensor) -> Tensor:
+    """The expert of every row: the first whose end is beyond it. Parameters: `ends`, of the experts' rows; `h`, the rows."""
+    return torch.searchsorted(ends.to(torch.long), torch.arange(h.shape[0], device=h.device), right=True)
+
+
+def _exchanged(edge: Rows, change: Becomes, head: Rows) -> Rows:
+    """A head with what it takes from one key position changed."""
+    return head + (change(edge.to(head.dtype)) - edge.to(head.dtype))
