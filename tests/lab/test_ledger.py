@@ -91,7 +91,7 @@ def test_the_page_has_every_claim_and_every_run(monkeypatch):
     page = made.markdown()
     assert "a \\| b" in page and "**cannot be run here**: it is too large" in page
     assert "### toy, small" in page and "10 runs of 5 seeds, 10 minutes in all" in page
-    assert repr(made) == "Ledger of 2 claims: 1 confirmed, 0 not confirmed, 0 not judged, 1 cannot be run here"
+    assert repr(made) == "Ledger of 2 rows: 1 confirmed, 0 not confirmed, 0 not judged, 1 cannot be run here"
     assert made.frame()["verdict"].to_list() == [CONFIRMED, OPEN]
 
 

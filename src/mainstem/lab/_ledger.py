@@ -65,7 +65,7 @@ class Ledger:
         counts = ", ".join(
             f"{sum(row.verdict.startswith(v) for row in self.rows)} {v}" for v in ("confirmed", "not confirmed", UNJUDGED, OPEN)
         )
-        return f"Ledger of {len(self.rows)} claims: {counts}"
+        return f"Ledger of {len(self.rows)} rows: {counts}"
 
 
 def ledger(findings: str | Path | Iterable[Findings]) -> Ledger:
