@@ -10,7 +10,7 @@ from mainstem.lab import Setup, Training
 from mainstem.lab._norms import RMSNorm
 from mainstem.lab._pictures import pictures
 from mainstem.lab._resnet import SmallResNet
-from mainstem.lab._train_images import accuracy, curves, train_images
+from mainstem.lab._train_images import accuracy, curves, moved, train_images
 
 pytest.importorskip("sklearn", reason="the extra lab is not installed")
 SMALL = {"widths": [4, 6], "blocks": 2}
@@ -52,7 +52,7 @@ def test_it_learns_and_the_curve_begins_at_its_accuracy(trained):
 def test_accuracy_is_that_of_the_plain_model(trained):
     found = pictures()
     with torch.no_grad():
-        right = (trained.model(found.test_x).argmax(-1) == found.test_y).double().mean()
+        right = (trained.model(found.normal(found.test_x)).argmax(-1) == found.test_y).double().mean()
     assert accuracy(trained.model, found) == pytest.approx(float(right))
 
 
@@ -60,7 +60,7 @@ def test_without_its_last_block_is_the_shortcut_alone(trained):
     found = pictures()
     model = trained.model
     with torch.no_grad():
-        x = model.stem(found.test_x)
+        x = model.stem(found.normal(found.test_x))
         for block in model.blocks[:-1]:
             x = block(x)
         right = (model.head(x.relu().mean((2, 3))).argmax(-1) == found.test_y).double().mean()
@@ -73,12 +73,65 @@ def test_the_same_seed_gives_the_same_model():
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
+def some(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
+
+
 def test_images_of_a_file(tmp_path):
     path = tmp_path / "images.npz"
-    np.savez(path, x=np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), dtype=np.uint8), y=np.arange(20) % 4)
+    np.savez(path, x=some(20), y=np.arange(20) % 4)
     found = pictures(str(path))
     assert found.x.shape == (16, 3, 8, 8) and found.test_x.shape == (4, 3, 8, 8) and found.classes == 4
-    assert torch.allclose(found.x.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    normal = found.normal(found.x)
+    assert torch.allclose(normal.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(normal.std((0, 2, 3)), torch.ones(3), atol=1e-5)
+
+
+def test_images_to_test_on_can_be_apart(tmp_path):
+    path = tmp_path / "apart.npz"
+    np.savez(path, x=some(12), y=np.arange(12) % 3, test_x=some(6, 1), test_y=np.arange(6) % 3)
+    found = pictures(str(path), kept=4)
+    assert torch.equal(found.x, torch.tensor(some(12)).permute(0, 3, 1, 2)) and found.y.tolist() == [0, 1, 2] * 4
+    assert torch.equal(found.test_x, torch.tensor(some(6, 1)).permute(0, 3, 1, 2)[:4]) and found.test_y.tolist() == [0, 1, 2, 0]
+
+
+@pytest.fixture
+def binary(tmp_path):
+    """Two images to train on and one to test on, as CIFAR-10's binary version has them: a class, then red, green and blue row by row."""
+    images = np.random.default_rng(0).integers(0, 255, (3, 3, 32, 32), dtype=np.uint8)
+    for name, which in (("data_batch_1", 0), ("data_batch_2", 1), ("test_batch", 2)):
+        (tmp_path / f"{name}.bin").write_bytes(bytes([7 + which]) + images[which].tobytes())
+    return tmp_path, torch.tensor(images)
+
+
+def test_the_binary_version_of_cifar(binary):
+    folder, images = binary
+    found = pictures(str(folder))
+    assert torch.equal(found.x, images[:2]) and torch.equal(found.test_x, images[2:])
+    assert found.y.tolist() == [7, 8] and found.test_y.tolist() == [9] and found.classes == 10
+
+
+def test_a_binary_version_that_is_not_whole_is_refused(binary):
+    folder, _ = binary
+    (folder / "data_batch_2.bin").write_bytes(b"short")
+    with pytest.raises(InputError, match="data_batch_2.bin does not hold images of 3073 bytes each"):
+        pictures(str(folder), test=0.3)
+    (folder / "test_batch.bin").unlink()
+    with pytest.raises(InputError, match="is not CIFAR-10's binary version"):
+        pictures(str(folder), test=0.4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_image_is_shifted_and_mirrored_where_that_is_asked_for(mirrored):
+    x = torch.rand(40, 2, 8, 8) + 1
+    out = moved(x, torch.Generator().manual_seed(0), mirrored)
+    padded, turned = (torch.nn.functional.pad(one, (1,) * 4) for one in (x, x.flip(3)))
+    shifts = [(top, left) for top in range(3) for left in range(3)]
+    plain = [{(t, s) for t, s in shifts if torch.equal(out[i], padded[i, :, t : t + 8, s : s + 8])} for i in range(40)]
+    back = [{(t, s) for t, s in shifts if torch.equal(out[i], turned[i, :, t : t + 8, s : s + 8])} for i in range(40)]
+    assert all(len(a) + len(b) == 1 for a, b in zip(plain, back, strict=True))
+    assert len(set().union(*plain, *back)) == 9
+    assert (10 < sum(map(len, back)) < 30) if mirrored else not any(back)
 
 
 def test_cifar_images(shared):
@@ -95,6 +148,12 @@ def test_what_holds_no_images_is_refused(tmp_path):
     np.savez(tmp_path / "flat.npz", x=np.zeros((3, 4)), y=np.zeros(3))
     with pytest.raises(InputError, match="x is \\[image, height, width, channel\\]"):
         pictures(str(tmp_path / "flat.npz"))
+
+
+@pytest.mark.parametrize(("choice", "says"), [({"kept": -1}, "data.kept"), ({"test": 1.0}, "data.test is 1.0: a share")])
+def test_a_part_that_cannot_be_is_refused(choice, says):
+    with pytest.raises(InputError, match=says):
+        pictures(**choice)
 
 
 def test_an_unknown_norm_is_refused():

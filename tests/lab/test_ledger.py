@@ -9,10 +9,11 @@ import pytest
 
 from house._source import ROOT
 from mainstem.core import InputError
-from mainstem.lab import Findings, Plan, Setup, ledger, recipe, recipes
+from mainstem.lab import Findings, Measured, Plan, Setup, ledger, recipe, recipes
 from mainstem.lab import _ledger as making
 from mainstem.lab._claims import CLAIMS, _apart, _computed_less_random
 from mainstem.lab._judge import CONFIRMED, NOT, OPEN, above, at_end, difference, no_difference, outcome
+from mainstem.lab._measured import load, over
 from mainstem.lab._store import Record
 from mainstem.lab._watch import Row
 
@@ -90,7 +91,7 @@ def test_the_page_has_every_claim_and_every_run(monkeypatch):
     page = made.markdown()
     assert "a \\| b" in page and "**cannot be run here**: it is too large" in page
     assert "### toy, small" in page and "10 runs of 5 seeds, 10 minutes in all" in page
-    assert repr(made) == "Ledger of 2 claims: 1 confirmed, 0 not confirmed, 0 not judged, 1 cannot be run here"
+    assert repr(made) == "Ledger of 2 rows: 1 confirmed, 0 not confirmed, 0 not judged, 1 cannot be run here"
     assert made.frame()["verdict"].to_list() == [CONFIRMED, OPEN]
 
 
@@ -111,12 +112,59 @@ def test_shortened_runs_are_not_judged(change, why):
     assert not [row for row in ledger([whole]).rows if row.verdict == "not judged"]
 
 
+def elsewhere(plan: Plan) -> Plan:
+    return replace(plan, setups={name: one.with_({"data.text": "/home/me/stories.txt"}) for name, one in plan.setups.items()})
+
+
+def test_runs_on_other_data_are_judged_and_say_which():
+    whole = Findings.load(ROOT / "docs" / "ledger" / "data-lane.parquet")
+    made = ledger([whole, replace(whole, plan=elsewhere(whole.plan))])
+    rows = [row for row in made.rows if "data-lane" in row.command and row.seeds]
+    own, other = rows[::2], rows[1::2]
+    assert {row.data for row in own} == {"facts; small"} and {row.data for row in other} == {"stories.txt; small"}
+    assert [row.ours for row in own] == [row.ours for row in other] and all(row.ours for row in own)
+    assert all(row.command.endswith(" --out runs/") for row in own)
+    assert all(row.command.endswith(" --set data.text=stories.txt") for row in other)
+    assert "/home/me" not in made.markdown()
+
+
+def test_each_size_has_its_row():
+    whole = Findings.load(ROOT / "docs" / "ledger" / "resnet-norm.parquet")
+    setups = recipe("resnet-norm", "medium").setups
+    larger = Findings(replace(whole.plan, size="medium", setups=setups), whole.records)
+    rows = [row for row in ledger([larger, whole]).rows if "resnet-norm" in row.command]
+    assert [row.data for row in rows] == ["digits; small", "cifar10.npz; medium"] * (len(rows) // 2)
+    assert [row.command.endswith(" --size medium") for row in rows] == [False, True] * (len(rows) // 2)
+    assert all(row.ours and row.verdict != "not judged" for row in rows)
+
+
+def test_what_was_measured_of_trained_models_is_held_against_a_line(monkeypatch, tmp_path):
+    claim = making.Claim(
+        "A 2000", "figure 1", "it is", "a chart", "mainstem models", measured="size", weigh=over(1.0), why="a stand-in"
+    )
+    monkeypatch.setattr(making, "CLAIMS", (claim,))
+    (row,) = ledger(tmp_path).rows
+    assert (row.verdict, row.why) == (OPEN, "no findings of size at hand")
+    path = tmp_path / "measured.json"
+    for model, values in (("b", (0.9, 1.1, 1.0)), ("a", (2.0, 2.1, 1.9)), ("b", (1.2, 1.3, 1.25))):
+        Measured("size", model, "facts", "prompts", values, "slope 3").keep(path)
+        (row,) = ledger(tmp_path).rows
+        assert row.verdict == (NOT if values[0] == 0.9 or (model == "a") else CONFIRMED)
+    assert [one.model for one in load(path)] == ["a", "b"]
+    assert row.ours == "a: 2 [1.75, 2.25], 3 prompts (slope 3); b: 1.25 [1.13, 1.37], 3 prompts (slope 3)"
+    assert (row.data, row.why) == ("facts", "a stand-in")
+    path.write_text('[{"name": "size"}]')
+    with pytest.raises(InputError, match="holds no measured numbers"):
+        ledger(tmp_path)
+
+
 def test_every_claim_has_what_judges_it():
     for claim in CLAIMS:
         assert claim.says and claim.published and claim.where and claim.command
-        settled = [claim.judge is not None, claim.exact is not None, bool(claim.verdict), bool(claim.why)]
-        assert sum(settled) == 1, claim.says
+        settled = [claim.judge, claim.weigh, claim.exact, claim.verdict, claim.why and not claim.weigh]
+        assert sum(map(bool, settled)) == 1, claim.says
         assert (claim.judge is None) or claim.recipe in recipes()
+        assert bool(claim.weigh) == bool(claim.measured)
         assert bool(claim.verdict) == bool(claim.ours)
 
 
@@ -130,7 +178,7 @@ def test_every_command_is_one_of_ours():
         first, second, *rest = shlex.split(claim.command)
         assert first in ("mainstem", "pytest", "python")
         assert first != "mainstem" or second in known, claim.command
-        assert first != "pytest" or (ROOT / second).is_file(), claim.command
+        assert first == "mainstem" or second == "-c" or (ROOT / second).is_file(), claim.command
         assert rest[:1] != ["run"] or rest[1] in recipes()
 
 
@@ -152,4 +200,4 @@ def test_the_committed_page_is_what_the_committed_findings_say():
     made = ledger(folder).markdown()
     kept = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
     assert kept.partition("Made with")[0] == made.partition("Made with")[0]
-    assert {path.stem for path in folder.glob("*.parquet")} == set(recipes())
+    assert {Findings.load(path).plan.name for path in folder.glob("*.parquet")} == set(recipes())

@@ -12,7 +12,7 @@ from mainstem.lab import Variant, VariantConfig, recipe, recipes
 from mainstem.lab._mlp import TableNet
 from mainstem.lab._resnet import SmallResNet
 from mainstem.lab._tables import tables
-from mainstem.lab.recipes import SIZES
+from mainstem.lab.recipes import SIZES, sizes
 
 pytest.importorskip("sklearn", reason="the extra lab is not installed")
 QUICK = {
@@ -37,8 +37,7 @@ def built(setup) -> torch.nn.Module:
         return TableNet(8, **setup.model) if setup.task == "table" else SmallResNet(3, 10, **setup.model)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name in recipes() for size in sizes(name)])
 def test_a_recipe_is_a_whole_plan(name, size):
     plan = recipe(name, size)
     assert (plan.name, plan.size) == (name, size)
@@ -93,3 +92,9 @@ def test_the_data_lane_of_the_paper_has_its_sizes():
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match="no recipe 'lane'; there are data-lane, "):
         recipe("lane")
+
+
+def test_a_size_that_a_recipe_has_not_is_refused():
+    assert sizes("resnet-norm") == ("small", "medium", "paper") and sizes("data-lane") == SIZES
+    with pytest.raises(InputError, match="data-lane has no size 'medium': choose 'small' or 'paper'"):
+        recipe("data-lane", "medium")

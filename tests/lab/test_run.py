@@ -134,7 +134,7 @@ def test_a_key_is_of_all_choices():
     ("call", "says"),
     [
         (lambda: ms.lab.run("no-such"), "no recipe 'no-such'; there are "),
-        (lambda: ms.lab.run("data-lane", size="big"), "size is 'big': choose 'small' or 'paper'"),
+        (lambda: ms.lab.run("data-lane", size="big"), "data-lane has no size 'big': choose 'small' or 'paper'"),
         (lambda: ms.lab.run("data-lane", seeds=0), "seeds is 0"),
         (lambda: ms.lab.run("data-lane", only=("x",)), "data-lane has no variant 'x'"),
         (lambda: ms.lab.run("data-lane", choices={"lr": 1}), "no choice 'lr': name it with its part"),

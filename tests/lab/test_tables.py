@@ -1,5 +1,6 @@
 """Tables and the network for them: baselines, order, streams, and what residual changes."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from mainstem.lab import Setup, Training
 from mainstem.lab._loop import batches
 from mainstem.lab._mlp import TableNet
 from mainstem.lab._stream_use import lane_use, stream_use
-from mainstem.lab._tables import table, tables
+from mainstem.lab._tables import _raw, table, tables
 from mainstem.lab._train_table import train_table
 
 sklearn = pytest.importorskip("sklearn", reason="the extra lab is not installed")
@@ -42,15 +43,62 @@ def test_another_split_is_another_cut():
     assert torch.equal(table("diabetes", 1).test_y, table("diabetes", 1).test_y)
 
 
-def test_california_is_had_or_says_how(monkeypatch):
-    import sklearn.datasets
+@pytest.fixture
+def houses(tmp_path, monkeypatch):
+    """Scikit-learn's folder of data, empty, and no network."""
+    import sklearn.datasets._california_housing as source
 
-    def offline():
+    def offline(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(sklearn.datasets, "fetch_california_housing", offline)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    monkeypatch.setattr(source, "_fetch_remote", offline)
+    _raw.cache_clear()
+    yield tmp_path / "cal_housing_py3.pkz"
+    _raw.cache_clear()
+
+
+def plant(path, rows: int = 120) -> np.ndarray:
+    """The file that scikit-learn keeps: target, then features as they were counted. Returns what it gives: the features."""
+    import joblib
+
+    counted = np.random.default_rng(0).uniform(1, 10, (rows, 9))
+    joblib.dump(counted, path, compress=6)
+    features = counted[:, 1:].copy()
+    features[:, [2, 3]] /= counted[:, [6]]
+    features[:, 5] = counted[:, 5] / counted[:, 6]
+    return features
+
+
+def test_california_comes_out_of_the_folder_that_scikit_learn_keeps(houses):
+    features = plant(houses)
+    found = table("california")
+    assert found.names[:2] == ("MedInc", "HouseAge") and len(found.x) + len(found.test_x) == 120
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
+    tested, trained = (torch.tensor(features)[part] for part in (order[:30], order[30:]))
+    expected = (tested - trained.mean(0)) / trained.std(0, correction=0)
+    assert torch.allclose(found.test_x.double(), expected, atol=1e-4)
+
+
+def test_california_is_explained_and_run_like_any_other(houses):
+    plant(houses)
+    quick = {"data.name": "california", "training.steps": 3, "training.watch": 0}
+    setup = Setup("table", {"width": 4, "blocks": 1}, {"name": "california"}, Training(steps=3))
+    found = ms.lab.explained("california", rows=3, background=2, method="exact", setup=setup)
+    assert "MedInc" in found.names and found.error < 1e-9
+    ran = ms.lab.run("residual-table", seeds=1, choices=quick, only=("wine, residual",))
+    assert not ran.failed and ran.numbers()["wine, residual"]
+
+
+def test_california_that_cannot_be_had_says_how(houses):
+    with pytest.raises(InputError, match=r"California Housing cannot be had here \(OSError: no network\): run `python -c"):
+        table("california")
+    plant(houses)
+    houses.write_bytes(houses.read_bytes()[:100])
     with pytest.raises(InputError, match="California Housing cannot be had here"):
         table("california")
+    ran = ms.lab.run("residual-table", "paper", seeds=1, choices={"training.steps": 1}, only=("california, residual",))
+    assert "copy cal_housing_py3.pkz" in ran.failed[0].about["fault"]
 
 
 def test_an_unknown_table_is_refused():

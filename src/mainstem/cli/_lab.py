@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = explained(
     "Trains variants with many seeds, repeats published experiments, and keeps the ledger of what came of them.",
-    "Each experiment is a recipe, at the size `small`, minutes on two cores, or `paper`, that of its source. It needs pip install 'mainstem[lab]'.",
+    "Each experiment is a recipe, at the size `small`, minutes on two cores, or `paper`, that of its source; resnet-norm has `medium` too. It needs pip install 'mainstem[lab]'.",
     examples="""
     mainstem lab list
     mainstem lab run data-lane --out runs/
@@ -37,6 +37,7 @@ RUN = explained(
     mainstem lab run residual-table
     mainstem lab run data-lane --set data.text=stories.txt --seeds 3 --out runs/ --against parameters --png lane.png
     mainstem lab run privileged-basis --size paper --engine ray --out runs/
+    mainstem lab run resnet-norm --size medium --set data.images=cifar10.npz --out runs/
     """,
 )
 SWEEP = explained(
@@ -64,6 +65,7 @@ class Size(StrEnum):
     """How large an experiment is."""
 
     small = "small"
+    medium = "medium"
     paper = "paper"
 
 

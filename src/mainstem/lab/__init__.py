@@ -6,6 +6,7 @@ from ._explain import Explained, explained
 from ._findings import Findings
 from ._kinds import kind
 from ._ledger import Ledger, ledger
+from ._measured import Measured
 from ._optimizers import RotatedAdam
 from ._setup import Plan, Setup, Training, grid
 from ._shapley import shapley
@@ -21,6 +22,7 @@ __all__ = [
     "Findings",
     "Interval",
     "Ledger",
+    "Measured",
     "Plan",
     "RotatedAdam",
     "Setup",

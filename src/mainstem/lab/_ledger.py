@@ -1,7 +1,7 @@
 """The ledger: for every figure and claim of the sources, the command that redraws it, our value beside theirs, and a verdict."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,19 @@ from mainstem.core import InputError, versions
 from ._claims import CLAIMS, Claim
 from ._findings import Findings
 from ._judge import OPEN, UNJUDGED
+from ._measured import Measured, load
+from ._setup import Plan, Setup
 from ._statistics import between
-from .recipes import SIZES, recipe, recipes
+from .recipes import recipe, recipes, sizes
 
 HEAD = """# The ledger
 
 What the sources claim, and what came of repeating it. Each row has the command that redraws it; where a row was run, our value stands beside the published one, with
 its 95 % interval over seeds, differences paired by seed, p values after Holm over the pairs of the row. *Confirmed* means that the claim's direction was shown at the
 size that was run; *not confirmed* is not *refuted*: at `small`, minutes on a processor, much cannot be shown. This page is made by `mainstem lab ledger`.
+CIFAR-10, 50,000 images to train on and 10,000 to test on, is the file that `python recipes/cifar10.py cifar10.npz` writes.
 """
+NAMED = ("text", "images")  # which data: on others of the user's a claim is repeated too, and the row says which
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ class Row:
 
 
 class Ledger:
-    """Claims held against findings. Made by `ledger`. Parameters: `rows`; `findings`, by recipe."""
+    """Claims held against findings. Made by `ledger`. Parameters: `rows`; `findings`."""
 
-    def __init__(self, rows: Iterable[Row], findings: Mapping[str, Findings]) -> None:
-        self.rows, self.findings = tuple(rows), dict(findings)
+    def __init__(self, rows: Iterable[Row], findings: Iterable[Findings]) -> None:
+        self.rows, self.findings = tuple(rows), tuple(findings)
 
     def frame(self) -> Any:
         """A polars frame, a row for each claim."""
@@ -61,55 +65,110 @@ class Ledger:
         counts = ", ".join(
             f"{sum(row.verdict.startswith(v) for row in self.rows)} {v}" for v in ("confirmed", "not confirmed", UNJUDGED, OPEN)
         )
-        return f"Ledger of {len(self.rows)} claims: {counts}"
+        return f"Ledger of {len(self.rows)} rows: {counts}"
 
 
 def ledger(findings: str | Path | Iterable[Findings]) -> Ledger:
-    """Holds every claim of the sources against what was found.
+    """Holds every claim of the sources against what was found: a row for each size and data that its recipe was run with.
 
-    Parameters: `findings`, a folder of what `Findings.save` wrote, or findings; of a recipe that comes twice the last is taken.
+    Parameters: `findings`, a folder of what `Findings.save` wrote, and of files of what was measured of trained models, or findings; of one recipe, size
+    and data that come twice the last is taken.
 
     Raises `InputError` for a folder that is not there.
     """
-    found = _read(Path(findings)) if isinstance(findings, (str, Path)) else list(findings)
-    known = {one.plan.name: one for one in found}
-    return Ledger([_row(claim, known) for claim in CLAIMS], known)
+    measured: list[Measured] = []
+    if isinstance(findings, (str, Path)):
+        found, measured = _read(Path(findings))
+    else:
+        found = list(findings)
+    known = sorted({(one.plan.name, _data(one)): one for one in found}.values(), key=_order)
+    return Ledger([row for claim in CLAIMS for row in _rows(claim, known, measured)], known)
 
 
-def _read(folder: Path) -> list[Findings]:
+def _read(folder: Path) -> tuple[list[Findings], list[Measured]]:
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: run `mainstem lab run RECIPE --parquet {folder}/RECIPE.parquet` first.")
-    return [Findings.load(path) for path in sorted(folder.glob("*.parquet"))]
+    found = [Findings.load(path) for path in sorted(folder.glob("*.parquet"))]
+    return found, [one for path in sorted(folder.glob("*.json")) for one in load(path)]
 
 
-def _row(claim: Claim, known: Mapping[str, Findings]) -> Row:
-    told = (claim.source, claim.where, claim.says, claim.command)
-    if claim.judge is not None and claim.recipe in known:
-        findings = known[claim.recipe]
+def _order(one: Findings) -> tuple[str, int, str]:
+    """Findings of a recipe by size, the smallest first."""
+    plan, own = one.plan, _sizes(one.plan)
+    return plan.name, own.index(plan.size) if plan.size in own else len(own), _data(one)
+
+
+def _sizes(plan: Plan) -> tuple[str, ...]:
+    return sizes(plan.name) if plan.name in recipes() else ()
+
+
+def _rows(claim: Claim, known: Iterable[Findings], measured: Iterable[Measured]) -> Iterator[Row]:
+    told = (claim.source, claim.where, claim.says)
+    runs = [one for one in known if one.plan.name == claim.recipe] if claim.judge is not None else []
+    for findings in runs:
+        command, about = _command(claim, findings), (_data(findings), findings.plan.seeds)
         if other := _other(findings):
-            return Row(*told, _data(findings), findings.plan.seeds, "", claim.published, UNJUDGED, other)
-        judged = claim.judge(findings)
-        return Row(*told, _data(findings), findings.plan.seeds, judged.ours, claim.published, judged.verdict, "")
+            yield Row(*told, command, *about, "", claim.published, UNJUDGED, other)
+        else:
+            judged = claim.judge(findings)  # type: ignore[misc]
+            yield Row(*told, command, *about, judged.ours, claim.published, judged.verdict, "")
+    values = [one for one in measured if one.name == claim.measured] if claim.weigh is not None else []
+    if values and claim.weigh is not None:
+        judged, data = claim.weigh(values), "; ".join(dict.fromkeys(one.data for one in values))
+        yield Row(*told, claim.command, data, None, judged.ours, claim.published, judged.verdict, claim.why)
+    elif not runs:
+        yield _settled(claim, told)
+
+
+def _settled(claim: Claim, told: tuple[str, str, str]) -> Row:
+    """The row of a claim for which nothing is at hand that was run."""
     if claim.exact is not None:
         judged = claim.exact()
-        return Row(*told, "", None, judged.ours, claim.published, judged.verdict, "")
-    why = claim.why or ("" if claim.verdict else f"no findings of {claim.recipe} at hand")
-    return Row(*told, "", None, claim.ours, claim.published, claim.verdict or OPEN, why)
+        return Row(*told, claim.command, "", None, judged.ours, claim.published, judged.verdict, "")
+    lacks = f"no findings of {claim.recipe or claim.measured} at hand" if claim.recipe or claim.measured else ""
+    return Row(*told, claim.command, "", None, claim.ours, claim.published, claim.verdict or OPEN, lacks or claim.why)
+
+
+def _command(claim: Claim, findings: Findings) -> str:
+    """What repeats these findings: the claim's command with another size, and with other data, where they are not the recipe's."""
+    plan, own = findings.plan, _sizes(findings.plan)
+    command = claim.command
+    if own and plan.size != own[0]:
+        command += f" --size {plan.size}"
+    if plan.size in own:
+        theirs = [setup.data for setup in recipe(plan.name, plan.size).setups.values()]
+        ours = [setup.data for setup in plan.setups.values()]
+        for name in NAMED:
+            if [one.get(name) for one in theirs] != [one.get(name) for one in ours] and ours[0].get(name):
+                command += f" --set data.{name}={_short(str(ours[0][name]))}"
+    return command
 
 
 def _other(findings: Findings) -> str:
-    """Why findings are no repetition of the claim: another setup than the recipe's, or fewer seeds than a verdict needs."""
+    """Why findings are no repetition of the claim: another setup than the recipe's, but for data, or fewer seeds than a verdict needs."""
     plan = findings.plan
-    own = recipe(plan.name, plan.size) if plan.name in recipes() and plan.size in SIZES else None
-    if own is not None and own.setups != plan.setups:
+    if plan.size not in _sizes(plan):
+        return ""
+    own = recipe(plan.name, plan.size)
+    if _bare(own.setups) != _bare(plan.setups):
         return "these runs have other settings than the recipe's"
-    return (
-        f"a verdict needs {own.seeds} seeds, these runs have {plan.seeds}" if own is not None and plan.seeds < own.seeds else ""
-    )
+    return f"a verdict needs {own.seeds} seeds, these runs have {plan.seeds}" if plan.seeds < own.seeds else ""
+
+
+def _bare(setups: Mapping[str, Setup]) -> dict[str, Setup]:
+    """Setups without the names of their data."""
+    kept = ({k: v for k, v in one.data.items() if k not in NAMED} for one in setups.values())
+    return {name: replace(setups[name], data=data) for name, data in zip(setups, kept, strict=True)}
+
+
+def _short(data: str) -> str:
+    """A file's own name: where it lies is nothing of ours."""
+    return Path(data).name
 
 
 def _data(findings: Findings) -> str:
-    names = sorted({str(s.data.get("text") or s.data.get("images") or s.data.get("name")) for s in findings.plan.setups.values()})
+    named = (s.data.get("text") or s.data.get("images") or s.data.get("name") for s in findings.plan.setups.values())
+    names = sorted({_short(str(name)) for name in named})
     return f"{', '.join(names)}; {findings.plan.size}"
 
 
@@ -124,7 +183,7 @@ def _page(made: Ledger) -> Iterator[str]:
                 cells = (row.where, row.claim, row.published, row.ours or "—", verdict, runs or "—", f"`{row.command}`")
                 yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         yield ""
-    yield from _runs(made.findings.values())
+    yield from _runs(made.findings)
 
 
 def _runs(findings: Iterable[Findings]) -> Iterator[str]:

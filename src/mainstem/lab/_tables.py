@@ -1,5 +1,7 @@
 """Tables to predict a number from: those that come with scikit-learn, those that it makes, and California Housing where it can be had."""
 
+import pickle
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,12 +100,13 @@ def _made(maker: str, rows: int, noise: float) -> Callable[[Any], Raw]:
 
 
 def _california(datasets: Any) -> Raw:
+    """Fetched once, then out of scikit-learn's own folder of data."""
     try:
         return _told(datasets.fetch_california_housing())
-    except OSError as error:
+    except (OSError, EOFError, ValueError, IndexError, pickle.UnpicklingError, zlib.error) as error:
         raise InputError(
-            f"California Housing cannot be had here ({error}): run `python -c 'import sklearn.datasets as d; d.fetch_california_housing()'` "
-            "where there is a network, and copy ~/scikit_learn_data."
+            f"California Housing cannot be had here ({type(error).__name__}: {error}): run `python -c 'import sklearn.datasets as d; "
+            f"d.fetch_california_housing()'` where there is a network, and copy cal_housing_py3.pkz from ~/scikit_learn_data to {datasets.get_data_home()}"
         ) from error
 
 

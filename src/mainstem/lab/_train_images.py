@@ -34,7 +34,7 @@ def train_images(setup: Setup, seed: int, folder: Path | None = None) -> Outcome
     began = time.monotonic()
 
     def loss(rows: Tensor) -> Tensor:
-        return F.cross_entropy(model(_moved(found.x[rows], draw)), found.y[rows])
+        return F.cross_entropy(model(moved(found.normal(found.x[rows]), draw, found.mirrored)), found.y[rows])
 
     order = batches(len(found.x), setup.training, seed)
     rows = fit(model, setup.training, order, loss, lambda step: _look(model, found, step))
@@ -52,6 +52,7 @@ def accuracy(model: SmallResNet, found: Pictures, changed: Sequence[Patch] = ())
     """Share of the images kept back that are told right. Parameters: `model`; `found`; `changed`, in each forward pass."""
     right = 0
     for x, y in zip(found.test_x.split(BATCH), found.test_y.split(BATCH), strict=True):
+        x = found.normal(x)
         logits = run_edited(model, (x,), {}, patches=changed).result if changed else model(x)
         right += int((logits.argmax(-1) == y).sum())
     return right / len(found.test_y)
@@ -62,7 +63,7 @@ def curves(model: SmallResNet, found: Pictures) -> dict[str, float]:
 
     Parameters: `model`; `found`.
     """
-    mapped = find(model, found.test_x[:2])
+    mapped = find(model, found.normal(found.test_x[:2]))
     labels = [write.label for write in mapped.main.writes if write.kind != "skip"]
     numbers: dict[str, float] = {}
     for name, order in (("tail", labels[::-1]), ("head", labels)):
@@ -74,16 +75,23 @@ def curves(model: SmallResNet, found: Pictures) -> dict[str, float]:
 
 @torch.no_grad()
 def _look(model: SmallResNet, found: Pictures, step: int) -> Iterator[Row]:
-    yield from looked(step, model.points(found.test_x[:PROBES]))
+    yield from looked(step, model.points(found.normal(found.test_x[:PROBES])))
     yield Row(step, "accuracy", "", accuracy(model, found))
 
 
-def _moved(x: Tensor, draw: torch.Generator) -> Tensor:
-    """Each image shifted by up to an eighth of its side, zeros coming in; nothing is mirrored, since digits are not themselves then."""
+def moved(x: Tensor, draw: torch.Generator, mirrored: bool) -> Tensor:
+    """Each image shifted by up to an eighth of its side, what comes in being the mean.
+
+    Parameters: `x` [image, channel, height, width], normalised; `draw`; `mirrored`, also turn each left to right or not, by a throw.
+    """
     side = x.shape[-1]
     most = max(1, side // 8)
     padded = F.pad(x, (most,) * 4)
     top, left = torch.randint(2 * most + 1, (2, len(x), 1), generator=draw)
     across = torch.arange(side)
-    rows, columns = (top + across)[:, None, :, None], (left + across)[:, None, None, :]
-    return padded[torch.arange(len(x))[:, None, None, None], torch.arange(x.shape[1])[:, None, None], rows, columns]
+    rows, columns = top + across, left + across
+    if mirrored:
+        turned = torch.randint(2, (len(x), 1), generator=draw).bool()
+        columns = torch.where(turned, columns.flip(1), columns)
+    images, channels = torch.arange(len(x))[:, None, None, None], torch.arange(x.shape[1])[:, None, None]
+    return padded[images, channels, rows[:, None, :, None], columns[:, None, None, :]]

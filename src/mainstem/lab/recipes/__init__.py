@@ -3,12 +3,20 @@
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mainstem.core import InputError
 
 from .._setup import Plan
 
-SIZES = ("small", "paper")
+SIZES = ("small", "paper")  # of a recipe that names no others
+
+
+@cache
+def sizes(name: str) -> tuple[str, ...]:
+    """The sizes that a recipe has. Parameters: `name`."""
+    found: tuple[str, ...] = getattr(_module(name), "SIZES", SIZES)
+    return found
 
 
 @cache
@@ -20,12 +28,16 @@ def recipes() -> tuple[str, ...]:
 def recipe(name: str, size: str = "small") -> Plan:
     """The whole plan of an experiment.
 
-    Parameters: `name`; `size`, "small", minutes on two cores, or "paper", that of the source. Raises `InputError` with the names that there
-    are.
+    Parameters: `name`; `size`, "small", minutes on two cores, or "paper", that of the source; some have "medium" between them. Raises `InputError`
+    with the names that there are.
     """
     if name not in recipes():
         raise InputError(f"no recipe {name!r}; there are {', '.join(recipes())}.")
-    if size not in SIZES:
-        raise InputError(f"size is {size!r}: choose {' or '.join(map(repr, SIZES))}.")
-    found: Plan = import_module(f"{__package__}.{name.replace('-', '_')}").recipe(size)
+    if size not in sizes(name):
+        raise InputError(f"{name} has no size {size!r}: choose {' or '.join(map(repr, sizes(name)))}.")
+    found: Plan = _module(name).recipe(size)
     return found
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__package__}.{name.replace('-', '_')}")
