@@ -134,3 +134,11 @@ def test_streams_are_found_and_scored_there(name: str) -> None:
     wanted, found = ms.find(plain, *args, **kwargs), ms.find(gone, *moved(args, FIRST), **moved(kwargs, FIRST))
     assert [w.label for w in found.main.writes] == [w.label for w in wanted.main.writes]
     assert str(found).splitlines()[0] == str(wanted).splitlines()[0]
+
+
+@pytest.mark.parametrize(("name", "label"), [("mixtral", "L1.mlp.E2.N5"), ("mixtral", "L1.attn.H1<-2"), ("gpt2", "L1.mlp.N3")])
+def test_edits_there(name: str, label: str) -> None:
+    module, (ids,), _ = ZOO[name]()
+    plain, gone = ms.load(copy.deepcopy(module)), ms.load(module.to(FIRST))
+    wanted, found = (model.trace(x, edits=ms.zero(label)).scores(3).frame() for model, x in ((plain, ids), (gone, ids.to(FIRST))))
+    assert_same(found, wanted)

@@ -83,7 +83,9 @@ def seats(run: Pass, write: Write, branch: int, seen: Captured) -> Seats:
         return back.reshape(len(h), -1).any(-1)
 
     bits = range(max(1, (prod(shape) - 1).bit_length()))
-    places = sum((lit((numbers >> bit) & 1 == 1).long() << bit for bit in bits), torch.zeros(len(h), dtype=torch.long))
+    places = sum(
+        (lit((numbers >> bit) & 1 == 1).long() << bit for bit in bits), torch.zeros(len(h), dtype=torch.long, device=h.device)
+    )
     rows = lit(torch.ones_like(numbers, dtype=torch.bool)).nonzero()[:, 0]
     ends = None if source.groups is None else seen.at(source.groups)
     experts = torch.zeros_like(places) if ends is None else experts_of(ends, h)
