@@ -144,3 +144,26 @@ def test_an_edge_is_changed_once(other):
     plain = made.trace(data)
     got = made.trace(data, edits=twice)["L1.attn"]
     torch.testing.assert_close(got[:, :2], (plain["L1.attn"] - plain[EDGE])[:, :2], **CLOSE)
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_a_token_is_the_same_whatever_the_padding(padding):
+    """Each prompt of a padded batch is what it is alone: keys are counted in the prompts, as positions are."""
+    tiny = ms.load("tiny", dtype=torch.float64)
+    prompts, edit = ["The capital of France is", "One two three four five six seven eight nine"], ms.zero("L1.attn.H1<-3")
+    both = tiny.trace(prompts, padding=padding, edits=edit)
+    for row, prompt in enumerate(prompts):
+        alone = tiny.trace(prompt, edits=edit)
+        torch.testing.assert_close(both.logits[row, -1 if padding == "left" else alone.logits.shape[1] - 1], alone.logits[0, -1])
+        assert float((alone.logits - tiny.trace(prompt).logits).abs().max()) > 1e-6
+    edges = ms.zero(*(f"L1.attn.H{head}<-3" for head in range(2)))
+    together = tiny.generate(prompts, tokens=3, edits=edges)
+    assert together.ids == tuple(tiny.generate(prompt, tokens=3, edits=edges).ids[0] for prompt in prompts)
+    with pytest.raises(ms.InputError, match=r"<-7 does not exist: prompt 0 has \d tokens"):
+        tiny.trace(prompts, padding=padding, edits=ms.zero("L1.attn.H1<-7"))
+
+
+def test_an_edge_is_not_steered():
+    made, data = model("gpt2")
+    with pytest.raises(ms.InputError, match="to steer what its head writes, steer the head"):
+        made.trace(data, edits=ms.steer(torch.ones(8), at=EDGE))

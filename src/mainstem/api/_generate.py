@@ -130,6 +130,8 @@ def _own(model: Mapped, ready: Inputs, edit: Edit, plan: Plan) -> list[list[int]
         raise InputError("prompts of different lengths are gone on with from their ends: give padding='left'.")
     how: dict[str, Any] = {"do_sample": plan.temperature > 0, "use_cache": plan.cache, "max_new_tokens": plan.tokens}
     how |= {"temperature": float(plan.temperature)} if plan.temperature else {"temperature": None, "top_p": None, "top_k": None}
+    if (idle := how.keys() & ready.kwargs.keys()) and not plan.temperature:
+        raise InputError(f"{', '.join(sorted(idle))}: a choice among tokens that are drawn; give temperature too, above 0.")
     kwargs = {k: v for k, v in ready.kwargs.items() if k != "position_ids"}
     kwargs["attention_mask"] = torch.ones_like(given) if ready.mask is None else ready.mask
     drawn = (

@@ -109,6 +109,8 @@ class Steer(_Placed):
     positions: Positions = None
 
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:
+        if target.kind == "edge":
+            raise InputError(f"{target.label} can be zeroed or scaled; to steer what its head writes, steer the head.")
         return part + self.by / target.factor * fitting(self.vector[None], target, part)[0]
 
     def __str__(self) -> str:

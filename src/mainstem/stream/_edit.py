@@ -55,10 +55,10 @@ def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tens
     """An edit that takes components out of the stream: writes, heads, neurons, parts of the entry, blocks, or whole points.
 
     What a head takes from one key position is an edge, p_ij v_j W_O: it is taken out of the head's sum over key positions, the pattern
-    stays. Where a norm stands behind the heads, it is live. Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.attn.H7<-5" (key
-    position 5, counted in the row, padding too), "L3.mlp.N120", "L3.mlp.E4.N120" (of expert 4; "L3.mlp.N120" is that of every expert),
+    stays. Where a norm stands behind the heads, it is live. Parameters: `labels`, such as "L3.mlp", "L3.attn.H7", "L3.attn.H7<-5" (what it
+    takes from token 5 of every prompt), "L3.mlp.N120", "L3.mlp.E4.N120" (of expert 4; "L3.mlp.N120" is that of every expert),
     "entry.pos", "L3.resid_post", "L3" for all writes of a block, "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
-    directions [d_model] or [direction, d_model]: only what lies in their span is taken out.
+    directions [d_model] or [direction, d_model], or a `Direction`: only what lies in their span is taken out.
 
     Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, and for
     positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
@@ -86,12 +86,12 @@ def scale(*labels: str, by: float, positions: int | Sequence[int] | None = None,
 def steer(vector: Tensor, at: str, by: float = 1.0, positions: int | Sequence[int] | None = None) -> Edit:
     """An edit that adds a vector to the stream at a point, or to a write, a head or a neuron: x + by v. Gradients reach the vector.
 
-    Parameters: `vector`, [d_model]; `at`, a label, such as "L5.resid_post"; `by`; `positions`, as of `zero`.
+    Parameters: `vector`, [d_model], or a `Direction`; `at`, a label, such as "L5.resid_post"; `by`; `positions`, as of `zero`.
 
     Returns the edit. Raises `InputError` for a vector that is not one row of numbers.
     """
     try:
-        made = torch.as_tensor(vector)
+        made = torch.as_tensor(getattr(vector, "vector", vector))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"a vector to steer with is one row of numbers, not {type(vector).__name__}.") from error
     if made.is_complex():
@@ -202,7 +202,7 @@ def _number(value: float, name: str) -> float:
 
 def _span(along: Tensor) -> Tensor:
     """An orthonormal basis [direction, d_model] of what directions span. Parameters: `along`."""
-    rows = torch.atleast_2d(torch.as_tensor(along))
+    rows = torch.atleast_2d(torch.as_tensor(getattr(along, "vector", along)))
     rows = rows if rows.is_floating_point() else rows.float()
     if rows.ndim != 2 or not bool(rows.isfinite().all()) or not bool((rows != 0).any()):
         raise InputError(f"directions are rows of numbers that are not all zero, not of shape {tuple(rows.shape)}.")

@@ -202,6 +202,10 @@ def find_write(stream: Stream, label: str) -> Write:
     for write in (*stream.entry, *stream.writes):
         if write.label in (name, whole):
             return write
+    inner = next((w for w in (*stream.entry, *stream.writes) if name.startswith(f"{w.label}.")), None)
+    if inner is not None:
+        forms = ", ".join(f"{inner.label}{end}" for end in (".H1", ".H1<-3", ".H1.D2", ".N12", ".E4.N12"))
+        raise InputError(f"{label!r} names nothing inside of {inner.label}: parts of writes are named as in {forms}.")
     raise InputError(f"no write {name!r} in this model{_nearest(stream, name)}")
 
 

@@ -28,7 +28,7 @@ class Target:
     tensor is multiplied by in the sum; `width`, how many features, 0 where only a run says; `inside`, where what the
     part is made of stands; `routed`, rows of the tensor are some of the tokens, in an order of their own; `groups`, where it says
     which expert's each is, and `expert`, the only one that is meant, None for all; of an edge, `attention` that makes the tensor, and
-    `key`, the position.
+    `key`, which token of every prompt, or, where `beyond`, which key position of another stream.
     """
 
     label: str
@@ -44,6 +44,7 @@ class Target:
     expert: int | None = None
     attention: Attention | None = None
     key: int = 0
+    beyond: bool = False
 
     @property
     def whole(self) -> bool:
@@ -137,7 +138,9 @@ class Target:
             )
         if self.key >= values.shape[2]:
             raise InputError(f"{self.label} does not exist: there are {values.shape[2]} key positions, counted from 0.")
-        return pattern[:, self.index, :, self.key, None] * values[:, self.index, self.key, None]
+        asked = Tokens() if self.beyond else tokens
+        keys = asked.keys(self.key, len(value), self.label).to(value.device)[:, None, None]
+        return pattern[:, self.index].take_along_dim(keys, 2) * values[:, self.index].take_along_dim(keys, 1)
 
     def _put(self, value: Tensor, new: Tensor) -> Tensor:
         axis, new = (self.axis, new[..., 0]) if self.kind == "neuron" else (1, new)
@@ -153,7 +156,9 @@ class Target:
 
     def _known(self, count: int) -> int:
         if self.index >= count:
-            raise InputError(f"{self.label} does not exist: this write has {count}, counted from 0.")
+            raise InputError(
+                f"{self.label} does not exist: this write has {count} {'neurons' if self.kind == 'neuron' else 'heads'}, counted from 0."
+            )
         return self.index
 
 

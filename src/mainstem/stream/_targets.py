@@ -1,6 +1,7 @@
 """What the label of an edit names in the forward pass: a tensor, and the part of it that is meant."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mainstem.algebra import rule
 from mainstem.core import InputError, Label, parse_label
@@ -116,10 +117,10 @@ def _inside(stream: Stream, label: str) -> Target:
     if write.writer is None:
         raise InputError(f"{write.label} has no single set of coordinates to edit; take the whole write instead.")
     at = branch(write, parsed)
-    return _coordinate(write.writer.sources[at], parsed, routed(write, at))
+    return _coordinate(write.writer.sources[at], parsed, routed(write, at), write.kind == "cross")
 
 
-def _coordinate(source: Source, label: Label, moved: bool) -> Target:
+def _coordinate(source: Source, label: Label, moved: bool, beyond: bool) -> Target:
     at, axes = dict(label.at), [axis for axis, _ in label.at]
     if "dim" in at:
         raise InputError(f"{label}: writes, heads, neurons and key positions of heads can be edited; a single dim can't.")
@@ -129,5 +130,6 @@ def _coordinate(source: Source, label: Label, moved: bool) -> Target:
         return Target(str(label), "neuron", source.site, source.axis, at["neuron"], width=1, **where)  # type: ignore[arg-type]
     fits(label, axes in (["head"], ["head", "key_pos"]), "heads, such as H0")
     if "key_pos" in at:
-        return Target(str(label), "edge", source.site, index=at["head"], attention=source.attention, key=at["key_pos"])
+        at_key: dict[str, Any] = {"attention": source.attention, "key": at["key_pos"], "beyond": beyond}
+        return Target(str(label), "edge", source.site, index=at["head"], **at_key)
     return Target(str(label), "head", source.site, index=at["head"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mainstem.core import InputError
@@ -37,6 +37,19 @@ class Tokens:
         first, count = self.mask.int().argmax(1), self.mask.sum(1)
         found = _marked(torch.stack([first, first + count], 1).cpu(), positions, self.mask.shape[1])
         return self._here(found, rows, length).to(device)
+
+    def keys(self, key: int, rows: int, label: str) -> Int[Tensor, " row"]:
+        """Where a token of every prompt stands among the keys.
+
+        Parameters: `key`, counted in the prompts; `rows`, of the tensor; `label`, what is edited. Raises `InputError` where a prompt is shorter.
+        """
+        if self.mask is None:
+            return torch.full((rows,), key)
+        first, count = self.mask.int().argmax(1), self.mask.sum(1)
+        if key >= (least := int(count.min())):
+            raise InputError(f"{label} does not exist: prompt {int(count.argmin())} has {least} tokens, counted from 0.")
+        copies = max(1, rows // len(first))
+        return ((first.repeat_interleave(copies) if self.beams else first.repeat(copies)) + key)[:rows]
 
     def real(self, rows: int, length: int, device: torch.device) -> Bool[Tensor, "rows pos"]:
         """True at the prompts' own tokens, in the forward pass at hand. Parameters: as of `at`."""
