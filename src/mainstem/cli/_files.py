@@ -7,7 +7,6 @@ from pathlib import Path
 
 import typer
 
-
 _ENDINGS = {
     ".txt",
     ".json",
