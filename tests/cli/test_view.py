@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli._typed import PROMPT, Typed, refusal
+from mainstem.cli._files import not_missing
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
@@ -33,3 +34,20 @@ def test_what_cannot_be_served_is_refused(typed: Typed, tmp_path: Path):
     assert refusal(typed("view", "--port", "70000", "--no-browser"), "port")
     (tmp_path / "image.bin").write_bytes(b"\xff\xfe\x00")
     assert refusal(typed("view", tmp_path / "image.bin"), "UTF-8")
+
+
+@pytest.mark.parametrize("text", ['{"form": "patching 1", "mod', "{}", "", '{"form": "patching 1"}'])
+def test_a_file_of_results_that_cannot_be_read_is_no_page(typed: Typed, tmp_path: Path, text: str):
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    assert refusal(typed("view", tmp_path / "results.json", "--model", "tiny", "--no-browser"), "results.json")
+
+
+@pytest.mark.parametrize("name", ["nofile.json", "nofile.TXT", "no/folder"])
+@pytest.mark.parametrize("command", [["view", "--no-browser"], ["trace"], ["shift", "--types"]])
+def test_a_name_of_no_file_is_no_prompt(typed: Typed, command: list[str], name: str):
+    assert refusal(typed(*command, name), f"there is no file {name}")
+
+
+@pytest.mark.parametrize("prompt", ["The file x.json", "</s>", "word", "a/b or c", "e.g."])
+def test_a_prompt_is_no_name_of_a_file(prompt: str):
+    assert not_missing(prompt) == prompt

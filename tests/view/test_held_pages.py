@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def along(vector: torch.Tensor, point: str, first: bool = False) -> dict[tuple[i
 
 def test_directions_points_and_first_positions_are_chosen(browser: Any, file: Path):
     with opened(browser, file.as_uri(), offline=True) as page:
+        assert page.input_value("[aria-label='direction']") == directions()[0].name
+        assert coloured(page) == pytest.approx(along(directions()[0].vector, POINTS[0]), rel=1e-5, abs=1e-6)
         for name in [one.name for one in directions()]:
             vector = next(one.vector for one in directions() if one.name == name)
             page.select_option("[aria-label='direction']", name)
@@ -92,6 +95,7 @@ def test_directions_points_and_first_positions_are_chosen(browser: Any, file: Pa
 def test_principal_directions_are_mixed(browser: Any, file: Path, first: bool, standardised: bool):
     found = model().principal(TEXTS, POINTS[0], 30, standardised, first)
     with opened(browser, file.as_uri(), offline=True) as page:
+        page.select_option("[aria-label='direction']", "")
         page.set_checked("[data-switch=standardised]", standardised)
         page.set_checked("[data-switch=first]", first)
         assert coloured(page) == pytest.approx(along(found[0].vector, POINTS[0], first), rel=1e-4, abs=1e-5)
@@ -124,6 +128,10 @@ def test_texts_show_as_themselves_and_what_is_not_held_is_said(browser: Any, fil
         said = page.inner_text(".coloured >> nth=1")
         assert "<script>alert(1)</script>" in said and "\u202e" not in said
         assert "mainstem view" in page.inner_text("header")
+        ends = page.eval_on_selector_all(
+            "header, main section", "all => all.map(e => [e.getBoundingClientRect().top, e.getBoundingClientRect().bottom])"
+        )
+        assert all(below[0] - above[1] < 40 for above, below in pairwise(ends))
         assert page.locator("textarea, input[type=file], .shelf").count() == 0
         page.goto(f"{file.as_uri()}#direction?kept=nothing")
         page.reload()
@@ -208,6 +216,15 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ms.InputError, match="give fewer channels or classes"):
         ms.channel_page(place, [7], images())
     assert not place.exists() and not list(tmp_path.iterdir())
+
+
+def test_one_direction_text_or_channel_needs_no_list(tmp_path: Path):
+    for given in (" Paris", [" Paris"]):
+        with pytest.raises(ms.InputError, match=r"m\.direction\(' Paris'\)"):
+            ms.direction_page(tmp_path / "d.html", model(), given, TEXTS)  # type: ignore[arg-type]
+    made = ms.direction_page(tmp_path / "d.html", model(), directions()[0], "The capital", principal=False)
+    assert "This file holds 1 texts" in made.read_text(encoding="utf-8")
+    assert ms.channel_page(tmp_path / "c.html", 3, images()).is_file()
 
 
 def test_a_channel_page_without_images_has_its_classes(browser: Any, tmp_path: Path):

@@ -22,6 +22,12 @@ def rows(n: int, length: int) -> list[dict[str, object]]:
     ]
 
 
+def test_the_unit_stands_below_the_measure_in_the_legend():
+    chart = view.token_map(rows(4, 3), measure="recovery (share of the difference)")
+    legend = chart.to_dict()["layer"][0]["encoding"]["color"]["legend"]
+    assert legend["title"] == ["recovery", "(share of the difference)"]
+
+
 @pytest.mark.parametrize(("n", "length"), SIZES)
 def test_cells_are_rows_and_the_strongest_are_kept(n, length):
     data = rows(n, length)

@@ -20,7 +20,7 @@ Answer = tuple[str, dict[str, Any], Any]
 
 def channel_page(
     path: str | Path,
-    channels: Sequence[int],
+    channels: int | Sequence[int],
     model: "Model | str | Path | nn.Module" = "default-image",
     data: str | Path | None = None,
     classes: Sequence[str] = (),
@@ -32,7 +32,7 @@ def channel_page(
     five classes with the largest weights on it, with how these are spread; and where its peak comes from in the strongest images. Other
     channels and classes, and the channels inside a write, need `mainstem.view`.
 
-    Parameters: `path`, replaced if it is there; `channels`, numbers counted from 0; `model`, one that is loaded, or what `load` takes; `data`, a
+    Parameters: `path`, replaced if it is there; `channels`, one number or several, counted from 0; `model`, one that is loaded, or what `load` takes; `data`, a
     folder of images, None for none; `classes`, more of them by their words, whose weights are held too; `backs`, how many of the strongest
     images of each block are followed back. Raises `InputError` for a model that reads no images, a channel that it does not have, and where the
     file would be larger than 16 MiB.
@@ -42,6 +42,7 @@ def channel_page(
     held = model if isinstance(model, Model) else load(model)
     if not reads_images(held.loaded):
         raise InputError(f"{held.name} reads no images: the channel page is of a model that does.")
+    channels = [channels] if isinstance(channels, int) else channels
     if not channels or backs < 0:
         raise InputError("name the channels that are shown, such as channels=[7], and 0 or more images to follow back.")
     asking, every = Channelling(held, data), list(dict.fromkeys(channels))

@@ -34,10 +34,12 @@ FORMS = ("svg", "png", "html", "json", "csv")
 
 
 class Charting:
-    """Answers about stored results. Parameters: `place`, a folder or a file."""
+    """Answers about stored results. Parameters: `place`, a folder or a file. Raises `InputError` for a file that nothing can be drawn of."""
 
     def __init__(self, place: str | Path) -> None:
         self.folder = Folder(place)
+        if self.folder.place.is_file():
+            self.folder.read(self.folder.named(None))  # one file that cannot be read is no page
 
     def answers(self) -> dict[str, Callable[[Asked, Any], Any]]:
         """Every kind of question with what answers it."""

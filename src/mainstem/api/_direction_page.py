@@ -23,8 +23,8 @@ _FEWER = "give fewer texts, points or directions"
 def direction_page(
     path: str | Path,
     model: "Model | str | Path | nn.Module" = "default",
-    directions: Sequence[Direction] = (),
-    texts: Sequence[str] | None = None,
+    directions: Direction | Sequence[Direction] = (),
+    texts: str | Sequence[str] | None = None,
     points: Sequence[str] | None = None,
     principal: bool = True,
 ) -> Path:
@@ -34,20 +34,21 @@ def direction_page(
     the directions and points that were given, standardised principal directions or plain ones and their mix, the colour scale, and
     tokens, with what the model says next. Other texts, points and directions need `mainstem.view`.
 
-    Parameters: `path`, replaced if it is there; `model`, one that is loaded, or what `load` takes; `directions`, each by a name of its own;
-    `texts`, facts of the default model where there are none; `points`, labels, by default those of the directions, or the middle of the stream;
-    `principal`, whether the principal directions of these very texts are in it, with and without first positions. Raises `InputError` for a direction
+    Parameters: `path`, replaced if it is there; `model`, one that is loaded, or what `load` takes; `directions`, one or several, each by a name of its own, the first shown first;
+    `texts`, one or several, facts of the default model where there are none; `points`, labels, by default those of the directions, or the middle of the stream;
+    `principal`, whether the principal directions of these very texts are in it, with and without first positions. Raises `InputError` for what is no direction, one
     of another width, two of one name, none at all, and where the file would be larger than 16 MiB.
     """
     from mainstem.view import LARGEST, save_held
 
     held = model if isinstance(model, Model) else load(model)
+    directions = _given(directions)
     names = [one.name for one in directions]
     if len(set(names)) < len(names):
         raise InputError(f"two directions are called {max(names, key=names.count)!r}: give each a name of its own.")
     if not names and not principal:
         raise InputError("there is no direction to show: give some, or leave principal on.")
-    streams, said = Streams(held), list(dict.fromkeys(texts if texts is not None else sample().split("\n\n")))
+    streams, said = Streams(held), list(dict.fromkeys(_texts(texts)))
     if not said or len(said) > MOST_PROMPTS:
         raise InputError(f"give 1 to {MOST_PROMPTS} texts, not {len(said)}.")
     places = list(dict.fromkeys(points or [d.point for d in directions if d.point])) or [
@@ -61,6 +62,21 @@ def direction_page(
     opening: dict[str, Any] = {"page": "direction", "model": held.name, "about": f"This file holds {about}", "directions": names}
     opening |= {"principal": principal, "points": places, "point": places[0]}
     return save_held(opening, _answers(streams, said, places, directions, principal), path, _FEWER)
+
+
+def _given(directions: Direction | Sequence[Direction]) -> list[Direction]:
+    found = [directions] if isinstance(directions, (Direction, str)) else list(directions)
+    for one in found:
+        if not isinstance(one, Direction):
+            made = f"m.direction({one!r})" if isinstance(one, str) else 'm.direction(" Paris")'
+            raise InputError(f"{one!r:.60} is no direction: make one, {made} of a loaded model m.")
+    return found
+
+
+def _texts(texts: str | Sequence[str] | None) -> list[str]:
+    if texts is None:
+        return sample().split("\n\n")
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def _answers(

@@ -47,7 +47,7 @@ def chart(found: _Found, by: str | None, prompt: int, k: int) -> Any:
             f"there is no {wanted} to draw: both prompts score the same, or nothing was patched exactly. Take by='effect'."
         )
     rows = rows.drop("value").rename({wanted: "value"})
-    unit = "share of the difference" if wanted == "recovery" else f"{found.choices['metric']}, {_UNITS[found.choices['metric']]}"
+    unit = "of the difference" if wanted == "recovery" else f"{found.choices['metric']}, {_UNITS[found.choices['metric']]}"
     how: dict[str, Any] = {"title": _title(found, prompt), "about": _about(found, prompt), "measure": f"{wanted} ({unit})"}
     if rows["position"].drop_nulls().n_unique() > 1:
         return token_map(rows, k, **how)

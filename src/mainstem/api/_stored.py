@@ -65,6 +65,8 @@ class Folder:
         """Measurements, a polars frame, a specification or the bytes of a picture; read anew where the file changed. Parameters: `item`."""
         if item.path.is_file() and item.path.stat().st_size > _LARGEST:
             raise InputError(f"{item.name} is larger than {_LARGEST >> 20} MB: draw a part of it.")
+        if item.path.is_file() and not item.path.stat().st_size:
+            raise InputError(f"{item.name} is empty.")
         key = item.name, item.path.stat().st_mtime
         if item.name == RUN or key not in self._read:
             if len(self._read) >= 8:

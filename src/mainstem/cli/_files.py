@@ -1,10 +1,38 @@
 """Output files: looked at before any work is done, and whole or not there at all."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
+
+_ENDINGS = {
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".parquet",
+    ".csv",
+    ".safetensors",
+    ".html",
+    ".png",
+    ".svg",
+    ".jpg",
+    ".jpeg",
+    ".npz",
+    ".npy",
+}
+
+
+def not_missing(text: str) -> str:
+    """A prompt, or the name of a file that is there. Parameters: `text`. Raises `BadParameter` for a name alone of no file.
+
+    A name is one word that ends as files do, or that has a folder in it; a tag such as </s> is none.
+    """
+    named = Path(text).suffix.lower() in _ENDINGS or re.search(r"[^<]/", text) or text.startswith("/")
+    if named and not re.search(r"\s", text) and len(text) <= 255 and not Path(text).exists():
+        raise typer.BadParameter(f"there is no file {text}")
+    return text
 
 
 def output(ending: str) -> Callable[[Path | None], Path | None]:

@@ -7,7 +7,7 @@ import typer
 
 from . import _measured as how
 from . import _options as opt
-from ._files import output
+from ._files import not_missing, output
 from ._help import explained
 from ._open import opened
 from ._show_shift import shifts, types
@@ -94,6 +94,7 @@ def shift(
         raise typer.BadParameter("--types looks at the model as it is: leave out --removed, --zero and --full")
     if position is not None and not types:
         raise typer.BadParameter("--position is of --types")
+    not_missing(what)
     charts, tables = how.check_charts(html, svg, png), [path for path in (parquet, csv) if path]
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
     if types:

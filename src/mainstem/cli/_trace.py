@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as opt
+from ._files import not_missing
 from ._help import explained
 from ._open import opened
 from ._show_trace import shown
@@ -100,7 +101,7 @@ def wanted(prompts: list[str] | None, images: list[Path] | None) -> list[str] | 
         raise typer.BadParameter("give prompts or --image, not both")
     if not prompts and not images:
         raise typer.BadParameter('there is nothing to read: give a prompt, such as "The capital of France is", or --image FILE')
-    return prompts or images or []
+    return [not_missing(one) for one in prompts or ()] or images or []
 
 
 def _add_parts(

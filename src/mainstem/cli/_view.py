@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import _options as opt
+from ._files import not_missing
 from ._help import explained
 from ._open import opened
 from ._terminal import busy
@@ -58,7 +59,7 @@ def view(
     Parameters: `what`, a prompt, a file with one, or stored results; `port`, `browser` and `data`, as of `mainstem.view`; `model`, `device`, `dtype`, `revision`,
     `trust_remote_code`, `pickles`, as of `mainstem.load`.
     """
-    run = _stored(what)
+    run = _stored(what if what is None else not_missing(what))
     prompt = None if run else _prompt(what)
     held = opened(model, device, dtype, revision, trust_remote_code, pickles)
     with busy("opening the page"):
@@ -82,6 +83,9 @@ def _prompt(what: str | None) -> str | None:
     if what is None or len(what) > 255 or "\n" in what or not Path(what).is_file():
         return what
     try:
-        return Path(what).read_text(encoding="utf-8")
+        prompt = Path(what).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{what} is no text in UTF-8") from error
+    if not prompt.strip():
+        raise typer.BadParameter(f"{what} is empty: write a prompt into it")
+    return prompt

@@ -112,7 +112,8 @@ def squares(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, names: list[st
         for row, text in shown
     ]
     signed = "datum.value ? format(datum.value, '+.3~g') : '0'"
-    name = [measure, f"in the cells {TIMES} 1e{power}".replace("-", MINUS)] if power else measure
+    lines = measure.replace(" (", "\n(").split("\n")  # the unit below, for the renderer cuts what is wider than it guessed
+    name = [*lines, f"in the cells {TIMES} 1e{power}".replace("-", MINUS)] if power else lines if lines[1:] else measure
     legend = alt.Legend(title=name, gradientLength=120, values=[domain[0], 0, domain[-1]], labelExpr=signed)
     scale = alt.Scale(domain=domain, range=colour, interpolate="lab")
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)

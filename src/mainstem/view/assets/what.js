@@ -57,17 +57,23 @@ export function heldBar({ choices, opening }) {
   /** @type {Record<string, string>} */
   const data = opening.principal ? { "": "of the data (PCA)" } : {};
   const names = Object.fromEntries(opening.directions.map((name) => [name, name]));
-  const now = choices.get("kept") || (opening.principal ? "" : opening.directions[0]);
+  const now = heldDirection(choices, opening);
   const standardised = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", "data-switch": "standardised", "aria-label": "standardised" }));
   standardised.checked = choices.get("standardised") === "yes";
   standardised.addEventListener("change", () => choices.set({ standardised: standardised.checked ? "yes" : null }, true));
-  return make("div.controls", {}, make("label", {}, "direction ", choice("direction", { ...data, ...names }, now, (kept) => choices.set({ kept, weights: null }, true))),
+  return make("div.controls", {}, make("label", {}, "direction ", choice("direction", { ...data, ...names }, now, (kept) => choices.set({ kept, data: kept ? null : "yes", weights: null }, true))),
     now ? null : make("label", {}, standardised, term("standardised")));
+}
+
+/** The direction of a file that is looked at, "" for those of the data: the first one given, where nothing was chosen. @param {import("./state.js").Choices} choices @param {Record<string, any>} opening */
+function heldDirection(choices, opening) {
+  const data = opening.principal && choices.get("data") === "yes";
+  return choices.get("kept") || (data ? "" : (opening.directions[0] ?? ""));
 }
 
 /** What is asked of a file. Only directions of the data depend on how they are fitted. @param {import("./state.js").Choices} choices @param {Record<string, any>} opening */
 export function heldQuestion(choices, opening) {
-  const kept = choices.get("kept") || (opening.principal ? "" : opening.directions[0]);
+  const kept = heldDirection(choices, opening);
   const fitted = { first: choices.get("first") === "yes", standardised: choices.get("standardised") === "yes" };
   return { kept, point: choices.get("point", opening.point), ...(kept ? {} : fitted) };
 }
