@@ -92,6 +92,21 @@ def test_it_is_stored_and_drawn(tmp_path: Path) -> None:
         found.frame("other")
 
 
+def test_inputs_are_drawn_where_they_are_read() -> None:
+    found = ms.input_shift(default(), TEXTS[:1], 1)
+    drawn = {row["site"]: row["x"] for row in _drawn(found.chart().to_dict()) if row["name"] == "input"}
+    assert drawn == {f"L{b - (k == 0)}.resid_{'mid' if k else 'post'}": b + k / 2 for b in range(1, 6) for k in (0, 1)}
+
+
+def _drawn(spec: Any) -> list[dict[str, Any]]:
+    """The rows that stand anywhere in a chart's specification."""
+    if isinstance(spec, list):
+        return [row for one in spec for row in _drawn(one)]
+    if not isinstance(spec, dict):
+        return []
+    return [spec] if {"site", "x", "name"} <= spec.keys() else [row for one in spec.values() for row in _drawn(one)]
+
+
 @pytest.mark.parametrize("removed", [0, 6, -1, True])
 def test_blocks_that_cannot_be_removed_are_named(removed: Any) -> None:
     with pytest.raises(ms.InputError, match="of 6 blocks the first 1 to 5"):

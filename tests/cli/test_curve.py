@@ -26,6 +26,9 @@ def test_what_is_printed_is_what_the_library_says(typed: Typed, data: Path) -> N
     said = typed("curve", data, *TINY, "--side", "head")
     assert (said.code, said.err) == (0, "")
     assert [line.split()[:4] for line in said.out.splitlines()] == [line.split()[:4] for line in repr(found).splitlines()]
+    first = found.of()[0]
+    assert f"{first['value']:.4f}  [{first['low']:.4f}, {first['high']:.4f}]" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
     record = json.loads(typed("curve", data, *TINY, "--side", "head", "--metric", "accuracy", "--json").out)
     assert [row["value"] for row in record["rows"]] == pytest.approx(found.values("accuracy"))
 
@@ -46,4 +49,10 @@ def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path:
     assert refusal(typed("curve", data, *TINY, "--labels", "label"), "have no columns")
     assert refusal(typed("curve", tmp_path / "none.txt", *TINY), "there is no file")
     assert refusal(typed("curve", data, *TINY, "--stream", "other"), "no stream 'other'")
-    assert refusal(typed("curve", data, *TINY, "--resamples", "1000000000"), "--resamples", "100000")
+    assert refusal(typed("curve", data, *TINY, "--resamples", "1000000000"), "--resamples", "up to 100,000")
+    assert refusal(typed("curve", data, *TINY, "--resamples", "1e9"), "--resamples", "up to 100,000")
+    assert refusal(typed("curve", data, *TINY, "--batch-tokens", "1"), "batch_tokens=1 is too small", "two tokens")
+    assert "[" not in refusal(typed("curve", "The capital of France", *TINY), "there is no file or folder")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    assert "unreadable" not in refusal(typed("curve", bad, *TINY), "1 of 1 rows cannot be read", "leave them out")

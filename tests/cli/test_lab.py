@@ -47,9 +47,24 @@ def test_runs_that_fail_are_shown(typed: Typed, monkeypatch: pytest.MonkeyPatch)
     assert refusal(typed("lab", "run", "residual-table", *QUICK, *TWO), "all failed: RuntimeError: planted")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "choice", "said"), [("resnet-norm", "images", "holds no images"), ("data-lane", "text", "no plain text")]
+)
+def test_data_that_cannot_be_read_stop_it_before_any_run(
+    typed: Typed, tmp_path: Path, recipe: str, choice: str, said: str
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    asked = ("lab", "run", recipe, "--seeds", "1", "--out", tmp_path / "runs", "--set")
+    assert "no " in refusal(typed(*asked, f"data.{choice}={bad}"), str(bad))
+    bad.write_bytes(b"\xff\xd8\xff no image")
+    line = refusal(typed(*asked, f"data.{choice}={bad}"), f"{bad}", said)
+    assert "pickle" not in line and ".." not in line and not (tmp_path / "runs").exists()
+
+
 def test_one_seed_has_no_interval_and_says_so(typed: Typed) -> None:
     said = typed("lab", "run", "residual-table", *QUICK[:-1], "1", *TWO)
     assert said.code == 0 and "nan" not in said.out and said.out.count("one value, no interval") == 2, said
+    assert "Holm" not in said.out, "there is nothing to compare"
 
 
 def test_a_sweep_is_a_grid(typed: Typed) -> None:

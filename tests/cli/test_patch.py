@@ -47,6 +47,11 @@ def test_estimates_with_what_was_patched(typed: Typed, tmp_path: Path) -> None:
     assert files[2].read_bytes().startswith(b"\x89PNG") and b"L3.attn.H5" in files[3].read_bytes()
 
 
+def test_a_token_that_is_named_twice_is_patched_once(typed: Typed) -> None:
+    once, twice = (record(typed(*PATCH, "--json", "--positions", where)) for where in ("-1", "-1,4"))
+    assert twice["parts"] == once["parts"]
+
+
 def test_an_edit_is_shown_both_ways(typed: Typed, tmp_path: Path) -> None:
     vector = tmp_path / "v.pt"
     torch.save(torch.ones(192), vector)
@@ -79,6 +84,7 @@ REFUSED = {
     "a target of several tokens": (["patch", PROMPT, OTHER, "-t", " Zanzibar"], ["one token"]),
     "positions that are none": ([*PATCH, "--positions", "last"], ["each, all, or numbers"]),
     "a position behind the end": ([*PATCH, "--positions", "7"], ["no position 7", "5 tokens"]),
+    "a recheck of nothing estimated": ([*PATCH, "--recheck", "3"], ["--recheck is of --attribution"]),
     "an empty prompt": (["ablate", "", "--zero", "L1.mlp"], ["the prompt is empty"]),
     "no edit": ([*ABLATE], ["there is no edit", "--zero L3.mlp"]),
     "edits that contradict": ([*ABLATE, "--zero", "L1.mlp", "--scale", "L1.mlp=2", "--zero", "L1"], ["contradict each other"]),

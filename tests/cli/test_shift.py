@@ -12,6 +12,8 @@ from cli._typed import PROMPT, Typed, refusal
 pytestmark = pytest.mark.usefixtures("load_once")
 LINES = ["The capital of France is Paris.", "Once upon a time there was a girl.", "Hot is the opposite of cold."]
 
+TWO = ("--removed", "2")
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -33,6 +35,20 @@ def test_shifts_are_what_the_library_says(typed: Typed, data: Path) -> None:
         ratio = "-" if one["ratio"] is None else f"{one['ratio']:.2f}"
         row = [*one["removed"].split(), one["write"], f"{one['input']:.4f}", f"{one['output']:.4f}", ratio]
         assert any(line.split() == row for line in said.splitlines()), (row, said)
+
+
+def test_few_places_are_refused_or_cautioned(typed: Typed, data: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one.txt"
+    one.write_text("a")
+    for more in ((), ("--full",)):
+        assert refusal(typed("shift", one, *more), "a Gaussian is fitted to two places or more", "has 1")
+    assert "places are few for whole covariances of 192 features" in typed("shift", data, "--full").out
+    assert "caution" not in typed("shift", data).out
+
+
+def test_blocks_that_are_named_twice_are_removed_once(typed: Typed, data: Path) -> None:
+    once, twice = (json.loads(typed("shift", data, *asked, "--json").out) for asked in (TWO, TWO * 2))
+    assert twice["ratios"] == once["ratios"] and twice["about"] == once["about"]
 
 
 def test_types_are_those_of_the_trace(typed: Typed, tmp_path: Path) -> None:
@@ -60,6 +76,9 @@ def test_files_and_charts(typed: Typed, data: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path: Path) -> None:
     assert refusal(typed("shift", tmp_path / "none.txt"), "there is no file")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    assert "unreadable" not in refusal(typed("shift", bad), "1 of 1 rows cannot be read", "leave them out")
     assert refusal(typed("shift", data, "--removed", "6"), "of 6 blocks the first 1 to 5 can be removed")
     assert refusal(typed("shift", data, "--zero", "L3.mpl"), "Did you mean L3.mlp")
     assert refusal(typed("shift", PROMPT, "--types", "--full"), "leave out --removed, --zero and --full")

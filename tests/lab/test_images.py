@@ -143,8 +143,14 @@ def test_what_holds_no_images_is_refused(tmp_path):
     with pytest.raises(InputError, match="no images .*: name 'digits'"):
         pictures(str(tmp_path / "none.npz"))
     np.savez(tmp_path / "other.npz", z=np.zeros(3))
-    with pytest.raises(InputError, match="does not hold images"):
+    with pytest.raises(InputError, match="other.npz holds no images: x .* as an .npz.$"):
         pictures(str(tmp_path / "other.npz"))
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for name, held in (("bad.jpg", b"no image"), ("empty.npz", b""), ("half.npz", b"PK\x03\x04"), ("one.npy", None)):
+        if held is not None:
+            (tmp_path / name).write_bytes(held)
+        with pytest.raises(InputError, match=f"{name} holds no images: x .* as an .npz.$"):
+            pictures(str(tmp_path / name))
     np.savez(tmp_path / "flat.npz", x=np.zeros((3, 4)), y=np.zeros(3))
     with pytest.raises(InputError, match="x is \\[image, height, width, channel\\]"):
         pictures(str(tmp_path / "flat.npz"))

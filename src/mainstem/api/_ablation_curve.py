@@ -101,8 +101,12 @@ def _data(
     size = batch_tokens or (_IMAGES if images else _TOKENS)
     if isinstance(data, Tensor):
         return _rows(data, labels, size)
-    look = survey(source(data, column))
+    look = survey(source(data, column), unreadable=None)
     truth = labels_of(look, labels, _classes(model)) if labels is not None or images else None
+
+    if truth is None and not images and 1 in (batch_tokens, length):
+        name = "batch_tokens" if batch_tokens == 1 else "length"
+        raise InputError(f"{name}=1 is too small: the next token is predicted in windows of two tokens or more.")
 
     def coming() -> Iterator[Part]:
         reader, how, faults = Reader(look), batching(model.loaded, size, length, False), []

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ _COLUMNS = {
     "model": "String", "side": "String", "removed": "Int64", "block": "String", "stage": "Int64", "metric": "String", "value": "Float64",
     "low": "Float64", "high": "Float64", "chance": "Float64", "floor": "Float64", "n": "Int64",
 }  # fmt: skip
+_INTERVAL, _NARROW = 20, 3  # characters of an interval, and beside how many metrics there is room for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,15 +105,23 @@ class AblationCurve:
     def __repr__(self) -> str:
         about = self.about
         head = f"{about['model']}: {self.choices['side']}, {about['examples']:,} examples, {about['places']:,} places"
-        lines = [head, f"  {'removed':>8} {'block':<8}" + "".join(f"{name:>12}" for name in self.metrics)]
+        narrow = len(self.metrics) <= _NARROW
+        names = [f"{name:>12}" + "  95 %".ljust(_INTERVAL) * (k == 0 and narrow) for k, name in enumerate(self.metrics)]
+        lines = [head, f"  {'removed':>8} {'block':<8}{''.join(names)}".rstrip()]
         columns = [self.of(name) for name in self.metrics]
         for some in zip(*columns, strict=True):
-            lines.append(
-                f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}" + "".join(f"{row['value']:>z12.4f}" for row in some)
-            )
+            cells = [f"{row['value']:>z12.4f}" + _between(row) * (k == 0 and narrow) for k, row in enumerate(some)]
+            lines.append(f"  {some[0]['removed']:>8} {some[0]['block'] or '':<8}{''.join(cells)}".rstrip())
         for line in ("chance", "floor"):
-            lines.append(f"  {line:<17}" + "".join(f"{some[0][line]:>z12.4f}" for some in columns))
+            cells = [f"{some[0][line]:>z12.4f}" + " " * _INTERVAL * (k == 0 and narrow) for k, some in enumerate(columns)]
+            lines.append(f"  {line:<17}{''.join(cells)}".rstrip())
         return "\n".join(lines)
+
+
+def _between(row: Mapping[str, Any]) -> str:
+    """The interval, in its column. Parameters: `row`."""
+    low, high = row["low"], row["high"]
+    return (f"  [{low:z.4f}, {high:z.4f}]" if isfinite(low) and isfinite(high) else "").ljust(_INTERVAL)
 
 
 def rows_of(name: str, work: Ablating, means: Tensor) -> tuple[dict[str, Any], ...]:

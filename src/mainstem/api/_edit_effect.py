@@ -180,7 +180,7 @@ def losses(
 
 def read(model: Model, data: Any, column: str | None, batch_tokens: int, length: int | None) -> Iterator[Batch]:
     """Data in batches. Parameters: as of `edit_loss`. Raises `InputError` for what cannot be read."""
-    look = survey(source(data, column))
+    look = survey(source(data, column), unreadable=None)
     reader, how = Reader(look), batching(model.loaded, batch_tokens, length, False)
     for piece in look.pieces:
         yield from batches(reader.examples(piece), how, _refused)

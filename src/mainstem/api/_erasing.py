@@ -21,7 +21,7 @@ def erasers_over(
 
     Parameters: `loaded`, the model; `traced`, makes a trace of prompts; `data`, `column`, `batch_tokens` and `length`, as of `measure`. Raises `InputError` for what cannot be read.
     """
-    look = survey(source(data, column))
+    look = survey(source(data, column), unreadable=None)
     reader, how = Reader(look), batching(loaded, batch_tokens, length, False)
     first: ErasersResult | None = None
     sums, count = dict[str, float](), 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ class InputShift:
     """What edits did to later layers' inputs and to what these write. Made by `input_shift`.
 
     Parameters: `rows`, one for each edit, write and side, "input" and "output"; `ratios`, one for each edit and write; `about`, model, data and
-    choices; `provenance`, of the model.
+    choices; `provenance`, of the model; `passed`, how many blocks have been passed at each point, for the chart.
     """
 
     rows: tuple[dict[str, Any], ...]
     ratios: tuple[dict[str, Any], ...]
     about: dict[str, Any]
     provenance: Provenance | None = None
+    passed: Mapping[str, float] = field(default_factory=dict)
 
     def frame(self, part: str = "sites") -> Any:
         """A tidy polars frame: "sites" (model, removed, write, layer, side, site, tokens and the numbers of `Shift`) or "ratios".
@@ -63,7 +64,12 @@ class InputShift:
         lines: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             name = row["side"] if one else f"{row['side']}: {row['removed']}"
-            lines.setdefault(name, {})[row["site"]] = {"site": row["site"], "layer": row["layer"], "value": row["shift"]}
+            lines.setdefault(name, {})[row["site"]] = {
+                "site": row["site"],
+                "layer": row["layer"],
+                "passed": self.passed.get(row["site"]),
+                "value": row["shift"],
+            }
         about = f"{self.about['model']}, Fréchet distance over the original's spread"
         title = title or "How far inputs and outputs are shifted"
         return by_point({name: list(sites.values()) for name, sites in lines.items()}, "shift", "", title, about)
@@ -106,14 +112,14 @@ def input_shift(
     `mainstem.zero("L3.mlp")`, or several of these, each against the model as it is; `covariance`, "diagonal" or "full"; `stream`, by name.
 
     Returns a result with `.frame()`, `.chart()` and `.save()`. Vectors are not kept: means and products are merged batch by batch, in
-    float64. Raises `InputError` for data that cannot be read, and where no write follows what is removed.
+    float64. Raises `InputError` for data that cannot be read, for fewer than two places, and where no write follows
+    what is removed. With fewer places than twice the features `about` has a "caution" on whole covariances.
     """
-    asked: list[Any] = list(removed) if isinstance(removed, list | tuple) else [removed]
     found = chosen(model.map, stream)
-    made = [_edit(found, one) for one in asked]
+    asked, made = _asked(found, removed)
     edits = [(_said(one), edit) for one, edit in zip(asked, made, strict=True)]
     running = _Running(model, shift_by(covariance), edits, stream, [one if isinstance(one, int) else 0 for one in asked])
-    look = survey(source(data, column))
+    look = survey(source(data, column), unreadable=None)
     reader = Reader(look)
     for piece in look.pieces:
         for batch in batches(reader.examples(piece), batching(model.loaded, batch_tokens, length, False), _stop):
@@ -122,7 +128,26 @@ def input_shift(
     if not rows:
         raise InputError("there is no data, or no write follows what is removed.")
     about = {"model": model.name, "data": look.about, "removed": [name for name, _ in edits], "covariance": covariance}
-    return InputShift(tuple(rows), tuple(ratios), about, provenance(model.loaded))
+    if covariance == "full" and (caution := running.caution()):
+        about["caution"] = caution
+    return InputShift(tuple(rows), tuple(ratios), about, provenance(model.loaded), _passed(found))
+
+
+def _asked(stream: Stream, removed: int | Edit | Sequence[int | Edit]) -> tuple[list[int | Edit], list[Edit]]:
+    """What is removed, a number of blocks once though it be named twice; and the edits."""
+    every: list[Any] = list(removed) if isinstance(removed, list | tuple) else [removed]
+    made = [_edit(stream, one) for one in every]
+    new = [i for i, one in enumerate(every) if isinstance(one, Edit) or one not in every[:i]]
+    return [every[i] for i in new], [made[i] for i in new]
+
+
+def _passed(stream: Stream) -> dict[str, float]:
+    """How many blocks have been passed at each point: the k-th of a block's m points stands at its number + k / m."""
+    found = {stream.points[0].name: 0.0}
+    for block, group in groupby(stream.points[1:], key=lambda point: point.block):
+        points = list(group)
+        found |= {point.name: max(0.0, block + k / len(points)) for k, point in enumerate(points, 1)}
+    return found
 
 
 def _stop(example: Any, why: str) -> None:
@@ -151,6 +176,7 @@ class _Running:
     stream: str | None
     first: Sequence[int]
     states: dict[Site, State] = field(default_factory=dict)
+    widths: dict[Site, int] = field(default_factory=dict)
     reads: dict[Site, tuple[str, int]] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -192,11 +218,24 @@ class _Running:
         mask = counts_of(batch, x).reshape(-1)
         x, y = (value.reshape(-1, value.shape[-1]) for value in (x, y))
         state = self.states.get(site) or self.shift.init(x.shape[1], y.shape[1], x.device)
+        self.widths[site] = x.shape[1]
         self.states[site] = self.shift.update(state, x, y, mask)
+
+    def caution(self) -> str:
+        """What is said where whole covariances are fitted to few places."""
+        places = {site: int(self.shift.result(state)["tokens"]) for site, state in self.states.items()}
+        few = next((site for site in places if places[site] < 2 * self.widths[site]), None)
+        if few is None:
+            return ""
+        return f"{places[few]:,} places are few for whole covariances of {self.widths[few]:,} features: give twice as many, or leave out full"
 
     def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """A row for each edit, write and side; one for each edit and write."""
         sites = {site: {k: float(v) for k, v in self.shift.result(state).items()} for site, state in self.states.items()}
+        if few := next((site for site in sites if sites[site]["tokens"] < 2), None):
+            raise InputError(
+                f"a Gaussian is fitted to two places or more, and {few[1]} has {sites[few]['tokens']:.0f}: give more data."
+            )
         rows, ratios = [], []
         for (at, label), (point, block) in self.reads.items():
             if (at, label) not in sites:

@@ -71,7 +71,7 @@ class Means:
 def means(model: Mapped, data: Any, labels: Sequence[str], column: str | None, batch_tokens: int, length: int | None) -> Means:
     """Means over data. Parameters: as of `Model.means`."""
     wanted, sums, count = named(labels, "take the mean of"), _Sums(), 0
-    look = survey(source(data, column), _PIECE, "stop")
+    look = survey(source(data, column), _PIECE, None)
     reader, how = Reader(look), batching(model.loaded, batch_tokens, length, False)
     for piece in look.pieces:
         for batch in batches(reader.examples(piece), how, _refused):

@@ -166,7 +166,7 @@ def outlier_report(
 
 def _batches(data: Any, column: str | None, how: Batching) -> Iterator[Batch]:
     """Data once more, as `measure` read them, which has named what cannot be read."""
-    look = survey(source(data, column))
+    look = survey(source(data, column), unreadable=None)
     reader = Reader(look)
     for piece in look.pieces:
         yield from batches(reader.examples(piece), how, lambda example, why: None)

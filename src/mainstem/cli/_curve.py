@@ -27,6 +27,8 @@ HELP = explained(
     """,
 )
 
+RESAMPLES = 100_000
+
 
 class CurveSide(StrEnum):
     """Which blocks are taken out."""
@@ -62,8 +64,17 @@ NormOption = Annotated[opt.Norm, typer.Option(help="The readout's norm: each cur
 BatchTokens = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="The most tokens of a batch, 2,048 by default; of images, images, 16.")
 ]
+
+
+def _resamples(typed: str | int) -> int:
+    if not (isinstance(typed, int) or typed.isdecimal()) or int(typed) > RESAMPLES:
+        raise typer.BadParameter(f"a whole number up to {RESAMPLES:,}, 0 for no interval, not {typed!r}.")
+    return int(typed)
+
+
 Resamples = Annotated[
-    int, typer.Option(min=0, max=100_000, metavar="N", help="Resamples of the bootstrap, at most 100,000; 0 for no interval.")
+    int,
+    typer.Option(parser=_resamples, metavar="N", help="Resamples of the bootstrap, at most 100,000; 0 for no interval."),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")]
 Alone = Annotated[bool, typer.Option("--alone", help="Run the model anew for every value: slower, the same numbers.")]

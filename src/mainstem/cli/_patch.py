@@ -33,6 +33,8 @@ HELP = explained(
     """,
 )
 
+_RECHECK = 10
+
 
 class PatchLevel(StrEnum):
     """What is patched."""
@@ -93,7 +95,9 @@ Scored = Annotated[
     ),
 ]
 Attribution = Annotated[bool, typer.Option("--attribution", help="Estimate every patch by one backward pass.")]
-Recheck = Annotated[int, typer.Option(min=0, metavar="K", help="With --attribution: patch the K strongest as well.")]
+Recheck = Annotated[
+    int | None, typer.Option(min=0, metavar="K", help="With --attribution: patch the K strongest as well, 10 by default.")
+]
 Save = Annotated[
     Path | None, typer.Option(metavar="FILE", callback=output(".json"), help="Store all of it, for PatchingResult.load and view.")
 ]
@@ -115,7 +119,7 @@ def patch(
     metric: MetricOption = Metric.logprob,
     scored: Scored = None,
     attribution: Attribution = False,
-    recheck: Recheck = 10,
+    recheck: Recheck = None,
     top: Top = 20,
     json: opt.Json = False,
     save: Save = None,
@@ -139,6 +143,8 @@ def patch(
     """
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
+    if recheck is not None and not attribution:
+        raise typer.BadParameter("--recheck is of --attribution: give both, or leave it out")
     charts = [path for path in (html, svg, png) if path]
     where = _positions(positions)
     if charts:
@@ -152,7 +158,10 @@ def patch(
         goal = target if target is None or against is None else contrast(target, against)
         asked = (held, clean, corrupt, goal, level.value, where, of or (), "noise" if noise else "denoise", mode.value)
         more: dict[str, Any] = {"seed": seed, "metric": metric.value, "scored": scored}
-        found = attribution_patching(*asked, **more, recheck=recheck) if attribution else activation_patching(*asked, **more)
+        if attribution:
+            found = attribution_patching(*asked, **more, recheck=_RECHECK if recheck is None else recheck)
+        else:
+            found = activation_patching(*asked, **more)
         record = found.to_dict(0, top)
         drawn = found.chart() if charts else None
     written = [found.save(path) for path in (save, parquet, csv) if path]

@@ -133,7 +133,7 @@ def _shifts(
         made = found.provenance.to_dict() if found.provenance else None
         print_json({"about": found.about, "sites": list(found.rows), "ratios": list(found.ratios), "provenance": made})
     else:
-        show(shifts(found.about["model"], found.rows, found.ratios))
+        show(shifts(found.about["model"], found.rows, found.ratios, found.about.get("caution", "")))
 
 
 def _traced(held: "Model", what: str) -> "Trace":

@@ -52,10 +52,12 @@ def _summary(found: "Findings", number: str | None) -> "Iterator[RenderableType]
 
 def _comparisons(found: "Findings", number: str | None) -> "Iterator[RenderableType]":
     made = table("difference", "mean", "95 %", "p, Holm", "effect", "", right=[1, 3, 4], wrap=[2, 5], gap=2)
-    for row in found.compare(number).iter_rows(named=True):
+    rows = found.compare(number).to_dicts()
+    for row in rows:
         cells = (f"{row['variant']} - {row['beside']}", f"{row['difference']:+.3g}", _interval(row), f"{row['p_holm']:.2g}")
         made.add_row(*cells, f"{row['effect']:+.2f}", row["verdict"])
-    yield made
+    if rows:  # none with one seed
+        yield made
 
 
 def _distances(found: "Findings", against: str) -> "Iterator[RenderableType]":

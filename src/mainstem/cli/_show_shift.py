@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ._terminal import DIM, TITLE, table
+from ._terminal import BAD, DIM, TITLE, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 Rows = Sequence[dict[str, Any]]
 
 
-def shifts(model: str, sites: Rows, ratios: Rows) -> Iterator["RenderableType"]:
-    """What each removal does to the writes that follow. Parameters: `model`; `sites` and `ratios`, of `InputShift`."""
+def shifts(model: str, sites: Rows, ratios: Rows, caution: str = "") -> Iterator["RenderableType"]:
+    """What each removal does to the writes that follow. Parameters: `model`; `sites` and `ratios`, of `InputShift`; `caution`."""
     from rich.text import Text
 
     yield Text.assemble((model, DIM), (f"  shifts over {sites[0]['tokens']:,.0f} places", TITLE), "\n")
@@ -23,6 +23,8 @@ def shifts(model: str, sites: Rows, ratios: Rows) -> Iterator["RenderableType"]:
         rows.add_row(Text(f"  {one['removed']}"), one["write"], f"{one['input']:.4f}", f"{one['output']:.4f}", ratio)
     yield rows
     yield Text("\nFréchet distance over the original's spread; ratio: the output's over the input's", style=DIM)
+    if caution:
+        yield Text(f"caution: {caution}", style=BAD)
 
 
 def types(found: Rows) -> Iterator["RenderableType"]:

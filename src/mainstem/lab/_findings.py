@@ -42,7 +42,11 @@ class Findings:
                 found[record.about["variant"]][record.about["seed"]] = record.numbers[asked]
         if not any(found.values()):
             names = dict.fromkeys(name for record in self.records for name in record.numbers)
-            why = f"all failed: {self.failed[0].about['fault']}" if self.failed and not names else f"there are {', '.join(names)}"
+            why = (
+                f"all failed: {self.failed[0].about['fault'].rstrip('.')}"
+                if self.failed and not names
+                else f"there are {', '.join(names)}"
+            )
             raise InputError(f"no run has a number {asked!r}; {why}.")
         return found
 

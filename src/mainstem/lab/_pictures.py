@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -97,8 +98,8 @@ def _file(path: Path) -> list[Arrays]:
     try:
         with np.load(path, allow_pickle=False) as held:
             return [(held["x"], held["y"]), *_apart(held)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} does not hold images ({error}): x [image, height, width, channel] and y are needed.") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:  # numpy's own words advise on pickles
+        raise InputError(f"{path} holds no images: x [image, height, width, channel] and y are needed, as an .npz.") from error
 
 
 def _apart(held: Mapping[str, np.ndarray]) -> list[Arrays]:

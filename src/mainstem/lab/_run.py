@@ -13,7 +13,7 @@ from ._outcome import Outcome
 from ._save import save_model
 from ._setup import Plan, Setup
 from ._store import Record, Store
-from ._tasks import check, trainer
+from ._tasks import check, check_data, trainer
 
 Engine = Callable[[list["Job"]], Iterator[Record]]
 
@@ -72,7 +72,8 @@ def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process, m
     """Runs what of a plan is not yet done.
 
     Parameters: `plan`; `out`, a folder that keeps each run as it ends, so that a run that is stopped goes on; runs that failed are
-    tried again; `engine`, that works through jobs; `models`, keep those that are trained now, in `out`. Raises `InputError` for choices that there are not.
+    tried again; `engine`, that works through jobs; `models`, keep those that are trained now, in `out`. Raises `InputError` for choices that there are not,
+    and for images and text files that cannot be read.
     """
     for setup in plan.setups.values():
         check(setup)
@@ -88,6 +89,8 @@ def run_plan(plan: Plan, out: Path | None = None, engine: Engine = in_process, m
             place = store.checkpoints(setup.key(seed)) if store else None
             model = store.model(variant, seed) if store and models else None
             jobs.append(Job(plan.name, plan.size, variant, setup, seed, place, model))
+    for job in jobs:
+        check_data(job.setup)
     of = f"{plan.name}, {plan.size}"
     for record in tracked(engine(jobs), lambda: f"training {of}", len(jobs)):
         if store:

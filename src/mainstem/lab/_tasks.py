@@ -14,7 +14,7 @@ from ._pictures import pictures
 from ._resnet import SmallResNet
 from ._setup import Setup
 from ._tables import table
-from ._text import text
+from ._text import FACTS, check_text, text
 
 _GIVEN = ("self", "others", "inputs", "channels", "classes")  # by the data, not by the setup
 # Imported when one is run: each stands on libraries of its own.
@@ -35,6 +35,17 @@ def check(setup: Setup) -> None:
         known += ["kind"] if part == "model" and setup.task == "text" else []
         if strange := [name for name in chosen if name not in known]:
             raise InputError(f"no choice {part}.{strange[0]} of {setup.task}; {part} has {', '.join(known)}.")
+
+
+def check_data(setup: Setup) -> None:
+    """Whether images can be read: before anything is trained. They are kept for the runs.
+
+    Parameters: `setup`, whose choices are checked. Raises `InputError` for what is not there or holds something else.
+    """
+    if setup.task == "images":
+        pictures(**setup.data)
+    elif setup.task == "text":
+        check_text(setup.data.get("text", FACTS))
 
 
 def _takers(task: str) -> tuple[Callable[..., object], Callable[..., object]]:

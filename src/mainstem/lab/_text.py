@@ -74,6 +74,12 @@ def _facts(tokens: int, seed: int) -> tuple[str, str]:
     return "\n".join(documents), "\n".join(kept)
 
 
+def check_text(name: str) -> None:
+    """Whether a text can be read. Parameters: `name`, "facts" or a file. Raises `InputError` where it cannot."""
+    if name != FACTS:
+        _file(Path(name))
+
+
 def _file(path: Path) -> tuple[str, str]:
     if not path.is_file():
         raise InputError(f"no text {path}: name 'facts' or a file of plain text.")

@@ -67,7 +67,7 @@ def _listed(place: Path) -> tuple[list[Path], list[str]]:
     if place.is_file():
         return [place], [place.name]
     if not place.is_dir():
-        raise InputError(f"there is no file or folder {place}. A list of texts is data too: [{str(place)[:20]!r}].")
+        raise InputError(f"there is no file or folder {place}. Put a text itself into a file, or in Python into a list.")
     found = sorted(
         p for p in place.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(place).parts)
     )

@@ -67,16 +67,17 @@ class Survey:
         return round(found * self.about["size"] / size) if size else 0
 
 
-def survey(source: Source, piece: int = PIECE, unreadable: str = "stop") -> Survey:
+def survey(source: Source, piece: int = PIECE, unreadable: str | None = "stop") -> Survey:
     """Reads all data once, without a model: a few dozen bytes are kept of every row.
 
     The content id of an example is the blake2b hash of its bytes and its number among examples of equal bytes. The hash of the
     data is the sha256 of all rows' contents in their order, wherever the files lie.
 
-    Parameters: `source`; `piece`, bytes of text in a piece (an image counts for 4,096); `unreadable`, "stop" or "skip".
+    Parameters: `source`; `piece`, bytes of text in a piece (an image counts for 4,096); `unreadable`, "stop" or "skip", None to stop
+    where who reads has no such choice.
     Raises `InputError` where rows cannot be read and that is to stop the run, or where nothing is left.
     """
-    if unreadable not in ("stop", "skip"):
+    if unreadable not in ("stop", "skip", None):
         raise InputError(f"unreadable rows are to 'stop' the run or to be passed over, 'skip', not {unreadable!r}.")
     if not isinstance(piece, int) or isinstance(piece, bool) or piece < 1:
         raise InputError(f"piece is a number of bytes, from 1, not {piece!r}.")
@@ -84,22 +85,20 @@ def survey(source: Source, piece: int = PIECE, unreadable: str = "stop") -> Surv
     for table, number, raw in tracked(_numbered(source), "reading the data", 0):
         look.add(table, source.row(table, number, raw))
     found = look.whole(source)
-    if unreadable == "stop":
-        refuse(found.faults(), found.about["rows"])
+    if unreadable != "skip":
+        refuse(found.faults(), found.about["rows"], unreadable is not None)
     if not found.about["examples"]:
         raise InputError(f"there is nothing to scan in these data: {found.about['rows']} rows, none of which holds anything.")
     return found
 
 
-def refuse(faults: Sequence[tuple[str, str]], of: int) -> None:
-    """Raises `InputError` where there are rows that cannot be read. Parameters: `faults`, places and reasons; `of`, all rows."""
+def refuse(faults: Sequence[tuple[str, str]], of: int, choice: bool = True) -> None:
+    """Raises `InputError` where there are rows that cannot be read. Parameters: `faults`, places and reasons; `of`, all rows; `choice`, whether they could be passed over."""
     if faults:
         named = "; ".join(f"{place}: {why}" for place, why in faults[:_NAMED])
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise InputError(
-            f"{len(faults)} of {of} rows cannot be read: {named}{more}. Mend them, or have measure and scan "
-            "pass over them: unreadable='skip' (--unreadable skip)."
-        )
+        fix = "pass over them: unreadable='skip' (--unreadable skip)" if choice else "leave them out"
+        raise InputError(f"{len(faults)} of {of} rows cannot be read: {named}{more}. Mend them, or {fix}.")
 
 
 def _numbered(source: Source) -> Iterator[tuple[int, int, Any]]:

@@ -125,7 +125,9 @@ def _turns(mine: Tokens, theirs: Tokens, where: Where) -> list[tuple[Tensor, Ten
             raise InputError(f"positions is 'each', 'all', or tokens counted from 0 or back from -1, not {where!r}.")
         wanted = [[i] for i in asked]
         _check(wanted, counts, others)
-    return [tuple(_at(turn, first, count) for first, count in spans) for turn in wanted]  # type: ignore[misc]
+    turns = [tuple(_at(turn, first, count) for first, count in spans) for turn in wanted]
+    found = {tuple(str(at.tolist()) for at in turn): turn for turn in turns}  # a token may be named twice, as -1 and as 4
+    return list(found.values())  # type: ignore[arg-type]
 
 
 def _check(wanted: list[list[int]], *counts: list[int]) -> None:

@@ -37,7 +37,7 @@ def by_point(
     two decades stand on a logarithmic axis. Each kind of write is a line of its own, and the points are one.
 
     Parameters: `data`, by the name of a model or a data set, records with site, layer (None before the first block and behind the
-    last), value and, where known, error, width (of the stream) and reference (what the value is held against); `measure`; `number`
+    last), value and, where known, passed (its place, else by its order), error, width (of the stream) and reference (what the value is held against); `measure`; `number`
     of it, its own name by default; `title`, by default that; `about`, lines below it; `reference`, what the references are;
     `width` and `height`, of what is drawn. Raises `InputError` where there is nothing to draw, where no value is finite, and where
     altair is missing.
@@ -186,7 +186,16 @@ def _placed(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, A
         for layer, group in groupby(some, key=lambda r: r["layer"]):
             rows = list(group)
             for k, record in enumerate(rows, 1):
-                x = layer + k / len(rows) if layer is not None else last + 1 + k / len(rows) if begun else 0.0
+                given = record.get("passed")
+                x = (
+                    given
+                    if given is not None
+                    else layer + k / len(rows)
+                    if layer is not None
+                    else last + 1 + k / len(rows)
+                    if begun
+                    else 0.0
+                )
                 found.append((kind, {**record, "x": x}))
             begun = begun or layer is not None
     return found
