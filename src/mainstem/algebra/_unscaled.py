@@ -1,6 +1,5 @@
 """Maps without the scale that a norm takes from its input: what is left is weights alone, the same at every place."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
@@ -29,9 +28,15 @@ def _bare(call: Call, operand: int | str, centred: bool) -> Call:
         dims = _dims(call, name)
         weight = None if name == "normalize" else call.parameter(2, "weight")
         bias = call.parameter(3, "bias") if name == "layer_norm" else None
-        return _call(lambda v: _affine(v - v.mean(dims, keepdim=True) if centred and name == "layer_norm" else v, weight, bias))
+        mean = centred and name == "layer_norm"
+
+        def norm(v: Tensor, shift: Tensor | float) -> Tensor:
+            v = v - v.mean(dims, keepdim=True) if mean else v
+            return (v if weight is None else v * weight) + shift
+
+        return Call("add", norm, (None, 0.0 if bias is None else bias), {}, None)
     if name in ("mul", "multiply", "div", "divide") and operand in (0, 1) and _by_row(call.args[1 - int(operand)]):
-        return _call(lambda *args: args[operand], 2)
+        return Call("reshape", lambda *args: args[operand], (None, None), {}, None)
     return call
 
 
@@ -42,13 +47,3 @@ def _dims(call: Call, name: str) -> tuple[int, ...]:
 
 def _by_row(factor: object) -> bool:
     return isinstance(factor, Tensor) and factor.ndim > 1 and factor.shape[-1] == 1
-
-
-def _affine(v: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    v = v if weight is None else v * weight
-    return v if bias is None else v + bias
-
-
-def _call(func: Callable[..., Tensor], operands: int = 1) -> Call:
-    """A call that is affine in its operands as it stands."""
-    return Call("reshape", func, (None,) * operands, {}, None)

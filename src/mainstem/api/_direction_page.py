@@ -64,8 +64,8 @@ def direction_page(
     return save_held(opening, _answers(streams, said, places, directions, principal), path, _FEWER)
 
 
-def _given(directions: Direction | Sequence[Direction]) -> list[Direction]:
-    found = [directions] if isinstance(directions, (Direction, str)) else list(directions)
+def _given(directions: Any) -> list[Direction]:
+    found: list[Any] = [directions] if isinstance(directions, (Direction, str)) else list(directions)
     for one in found:
         if not isinstance(one, Direction):
             made = f"m.direction({one!r})" if isinstance(one, str) else 'm.direction(" Paris")'
