@@ -24,7 +24,7 @@ def hooked(trace: ms.Trace, path: str) -> Tensor:
     kept: list[Tensor] = []
     module = trace.run.module.get_submodule(path)
     hook = module.register_forward_hook(lambda m, a, out: kept.append(out.detach().clone()))
-    trace.run.again({trace.stream.points[0].site.key, trace.stream.writes[0].writer.sources[0].site.key})
+    trace.run.again({trace.stream.points[-1].site.key, trace.stream.writes[0].writer.sources[0].site.key})
     hook.remove()
     return kept[0][0]
 

@@ -96,7 +96,7 @@ def _file(path: Path) -> list[Arrays]:
             f"no images {path}: name 'digits', an .npz file with x [image, height, width, channel] and y, or the folder of CIFAR-10's binary version."
         )
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return [(held["x"], held["y"]), *_apart(held)]
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:  # numpy's own words advise on pickles
         raise InputError(f"{path} holds no images: x [image, height, width, channel] and y are needed, as an .npz.") from error
