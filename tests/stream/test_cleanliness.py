@@ -96,8 +96,10 @@ def test_the_state_sees_what_could_be_left(module):
 
 @pytest.mark.usefixtures("untouched")
 def test_after_all_there_is(module):
+    wanted = module(ids()).logits
     everything(ms.load(module), ids())
     everything(ms.load(module), [[1, 2, 3], [4, 5]])
+    assert torch.equal(module(ids()).logits, wanted)
 
 
 @pytest.mark.usefixtures("untouched")
