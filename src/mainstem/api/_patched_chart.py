@@ -2,30 +2,18 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
-
 from mainstem.core import InputError
+
+from ._patched_file import Found
 
 _SHOWN = ("recovery", "effect", "exact")
 _UNITS = {"logprob": "nats", "logit": "logits"}
 
 
 @runtime_checkable
-class _Found(Protocol):
+class _Found(Found, Protocol):
     """What a chart says of what patching found."""
 
-    @property
-    def model(self) -> str: ...
-    @property
-    def targets(self) -> tuple[str, ...]: ...
-    @property
-    def prompts(self) -> tuple[tuple[str, ...], ...]: ...
-    @property
-    def clean(self) -> Tensor: ...
-    @property
-    def corrupt(self) -> Tensor: ...
-    @property
-    def choices(self) -> dict[str, Any]: ...
     @property
     def estimated(self) -> bool: ...
 

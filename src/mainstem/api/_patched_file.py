@@ -15,7 +15,7 @@ from ._weights import Weights
 FORM = "patching 1"
 
 
-class _Found(Protocol):
+class Found(Protocol):
     """What is written of a result."""
 
     @property
@@ -42,7 +42,7 @@ class _Found(Protocol):
     def provenance(self) -> Provenance | None: ...
 
 
-def written(found: _Found) -> dict[str, Any]:
+def written(found: Found) -> dict[str, Any]:
     """A result as plain data, which JSON can hold: what is not finite is None. Parameters: `found`."""
     return {
         "form": FORM,
