@@ -328,7 +328,9 @@ def test_texts_are_cut_and_masks_leave_padding_out():
     assert list(rows(loaded, batch, 2, generator)) == [[0, 1], [5, 6], [7]]
     long = "a few words\n" * 10_000
     blocks = list(rows(loaded, long, 128, generator))
-    assert sum(map(size, blocks)) == pytest.approx(len(loaded.codec.tokenizer.encode(long, add_special_tokens=False).ids), rel=0.01)
+    assert sum(map(size, blocks)) == pytest.approx(
+        len(loaded.codec.tokenizer.encode(long, add_special_tokens=False).ids), rel=0.01
+    )
 
 
 def test_groups_hold_the_tokens_that_were_asked_for():
