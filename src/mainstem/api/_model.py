@@ -26,6 +26,7 @@ from ._weighed import Weighed
 
 _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of each prompt of one that is made for the map
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
+_HEAVY = 2**24  # weights of a model whose proof leaves something to give back; collecting takes a third of a second beside large libraries
 
 
 class Model(Directed, Weighed, Changed):
@@ -144,7 +145,8 @@ class Model(Directed, Weighed, Changed):
     def _found(self, ready: Inputs) -> StreamMap:
         with readable(self.loaded, ready):
             found = find(self.module, *ready.args, **ready.kwargs)
-        give_back()  # the proof ran a copy in float64
+        if sum(weight.numel() for weight in self.module.parameters()) > _HEAVY:
+            give_back()  # the proof ran a copy in float64
         return found
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
