@@ -27,7 +27,7 @@ def opened(name: str, shared: Path, real_model: Callable[[str], Path]) -> tuple[
         return ms.load(real.resnet20(shared)), real.cifar(shared / "images" / "cifar10_train_4000.npz", 4)[0]
     if name == "default":
         return ms.load(name), INPUTS[name]
-    model = ms.load(shared / "models" / name if name in FAST else real_model(name))
+    model = real.model(shared / "models" / name if name in FAST else real_model(name))
     return model, real.photographs(shared)[:1] if name == "resnet50" else INPUTS[name]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from mainstem.view._ranking import _GAP as WORDS
 from mainstem.view._tables import marked
 from view._tables import drawn, rows_with
@@ -167,7 +168,7 @@ def test_a_classifier(level, tmp_path):
 @pytest.mark.slow
 def test_a_real_model_in_every_form(real_model, tmp_path):
     pytest.importorskip("vl_convert")
-    seen = ms.load(str(real_model("smollm2"))).trace('The "quick" <b>\nfox jumps over the lazy', levels=("head", "neuron"))
+    seen = real.model(real_model("smollm2")).trace('The "quick" <b>\nfox jumps over the lazy', levels=("head", "neuron"))
     found = {level: seen.scores(" dog", level) for level in ("head", "neuron")}
     assert len(rows_with(found["head"].chart(), "head")) == 270
     for level, each in found.items():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from zoo import ZOO, pixels, rows
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8, 4], [9, 7, 9, 3]]
@@ -178,7 +179,7 @@ def test_a_sequence_is_no_place():
 @pytest.mark.parametrize("name", ["smollm2", "tinystories-656k"])
 def test_on_real_models(name, shared: Path, real_model):
     """The last point's curve begins at the model's own probability; sums end at the write's score; norms are reported."""
-    trace = ms.load(shared / "models" / name if name == "tinystories-656k" else real_model(name)).trace(
+    trace = real.model(shared / "models" / name if name == "tinystories-656k" else real_model(name)).trace(
         "The capital of France is"
     )
     still = trace.lower_layer_curve(added=[0.0])

@@ -6,6 +6,7 @@ import torch
 
 import mainstem as ms
 import nets
+import real
 from mainstem.core import InputError
 from zoo import ZOO
 
@@ -175,7 +176,7 @@ def test_every_make_of_model_is_asked_the_same(name):
 
 @pytest.mark.slow
 def test_on_smollm2(real_model):
-    model = ms.load(real_model("smollm2"))
+    model = real.model(real_model("smollm2"))
     trace = model.trace("The capital of France is")
     frame = trace.erasers().frame()
     assert len(frame) == 2 * 30 * 1536 + 270

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from zoo import SMALL, ZOO, pixels
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3]]
@@ -226,7 +227,7 @@ def test_what_does_not_go_through(asked, said):
 @pytest.mark.parametrize("name", ["smollm2", "tinystories-656k", "minilm"])
 def test_on_real_models(name, shared: Path, real_model):
     folder = shared / "models" / name if name == "tinystories-656k" else real_model(name)
-    trace = ms.load(folder).trace("The capital of France is")
+    trace = real.model(folder).trace("The capital of France is")
     target = None if name != "minilm" else 7
     heads = trace.scores(target, "head")
     for layer in range(len(trace.stream.blocks)):

@@ -8,6 +8,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import mainstem as ms
+import real
 from models._makes import byte_level
 from zoo import SMALL
 
@@ -135,7 +136,7 @@ def test_the_page_follows_the_token_that_is_scored():
 
 @pytest.mark.slow
 def test_in_a_real_model(real_model):
-    made = ms.load(real_model("smollm2"))
+    made = real.model(real_model("smollm2"))
     trace = made.trace([PROMPT, "Paris is the capital of"])
     found = trace.scores(ms.sequence(" the city of"), "neuron")
     assert found.error <= found.bound

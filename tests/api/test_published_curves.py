@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "ogden_residual_streams.json"
 IMAGES = 50
@@ -31,7 +32,7 @@ def test_resnet50_has_the_shape_of_published_curves_where_releases_agree(real_mo
         pytest.skip(f"no published curves at {REFERENCE}")
     files = sorted((shared / "images" / "imagenet_1000").glob("*.jpg"))
     choices = {"outliers": {"thresholds": (6.0,), "sided": "one"}}
-    model, some = ms.load(real_model("resnet50")), files[:: len(files) // IMAGES][:IMAGES]
+    model, some = real.model(real_model("resnet50")), files[:: len(files) // IMAGES][:IMAGES]
     found = ms.measure(model, some, ["kurtosis", "outliers", "rms"], points=["L*.resid_post"], choices=choices, batch_tokens=10)
     published = json.loads(REFERENCE.read_text(encoding="utf-8"))["results"]["resnet50"]["imagenet"]
     ours = {

@@ -8,6 +8,7 @@ import pytest
 from torch import Tensor
 
 import mainstem as ms
+import real
 from mainstem.score import switched_on
 from mainstem.stream import LEVELS, Coordinate
 
@@ -16,7 +17,8 @@ PROMPT = "The capital of France is"
 
 @cache
 def traced(folder: Path, dtype: str) -> ms.Trace:
-    return ms.load(folder, dtype=dtype).trace(PROMPT if "minilm" not in str(folder) else "The capital of France is Paris.")
+    made = real.model(folder) if dtype == "float32" else ms.load(folder, dtype=dtype)
+    return made.trace(PROMPT if "minilm" not in str(folder) else "The capital of France is Paris.")
 
 
 def hooked(trace: ms.Trace, path: str) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import mainstem as ms
 import nets
+import real
 from mainstem.core import FACTOR, error
 from mainstem.find import run
 from mainstem.measure import directions, measure_named
@@ -279,7 +280,7 @@ def test_provenance_says_which_rotation() -> None:
 
 
 def test_the_default_model_says_the_same() -> None:
-    old = ms.load("default")
+    old = real.model("default")
     new = ms.rotate(old, seed=0)
     a, b = (m.trace("The capital of France is").logits for m in (old, new))
     assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
@@ -288,7 +289,7 @@ def test_the_default_model_says_the_same() -> None:
 
 @pytest.mark.slow
 def test_smollm2_says_the_same(real_model: Callable[[str], Path]) -> None:
-    old = ms.load(real_model("smollm2"))
+    old = real.model(real_model("smollm2"))
     new = ms.rotate(old, seed=0)
     a, b = (m.trace("The capital of France is Paris, and that of Italy is").logits for m in (old, new))
     assert error(a, b) <= FACTOR * torch.finfo(torch.float32).eps * float(a.abs().max())
