@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from beartype.roar import BeartypeCallHintParamViolation
 from jaxtyping import TypeCheckError, install_import_hook
 
 from house._public import planted_module
@@ -32,6 +33,12 @@ from torch import Tensor
 
 def both(x: Float[Tensor, "batch pos"], y: Float[Tensor, "pos"]) -> Float[Tensor, "batch pos"]:
     return x + y
+
+def several(xs: tuple[Float[Tensor, "pos"], ...] | None) -> int:
+    return 0 if xs is None else len(xs)
+
+def plain(count: int) -> int:
+    return count
 """
 
 
@@ -43,3 +50,7 @@ def test_a_planted_shape_is_caught(tmp_path):
     assert planted.both(torch.zeros(2, 3), torch.zeros(3)).shape == (2, 3)
     with pytest.raises(TypeCheckError):
         planted.both(torch.zeros(2, 3), torch.zeros(1))
+    with pytest.raises(TypeCheckError):
+        planted.several((torch.zeros(2), torch.zeros(1)))
+    with pytest.raises(BeartypeCallHintParamViolation):
+        planted.plain(1.5)

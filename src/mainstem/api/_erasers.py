@@ -1,6 +1,6 @@
 """Memory management as users hold it: every neuron and head by how far its weights take away what they read."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,14 @@ class ErasersResult:
 
         from ._frame import COORDINATES, coordinates
 
-        rows = [{"model": self.model, "rank": i, **coordinates(one.component), **asdict(one)} for i, one in enumerate(self.found)]
+        rows = [{"model": self.model, "rank": i, **coordinates(one.component), **vars(one)} for i, one in enumerate(self.found)]
         numbers = dict.fromkeys(("layer", *COORDINATES), pl.Int64)
         reals = dict.fromkeys(("cosine", "eigenvalues", "present"), pl.Float64)
         return pl.DataFrame(rows, schema_overrides={**numbers, **reals, "key": pl.String}, infer_schema_length=None)
 
     def rows(self, kind: str | None = None, k: int = 10) -> list[dict[str, Any]]:
         """The strongest erasers as plain data: kind, component, key, score, cosine, eigenvalues, present. Parameters: `kind` and `k`, as of `top`."""
-        return [asdict(one) for one in self._of(kind)[: whole("k", k, 0)]]
+        return [dict(vars(one)) for one in self._of(kind)[: whole("k", k, 0)]]
 
     def chart(self, kind: str | None = None, k: int = 20) -> Any:
         """The strongest erasers as bars, below zero; needs the extra `view`.

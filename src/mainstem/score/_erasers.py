@@ -80,8 +80,9 @@ def _heads(run: Pass, write: Write, made: Matrices, real: Tensor | None) -> Iter
     values, adds = (rows.double().unflatten(0, (-1, width)) for rows in (made.reads["value"], made.adds))
     values = values.repeat_interleave(count // len(values), 0)
     roots = torch.linalg.eigvals(values @ adds.mT)
+    patterns = head_of(run, write, 0).patterns(run)
     for i, each in enumerate((roots.real.sum(-1) / roots.abs().sum(-1)).tolist()):
-        present = _mean(*_own(head_of(run, write, i).pattern(run), real))
+        present = _mean(*_own(patterns[:, i], real))
         yield Eraser(f"{made.write.label}.H{i}", "head", None, each * present, None, each, present)
 
 

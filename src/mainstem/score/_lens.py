@@ -99,6 +99,6 @@ def _row(logits: Tensor, final: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     at = target.expand(logits.shape[:-1]).unsqueeze(-1)
     wanted = logits.gather(-1, at)
     rank = (logits > wanted).sum(-1)
-    entropy = -expected(logprobs, logprobs)
-    kl = expected(final, final - logprobs)
+    entropy = -expected(logprobs.exp(), logprobs)
+    kl = expected(final.exp(), final - logprobs)
     return tokens, top, wanted.squeeze(-1), logprobs.gather(-1, at).squeeze(-1), rank, entropy, kl

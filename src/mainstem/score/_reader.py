@@ -90,11 +90,10 @@ def unembedding(run: Pass) -> tuple[Tensor, Tensor | None]:
     return found.matrix, found.bias
 
 
-def expected(logprobs: Tensor, values: Tensor) -> Tensor:
+def expected(p: Tensor, values: Tensor) -> Tensor:
     """The mean of values under a distribution; those of probability zero add nothing even where they are infinite.
 
-    Parameters: `logprobs`, [..., vocab]; `values`, of that shape.
+    Parameters: `p`, [..., vocab], the probabilities; `values`, of that shape.
     """
-    p = logprobs.exp()
     plain = (p * values).sum(-1)
     return torch.where(p == 0, 0.0, p * values).sum(-1) if bool(plain.isnan().any()) else plain

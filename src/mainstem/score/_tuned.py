@@ -19,9 +19,13 @@ def divergences(run: Pass, lenses: Sequence[Translators], rows: Tensor) -> Tenso
     Parameters: `run`; `lenses`; `rows`, which rows of the output, with prompts and positions on one axis.
     """
     read, last, axis = reader(run), _final(run, rows), run.stream.points[-1].axis
+    chances = last.exp()
     with torch.no_grad():
         found = [
-            [_kl(read, read.rows(run, lens(t, face(run, t), axis))[rows], last)[0].mean() for t in range(len(lens.shifts))]
+            [
+                _kl(read, read.rows(run, lens(t, face(run, t), axis))[rows], last, chances)[0].mean()
+                for t in range(len(lens.shifts))
+            ]
             for lens in lenses
         ]
     return torch.tensor(found, dtype=last.dtype)
@@ -35,6 +39,7 @@ def gradients(run: Pass, lens: Translators, rows: Tensor) -> tuple[Tensor, Trans
     Parameters: `run`; `lens`; `rows`, as of `divergences`.
     """
     read, last = reader(run), _final(run, rows)
+    chances = last.exp()
     found: list[Tensor] = []
     parts: list[tuple[Tensor, ...]] = []
     for t in range(len(lens.shifts)):
@@ -43,7 +48,7 @@ def gradients(run: Pass, lens: Translators, rows: Tensor) -> tuple[Tensor, Trans
         with torch.enable_grad():
             one = Translators(*(w[t : t + 1].detach().requires_grad_() for w in (lens.matrices, lens.shifts)))
             reads = read.rows(run, one(0, x, run.stream.points[-1].axis))[rows]
-        kl, slope = _kl(read, reads.detach(), last, graded=True)
+        kl, slope = _kl(read, reads.detach(), last, chances, graded=True)
         parts.append(torch.autograd.grad(reads, (one.matrices, one.shifts), slope))
         found.append(kl.mean())
     return torch.stack(found), Translators(*map(torch.cat, zip(*parts, strict=True)))
@@ -54,17 +59,18 @@ def _final(run: Pass, rows: Tensor) -> Tensor:
         return run.output().flatten(0, -2)[rows].log_softmax(-1)
 
 
-def _kl(read: Reader, rows: Tensor, final: Tensor, graded: bool = False) -> tuple[Tensor, Tensor]:
-    """[row] of KL(final || row); where it is asked for, the slope of its mean at the rows, of their shape."""
+def _kl(read: Reader, rows: Tensor, final: Tensor, chances: Tensor, graded: bool = False) -> tuple[Tensor, Tensor]:
+    """[row] of KL(final || row), `chances` what `final` is the logarithm of; where it is asked for, the slope of its mean at the rows."""
     step = max(1, TILE // final.shape[-1])
     slope, found = torch.zeros_like(rows), []
-    for tile, last, to in zip(rows.split(step), final.split(step), slope.split(step), strict=True):
+    tiles = (whole.split(step) for whole in (rows, final, chances, slope))
+    for tile, last, p, to in zip(*tiles, strict=True):
         with torch.set_grad_enabled(graded):
             logits = read.logits(tile.requires_grad_(graded)[None])[0]
         logprobs = logits.detach().log_softmax(-1)
-        found.append(expected(last, last - logprobs))
+        found.append(expected(p, last - logprobs))
         if graded:
-            to.copy_(torch.autograd.grad(logits, tile, (logprobs.exp() - last.exp()) / len(rows))[0])
+            to.copy_(torch.autograd.grad(logits, tile, (logprobs.exp() - p) / len(rows))[0])
     return torch.cat(found), slope
 
 

@@ -75,7 +75,7 @@ def _read(run: Pass, write: Write, source: Source, key: Subkey, seen: Captured) 
         alone = torch.zeros(len(some), *face.shape, dtype=face.dtype, device=face.device)
         for one, values in zip(alone, some, strict=True):
             placed(one, run.spread)[(0,) * len(run.spread)] = values
-        found.append(torch.stack([_first(run, write, source, made) for made in affine.linear(alone)]))
+        found.append(torch.vmap(lambda made: _first(run, write, source, made))(affine.linear(alone)))
     return torch.cat(found).T.contiguous()
 
 
@@ -107,7 +107,7 @@ def _added(run: Pass, write: Write, source: Source, seen: Captured) -> Rows:
         for one, values in zip(g, some, strict=True):
             placed(one, run.spread)[(0,) * len(run.spread)] = values
         pulled = torch.vmap(lambda v: back(v)[0])(g)
-        found.append(torch.stack([_own(run, source, one) for one in pulled]))
+        found.append(torch.vmap(lambda one: _own(run, source, one))(pulled))
     return write.factor * torch.cat(found).T
 
 

@@ -45,9 +45,13 @@ class Head:
 
     def pattern(self, run: Pass) -> Float[Tensor, "batch pos key_pos"]:
         """What each position takes from each. Parameters: `run`."""
+        return self.patterns(run)[:, self.head]
+
+    def patterns(self, run: Pass) -> Float[Tensor, "batch head pos key_pos"]:
+        """The same of all heads of the write. Parameters: `run`."""
         assert self.source.attention is not None
         edited = run.edited(self.source.site)
-        return factors(self.source.attention, self.seen, self.z(run), run.prompts, edited)[0][:, self.head]
+        return factors(self.source.attention, self.seen, self.z(run), run.prompts, edited)[0]
 
 
 def head_of(run: Pass, write: Write, head: int) -> Head:
