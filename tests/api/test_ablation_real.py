@@ -15,7 +15,13 @@ from mainstem.stream import Ablated
 
 IDS = [1, 9038, 2501, 263, 931, 29892, 727, 471, 263, 2217, 7826]
 TEXT = "Once upon a time, there was a little girl who lived in a big house near the sea."
-INPUTS: dict[str, Any] = {"smollm2": [TEXT], "tinystories-656k": [TEXT], "minilm": [TEXT], "stories15m": [IDS], "default": [TEXT]}
+INPUTS: dict[str, Any] = {
+    "smollm2": ["Once upon a time"],
+    "tinystories-656k": [TEXT],
+    "minilm": [TEXT],
+    "stories15m": [IDS],
+    "default": [TEXT],
+}
 FAST = ["default", "tinystories-656k", "resnet20"]
 NAMES = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in ("smollm2", "minilm", "stories15m", "resnet50"))]
 SIDES = ("tail", "head", "single", "skip")
@@ -35,6 +41,9 @@ def opened(name: str, shared: Path, real_model: Callable[[str], Path]) -> tuple[
 def test_one_pass_says_what_a_pass_for_each_says(name: str, shared: Path, real_model: Callable[[str], Path]) -> None:
     model, data = opened(name, shared, real_model)
     ready = prepare(model.loaded, data)
+    if name == "resnet50":  # a quarter of each side: there are as many blocks in few places
+        ready.args = tuple(x[..., ::4, ::4] for x in ready.args)
+        ready.kwargs = {k: x[..., ::4, ::4] for k, x in ready.kwargs.items()}
     found = model.map_with(*ready.args, **ready.kwargs) if name == "resnet20" else model.map
     for side in SIDES:
         engine = Ablated(model.module, found, found.main, side)
@@ -61,7 +70,7 @@ def test_a_trained_resnet_needs_its_down_sampling_blocks_most(shared: Path) -> N
 def test_the_default_model_needs_its_blocks(shared: Path) -> None:
     texts = [TEXT, "The capital of France is Paris."]
     for side in ("tail", "head"):
-        found = ms.ablation_curve(ms.load("default"), texts, side, "loss", resamples=0)
+        found = ms.ablation_curve(real.model("default"), texts, side, "loss", resamples=0)
         assert found.values()[0] == min(found.values())
         assert found.values()[-1] > found.rows[0]["chance"] > found.values()[0]
 

@@ -24,7 +24,7 @@ TITLES = {
 
 @cache
 def trace() -> ms.Trace:
-    return ms.load("default").trace(PROMPT)
+    return real.model("default").trace(PROMPT)
 
 
 @cache
@@ -69,7 +69,7 @@ def test_neurons_have_their_first_words():
 
 @pytest.mark.parametrize("padding", ["left", "right"])
 def test_words_are_those_at_the_scored_place(padding):
-    seen = ms.load("default").trace([PROMPT, "The opposite of"], padding=padding)
+    seen = real.model("default").trace([PROMPT, "The opposite of"], padding=padding)
     best = seen.scores(" hot", "neuron", positions=1, top=4)
     of_one = seen.scores(" hot", "neuron", positions=1).prompt(1)
     charts = [best.chart(seen.words, prompt=1), of_one.chart(k=4, words=partial(seen.words, prompt=1))]
@@ -124,7 +124,7 @@ def test_the_highest_are_drawn_in_their_order():
 
 
 def test_one_prompt_of_several_and_their_sum():
-    found = ms.load("default").trace([PROMPT, "The opposite of hot is"]).scores([" Paris", " cold"], "write")
+    found = real.model("default").trace([PROMPT, "The opposite of hot is"]).scores([" Paris", " cold"], "write")
     with pytest.raises(ms.InputError, match=r"chart\(\) draws one prompt at one position; here are batch 2"):
         found.chart()
     title, about = head(found.prompt(1).chart())
@@ -137,7 +137,7 @@ def test_a_scored_place_ends_the_prompt():
 
 
 def test_a_line_end_in_a_prompt_is_marked():
-    found = ms.load("default").trace("One day\nthe cat").scores(None)
+    found = real.model("default").trace("One day\nthe cat").scores(None)
     assert head(found.chart())[1].startswith("One day¶the cat default")
 
 
@@ -151,7 +151,7 @@ def test_what_scores_cannot_be_drawn_as():
     with pytest.raises(ms.InputError, match=r'words stand in chart\("neurons"\)'):
         scores().chart("heads", words=trace().words)
     with pytest.raises(ms.InputError, match="one number a component"):
-        ms.load("default").trace("One").carry().chart()
+        real.model("default").trace("One").carry().chart()
 
 
 @pytest.mark.parametrize("level", ["write", "neuron"])

@@ -169,7 +169,7 @@ def test_what_is_asked_wrongly(ask, said):
 
 
 def test_a_sequence_is_no_place():
-    trace = ms.load("default").trace("The capital of France is")
+    trace = real.model("default").trace("The capital of France is")
     for ask in (trace.lower_layer_curve, trace.additivity, lambda target: trace.head(1, 0, target)):
         with pytest.raises(ms.InputError, match="at one position"):
             ask(ms.sequence(" Paris ."))

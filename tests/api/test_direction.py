@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 import mainstem as ms
+import real
 
 PROMPT = "The capital of France is"
 
 
 @cache
 def model() -> Any:
-    return ms.load("default")
+    return real.model("default")
 
 
 @cache

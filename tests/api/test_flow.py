@@ -15,7 +15,7 @@ SAID = ["model", "prompt", "position", "token"]
 
 @pytest.fixture(scope="module")
 def model():
-    return ms.load("default")
+    return real.model("default")
 
 
 @pytest.fixture(scope="module")

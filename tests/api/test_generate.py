@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from zoo import ZOO
 
 NAMES = ["gpt2", "llama", "falcon", "mixtral", "gemma2", "cohere", "granite", "olmo2"]
@@ -85,7 +86,7 @@ def test_an_encoder_is_edited_once_and_its_decoder_at_every_step():
 
 
 def test_a_model_without_generate_goes_on_too():
-    made = ms.load("default")
+    made = real.model("default")
     found = made.generate("The capital of France is", 3)
     assert str(found).startswith("The capital of France is Paris.")
     both = made.generate(["The capital of France is", "Rome is the capital of"], 2)
@@ -97,7 +98,7 @@ def test_a_model_without_generate_goes_on_too():
 
 
 def test_what_is_said_ends_where_the_model_ends_it():
-    made = ms.load("default")
+    made = real.model("default")
     found = made.generate("The capital of France is", 12)
     assert found.texts == (" Paris.",)
     assert len(made.generate("The capital of France is", 12, stop=-1).ids[0]) == 12
@@ -105,7 +106,7 @@ def test_what_is_said_ends_where_the_model_ends_it():
 
 @pytest.mark.parametrize("name", ["default", "llama"])
 def test_the_seed_says_what_is_drawn(name):
-    made: Any = ms.load("default") if name == "default" else causal(name)
+    made: Any = real.model("default") if name == "default" else causal(name)
     data = "Once upon a time" if name == "default" else [5, 9, 2]
     one, two, three = (made.generate(data, 12, temperature=2.0, seed=seed).ids for seed in (1, 1, 2))
     assert one == two != three
@@ -142,7 +143,7 @@ def test_images_say_nothing():
     ],
 )
 def test_arguments_that_nothing_reads_are_named(name, more, said):
-    made: Any = ms.load("default") if name == "default" else causal(name)
+    made: Any = real.model("default") if name == "default" else causal(name)
     with pytest.raises(ms.InputError, match=said):
         made.generate([5, 9, 2], 2, **more)
 

@@ -17,7 +17,7 @@ PROMPT = "The capital of France is"
 
 @cache
 def default() -> ms.Model:
-    return ms.load("default")
+    return real.model("default")
 
 
 @cache

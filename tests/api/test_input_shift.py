@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import mainstem as ms
+import real
 from zoo import ZOO
 
 TEXTS = ["The capital of France is Paris.", "Water is wet, and fire is hot.", "Once upon a time there was a small fox."]
@@ -16,7 +17,7 @@ TEXTS = ["The capital of France is Paris.", "Water is wet, and fire is hot.", "O
 
 @cache
 def default() -> ms.Model:
-    return ms.load("default")
+    return real.model("default")
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])

@@ -197,7 +197,7 @@ def test_a_module_without_a_mask_takes_one_length_at_a_time():
 
 
 def test_texts_are_padded_too():
-    made = ms.load("default")
+    made = model("default")
     prompts = ["The capital of France is", "The capital of Japan is the city of"]
     for side in SIDES:
         batch = made.trace(prompts, padding=side)

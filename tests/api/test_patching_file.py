@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from mainstem.api._charting import Charting
 
 CLEAN, CORRUPT = "The capital of France is", "The capital of Italy is"
@@ -27,7 +28,7 @@ class _Turn:
 
 @pytest.mark.parametrize("name", ASKED)
 def test_what_is_read_is_what_was_stored(name: str, tmp_path: Path) -> None:
-    found: ms.PatchingResult = ASKED[name](ms.load("default"))
+    found: ms.PatchingResult = ASKED[name](real.model("default"))
     back = ms.PatchingResult.load(found.save(tmp_path / "p.json"))
     assert back.frame().equals(found.frame()) and len(back) == len(found)
     assert repr(back) == repr(found) and back.agreement == found.agreement and back.top(3) == found.top(3)
@@ -42,7 +43,7 @@ def test_what_is_read_is_what_was_stored(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["estimates", "pairs"])
 def test_the_charts_page_opens_it(name: str, tmp_path: Path) -> None:
     pytest.importorskip("altair")
-    found: ms.PatchingResult = ASKED[name](ms.load("default"))
+    found: ms.PatchingResult = ASKED[name](real.model("default"))
     found.save(tmp_path / "p.json")
     page, turn = Charting(tmp_path / "p.json"), _Turn()
     listed = page.listed({}, turn)["items"]

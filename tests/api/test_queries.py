@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from mainstem.find import find
 from mainstem.view._theme import NAMES
 from zoo import ZOO, ids
@@ -19,7 +20,7 @@ PROMPT = "The capital of France is"
 
 @pytest.fixture(scope="module")
 def trace() -> ms.Trace:
-    return ms.load("default").trace(PROMPT)
+    return real.model("default").trace(PROMPT)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_keys_are_vectors_on_the_stream(trace):
 
 
 def test_a_trace_of_one_position_gives_the_same():
-    model = ms.load("default")
+    model = real.model("default")
     one, all_of_them = model.trace(PROMPT, positions=-1), model.trace(PROMPT)
     a, b = one.queries(" Paris", top=3), all_of_them.queries(" Paris", top=3)
     assert list(a.values) == list(b.values)
@@ -201,7 +202,7 @@ def test_a_trace_of_one_position_gives_the_same():
 @pytest.mark.parametrize("padding", ["left", "right"])
 def test_prompts_of_a_batch_are_as_if_alone(padding):
     """Padded on either side: the same values and the same numbers; key positions count the padding on the left."""
-    model = ms.load("default")
+    model = real.model("default")
     prompts = [PROMPT, "The capital of the country called Italy is"]
     both = model.trace(prompts, padding=padding)
     for i, (prompt, target) in enumerate(zip(prompts, (" Paris", " Rome"), strict=True)):
@@ -217,7 +218,7 @@ def test_prompts_of_a_batch_are_as_if_alone(padding):
 
 
 def test_edits_are_rows_like_others():
-    trace = ms.load("default").trace(PROMPT, edits=ms.zero("L2.mlp") + ms.zero("L1.resid_post"))
+    trace = real.model("default").trace(PROMPT, edits=ms.zero("L2.mlp") + ms.zero("L1.resid_post"))
     found = trace.queries(" Paris", top=3, level="write")
     assert float(found.credit["L2.mlp"].abs().max()) == 0
     assert any(label.endswith(".edit") for label in found.credit.labels)

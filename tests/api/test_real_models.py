@@ -158,12 +158,13 @@ PROMPTS["minilm"] = PROMPTS["smollm2"]
 def test_padding_on_either_side(folder, name):
     made, prompts = real.model(folder), PROMPTS[name]
     alone = [made.trace(prompt) for prompt in prompts]
-    for side in ("right", "left"):
-        batch = made.trace(prompts, padding=side)
-        for level in ("head", "neuron"):
+    batches = [made.trace(prompts, padding=side) for side in ("right", "left")]
+    for level in ("head", "neuron"):
+        each = [one.scores(7, level) for one in alone]
+        for batch in batches:
             scores = batch.scores(7, level)
-            for row, one in enumerate(alone):
-                mine, both = one.scores(7, level), scores.prompt(row)
+            for row, mine in enumerate(each):
+                both = scores.prompt(row)
                 torch.testing.assert_close(both.whole, mine.whole, rtol=1e-3, atol=1e-3)
                 torch.testing.assert_close(both.tensor, mine.tensor, rtol=0, atol=1e-3 * float(mine.tensor.abs().max()))
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 
 import mainstem as ms
+import real
 from zoo import ZOO, ids
 
 PROMPTS = ["The capital of France is", "The opposite of hot is"]
@@ -28,7 +29,7 @@ LEVELS = ["write", "head", "edge", "dim", "neuron"]
 @cache
 def trace(prompts: int = 1) -> ms.Trace:
     """The embedded model over one or both prompts."""
-    return ms.load("default").trace(PROMPTS[:prompts])
+    return real.model("default").trace(PROMPTS[:prompts])
 
 
 @cache

@@ -8,6 +8,7 @@ import transformers
 from torch import Tensor, nn
 
 import mainstem as ms
+import real
 from mainstem.models import Inputs
 from zoo import SMALL, ZOO, ids, pixels
 
@@ -89,7 +90,7 @@ def test_a_sequence_is_the_sum_of_its_tokens():
 
 
 def test_the_result_is_of_the_longer_prompt():
-    trace = ms.load("default").trace(["The capital of France is", "The capital of Japan, France and Italy is"])
+    trace = real.model("default").trace(["The capital of France is", "The capital of Japan, France and Italy is"])
     found = trace.scores(ms.sequence(" the city of Paris"), "edge")
     assert "".join(found.tokens[0]).startswith("The capital of France is the city of")
     assert found.positions == (4, 8)
@@ -99,12 +100,12 @@ def test_the_result_is_of_the_longer_prompt():
     frame = found.frame()
     first = frame.filter(frame["prompt"] == 0)
     assert set(first["position"]) == {4} and set(first.filter(first["key_pos"].is_null())["token"]) == {" is"}
-    assert trace.tokens[0][-1] == trace.word(ms.load("default").loaded.codec.pad)
+    assert trace.tokens[0][-1] == trace.word(real.model("default").loaded.codec.pad)
     assert found.prompt(1).top(3) == trace.scores(ms.sequence(" the city of Paris"), "edge").prompt(1).top(3)
 
 
 def test_a_text_is_read_behind_its_prompt():
-    model, prompt = ms.load("default"), "The capital of France is"
+    model, prompt = real.model("default"), "The capital of France is"
     trace, tokens = model.trace([prompt, prompt + " not"]), model.ids(" the city")
     found = trace.scores(ms.sequence(" the city"))
     torch.testing.assert_close(found.whole, trace.scores(ms.sequence(tokens)).whole)

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 import mainstem as ms
+import real
 from zoo import SMALL, ZOO, ids, pixels
 
 PROMPTS = ["The capital of France is", "The capital of Japan is"]
@@ -16,7 +17,7 @@ PROMPTS = ["The capital of France is", "The capital of Japan is"]
 
 @cache
 def trace() -> ms.Trace:
-    return ms.load("default").trace(PROMPTS)
+    return real.model("default").trace(PROMPTS)
 
 
 def last(token: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 import mainstem as ms
+import real
 from zoo import SMALL, ZOO, ids, pixels
 
 PROMPTS = ["The capital of France is", "Once upon a time there was a little"]
@@ -18,7 +19,7 @@ PROMPTS = ["The capital of France is", "Once upon a time there was a little"]
 
 @cache
 def trace(padding: str | None = None) -> ms.Trace:
-    return ms.load("default").trace(PROMPTS, padding=padding) if padding else ms.load("default").trace(PROMPTS[0])
+    return real.model("default").trace(PROMPTS, padding=padding) if padding else real.model("default").trace(PROMPTS[0])
 
 
 @cache

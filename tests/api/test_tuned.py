@@ -38,7 +38,7 @@ def small(seed: int = 0) -> ms.TunedLens:
 def data(name: str) -> Tensor:
     """Training data of a model of the zoo."""
     if name in ("vit", "resnet", "resnet_basic", "cifar"):
-        return torch.randn(48, 3, 16 if name == "vit" else 32, 16 if name == "vit" else 32)
+        return torch.randn(24, 3, 16 if name == "vit" else 32, 16 if name == "vit" else 32)
     return torch.randint(1, 20, (40, 7))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-import mainstem as ms
+import real
 from mainstem.core import InputError
 
 PROMPT = "The capital of France is"
@@ -15,7 +15,7 @@ SCORES = ["dla", "logprob_increase", "path", "prob_increase"]
 
 @cache
 def trace() -> Any:
-    return ms.load("default").trace(PROMPT)
+    return real.model("default").trace(PROMPT)
 
 
 def rows(result: Any) -> dict[str, float]:

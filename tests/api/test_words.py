@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mainstem as ms
+import real
 from zoo import ZOO, pixels, rows
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3]]
@@ -115,7 +116,7 @@ def test_words_as_plain_data():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_low_precision_says_nearly_the_same(dtype):
-    full = ms.load("default").trace("The capital of France is").bs("L5.mlp")
+    full = real.model("default").trace("The capital of France is").bs("L5.mlp")
     low = ms.load("default", dtype=dtype).trace("The capital of France is").bs("L5.mlp")
     assert low.dtype == torch.float32
     assert float((full - low).abs().max()) < {"float32": 1e-5}.get(dtype, 0.05) * float(full.abs().max())

@@ -1,10 +1,12 @@
 """The README: its two commands are there, and its Python runs."""
 
 import re
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
+import mainstem as ms
 from house._source import ROOT
 
 README = ROOT / "README.md"
@@ -47,6 +49,8 @@ def test_the_two_commands_stand_in_one_block():
 @pytest.mark.slow
 def test_the_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    few = partial(ms.TunedLens.fit, steps=5)  # that a hundred steps learn more is held where lenses are tested
+    monkeypatch.setattr(ms.TunedLens, "fit", few)
     assert run_python(README.read_text(encoding="utf-8"), str(README)) > 0, "the README shows no Python"
 
 
