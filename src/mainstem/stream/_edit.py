@@ -60,8 +60,8 @@ def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tens
     "entry.pos", "L3.resid_post", "L3" for all writes of a block, "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
     directions [d_model] or [direction, d_model], or a `Direction`: only what lies in their span is taken out.
 
-    Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, and for
-    positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
+    Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, for
+    a key position that none of the positions reads in any prompt, as no causal head reads a later token, and for positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
     no label.
     """
     if along is not None:

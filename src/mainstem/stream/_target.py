@@ -84,12 +84,15 @@ class Target:
         own = self._taken(value)
         if self.routed:
             return self._put(value, self._of_rows(own, call, change, positions))
-        if self.kind == "edge":
-            assert call is not None
-            change = partial(_exchanged, self._laid(self._edge(value, call, tokens), tokens), change)
         part = self._laid(own, tokens)
         rows, length, _ = part.shape
         mask = tokens.at(positions, rows, length, value.device)[..., None]
+        if self.kind == "edge":
+            assert call is not None
+            edge, reads = self._edge(value, call, tokens)
+            if positions is not None and bool(mask.any()) and not bool((mask[..., 0] & reads).any()):
+                raise InputError(self._unread(positions, reads, tokens))
+            change = partial(_exchanged, self._laid(edge, tokens), change)
         made = change(part).to(part.dtype)
         new = torch.where(mask, made, part)
         if new.shape[0] != rows:  # one row for all prompts that is changed for some of them
@@ -127,8 +130,11 @@ class Target:
             new = torch.where((experts_of(ends, own) == self.expert)[:, None, None], new, part)
         return new.reshape(own.shape)
 
-    def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> Tensor:
-        """What the head takes from the key position, [batch, pos, d_head]."""
+    def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """What the head takes from the key position, [batch, pos, d_head], and where any head takes something, [batch, pos].
+
+        A single head's share can be too small for a number at a place that does read the token; a mask is there for all heads.
+        """
         assert self.attention is not None
         pattern, values = factors(self.attention, Captured({self.site.key: call}), call.out, len(value))
         if values.shape[2] < (seen := tokens.start + value.shape[2]) and tokens.start and value.shape[2] != values.shape[2]:
@@ -140,7 +146,17 @@ class Target:
             raise InputError(f"{self.label} does not exist: there are {values.shape[2]} key positions, counted from 0.")
         asked = Tokens() if self.beyond else tokens
         keys = asked.keys(self.key, len(value), self.label).to(value.device)[:, None, None]
-        return pattern[:, self.index].take_along_dim(keys, 2) * values[:, self.index].take_along_dim(keys, 1)
+        shares = pattern.take_along_dim(keys[:, None], 3)
+        return shares[:, self.index] * values[:, self.index].take_along_dim(keys, 1), (shares != 0).any(1)[..., 0]
+
+    def _unread(self, positions: tuple[int, ...], reads: Tensor, tokens: Tokens) -> str:
+        """That the key position is read at none of these positions, and where it is."""
+        rows, at = (reads & tokens.real(*reads.shape, reads.device)).nonzero().cpu().T
+        found = sorted({int(i) for i in at - tokens.keys(0, len(reads), self.label).cpu()[rows]})
+        together = len(found) > 2 and found[-1] - found[0] == len(found) - 1
+        where = f"{found[0]} to {found[-1]}" if together else " and ".join(map(str, found)) or "no position"
+        asked = ", ".join(map(str, positions))
+        return f"{self.label} at {asked}: no prompt reads token {self.key} there, so nothing would change; it is read at {where}."
 
     def _put(self, value: Tensor, new: Tensor) -> Tensor:
         axis, new = (self.axis, new[..., 0]) if self.kind == "neuron" else (1, new)
