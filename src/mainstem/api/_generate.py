@@ -156,7 +156,7 @@ class _Steps:
     """Called between forward passes of `generate`: sees to it that each one was edited, and says where the next one begins."""
 
     def __init__(self, model: Mapped, found: StreamMap, ready: Inputs, edit: Edit, plan: Plan) -> None:
-        self.tokens, self.cache = tokens_of(found, ready), plan.cache
+        self.tokens, self.cache, self.edit = tokens_of(found, ready), plan.cache, edit
         self.tap = Tap(model.module, (), patches(found, edit, self.tokens), found.volatile, is_double(model.module))
         self.every = not getattr(getattr(model.module, "config", None), "is_encoder_decoder", False)
 
@@ -166,6 +166,7 @@ class _Steps:
             self.tap.edited.clear()
         for tokens in self.tokens.values():
             tokens.start = ids.shape[1] if self.cache else 0
+        _check_said(self.edit, scores)
         return scores
 
 
@@ -209,14 +210,17 @@ def _next(
         raise InputError(f"{model.name} says nothing token by token: its output is of shape {tuple(logits.shape)}.")
     for row, real in zip(logits, _real(ready), strict=True):
         last = row[real.nonzero()[-1, 0]].double().cpu()
+        _check_said(edit, last)
         if plan.temperature:
-            if bool(last.isnan().any()):
-                raise InputError(
-                    f"{model.name} predicts nothing here to draw from: its logits are no numbers. Is an edit too large?"
-                )
             yield int(torch.multinomial((last / plan.temperature).softmax(-1), 1, generator=chance))
         else:
             yield int(last.argmax())
+
+
+def _check_said(edit: Edit, logits: Tensor) -> None:
+    if bool(logits.isnan().any()):
+        by, fix = (f"with {edit} ", " Make the edit smaller.") if edit.changes else ("", "")
+        raise InputError(f"{by}the model predicts nothing: its logits are no numbers.{fix}")
 
 
 def _prompt(tokens: Tokens, lengths: list[int]) -> Tokens:

@@ -13,7 +13,7 @@ from mainstem.core import InputError, MapError, Provenance, give_back
 from mainstem.find import StreamMap, find
 from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
-from mainstem.stream import Edit, Pass, patches, take
+from mainstem.stream import Edit, Pass, check_finite, patches, take
 
 from ._changed import Changed
 from ._directed import Directed
@@ -150,8 +150,12 @@ class Model(Directed, Weighed, Changed):
         return found
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
+        own = tokens_of(found, ready)
         with readable(self.loaded, ready):
-            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit, tokens_of(found, ready)), **how)
+            run = take(self.module, found, ready.args, ready.kwargs, patches(found, edit, own), **how)
+        if edit.changes:
+            check_finite(run, edit, own[run.stream.name])
+        return run
 
     def ids(self, text: str) -> list[int]:
         """The tokens that a text is cut into, with nothing added before or behind it. `Trace.word` gives their pieces.

@@ -7,7 +7,7 @@ from ._attention import factors, heads
 from ._behind import NORMS
 from ._blocks import SIDES, Block
 from ._changes import Change, Held, Mean
-from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
+from ._edit import Edit, check_finite, named, patches, places, scale, steer, without_skip, zero, zero_dims
 from ._exchanges import MODES, Exchange, Source, exchanges
 from ._growth import Grown, grown
 from ._key_products import key_products
@@ -83,6 +83,7 @@ __all__ = [
     "by_key_position",
     "carried_rows",
     "carry",
+    "check_finite",
     "exchanges",
     "factors",
     "find_point",
