@@ -56,3 +56,9 @@ def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path:
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{}\n")
     assert "unreadable" not in refusal(typed("curve", bad, *TINY), "1 of 1 rows cannot be read", "leave them out")
+
+
+def test_few_examples_come_with_a_caution(typed: Typed, data: Path) -> None:
+    said = typed("curve", data, *TINY)
+    assert said.code == 0 and "caution: 3 examples are few" in said.out
+    assert json.loads(typed("curve", data, *TINY, "--json").out)["about"]["caution"].startswith("3 examples are few")

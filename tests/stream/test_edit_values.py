@@ -301,8 +301,8 @@ def test_edits_that_can_be_made_together(edit):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ms.scale("L0.mlp", by=float("nan")), "by is a number"),
-        (lambda: ms.scale("L0.mlp", by="2"), "by is a number"),
+        (lambda: ms.scale("L0.mlp", by=float("nan")), "by is a finite number"),
+        (lambda: ms.scale("L0.mlp", by="2"), "by is a finite number"),
         (lambda: ms.steer(torch.ones(2, 2), at="L0.mlp"), "one row of numbers"),
         (lambda: ms.steer(torch.tensor([1.0, float("nan")]), at="L0.mlp"), "one row of numbers"),
         (lambda: ms.zero("L0.mlp", positions=()), "positions are whole numbers"),
