@@ -298,3 +298,11 @@ def test_few_examples_come_with_a_caution_and_enough_with_none() -> None:
     assert points == "12 predictions are few to tell blocks apart by: give 30 or more."
     many = ms.ablation_curve(ms.load("tiny"), TEXTS[:2] * 4, "tail", "loss", resamples=0)
     assert many.about["places"] >= 30 and "caution" not in many.about
+
+
+@pytest.mark.parametrize("side", ["tail", "head"])
+def test_how_large_a_batch_is_changes_no_number(side: str) -> None:
+    whole, *others = (ms.ablation_curve(ms.load("tiny"), TEXTS, side, batch_tokens=n) for n in (1024, 5, 1))
+    for one in others:
+        assert one.about["places"] == whole.about["places"]
+        assert one.values("loss") == pytest.approx(whole.values("loss"), rel=1e-5)

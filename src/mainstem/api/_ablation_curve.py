@@ -107,9 +107,8 @@ def _data(
     look = survey(source(data, column), unreadable=None)
     truth = labels_of(look, labels, _classes(model)) if labels is not None or images else None
 
-    if truth is None and not images and 1 in (batch_tokens, length):
-        name = "batch_tokens" if batch_tokens == 1 else "length"
-        raise InputError(f"{name}=1 is too small: the next token is predicted in windows of two tokens or more.")
+    if truth is None and not images and length == 1:
+        raise InputError("length=1 is too small: the next token is predicted in windows of two tokens or more.")
 
     def coming() -> Iterator[Part]:
         reader, how, faults = Reader(look), batching(model.loaded, size, length, False), []
