@@ -13,7 +13,7 @@ from mainstem.core import InputError, MapError, Provenance, give_back
 from mainstem.find import StreamMap, find
 from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
-from mainstem.stream import Edit, Pass, check_finite, patches, take
+from mainstem.stream import Edit, Pass, check_finite, patches, seated, take
 
 from ._changed import Changed
 from ._directed import Directed
@@ -152,6 +152,7 @@ class Model(Directed, Weighed, Changed):
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
         own = tokens_of(found, ready)
         with readable(self.loaded, ready):
+            own = seated(self.module, found, ready.args, ready.kwargs, edit, own)
             run = take(self.module, found, ready.args, ready.kwargs, patches(found, edit, own), **how)
         if edit.changes:
             check_finite(run, edit, own[run.stream.name])

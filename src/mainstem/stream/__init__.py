@@ -22,6 +22,7 @@ from ._rank import Ranks
 from ._readout import readout
 from ._rotate import rotated
 from ._scales import SCALES, Rerun
+from ._seated import seated
 from ._siblings import PATCHED, Siblings, siblings
 from ._spots import Spots, spots
 from ._swaps import Swap, Swaps
@@ -114,6 +115,7 @@ __all__ = [
     "rotated",
     "rows",
     "scale",
+    "seated",
     "shown",
     "siblings",
     "spot",

@@ -34,6 +34,12 @@ class Change(ABC):
     """One change of a forward pass. `weights` is the sha256 of the only weights that it fits, None where it fits any."""
 
     weights: str | None = None
+    label: str
+
+    @property
+    def placed(self) -> bool:
+        """Whether it differs from place to place."""
+        return False
 
     @abstractmethod
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
@@ -48,6 +54,10 @@ class _Placed(Change):
     sets = False
     smaller = ""  # what makes less of a change that can make too much
 
+    @property
+    def placed(self) -> bool:
+        return self.positions is not None
+
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
         """The change of everything that the label names. Parameters: `found`; `tokens`."""
         for stream, target in targets(found, self.label):
@@ -55,6 +65,8 @@ class _Placed(Change):
 
     def _one(self, stream: Stream, target: Target, tokens: dict[str, Tokens]) -> Made:
         own = tokens.get(stream.name, Tokens())
+        if self.placed and self.positions is None:
+            target.check_seats(own)
         change = partial(target.changed, change=partial(self._becomes, target, own), positions=self.positions, tokens=own)
         kept = partial(self._within, change) if self.smaller else change
         return Made(target, Patch(target.site, kept, target.seeing), self.positions, self.sets)
@@ -171,6 +183,10 @@ class Held(_Placed):
     seed: int | None = None
     rows: Tokens | None = None
     sets = True
+
+    @property
+    def placed(self) -> bool:
+        return True
 
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
         for stream, target in targets(found, self.label):
