@@ -206,6 +206,12 @@ def test_the_mean_of_an_experts_neuron_is_over_the_tokens_that_are_routed_to_it(
     plain, edited = made.trace(texts[3]), made.trace(texts[3], edits=ms.mean(labels[0], over=means))
     put = means.values[labels[0]].expand(plain.logits.shape[:2])
     torch.testing.assert_close(edited[labels[0]], _moved(labels[0], plain, put), rtol=1e-4, atol=1e-7)
+    at_two = ms.zero(labels[0], positions=[0, 1])
+    traced = made.trace(texts[3], edits=at_two)
+    loss = -traced.logits[0, :-1].log_softmax(-1).gather(-1, torch.tensor(made.ids(texts[3]))[1:, None]).mean()
+    assert ms.edit_loss(made, texts[3:], at_two)["loss"][1] == pytest.approx(float(loss), rel=1e-5)
+    rms = ms.measure(made, texts[3:], ["rms"], points=["L1.resid_post"], edits=at_two)["rms"]["L1.resid_post"]["rms"]
+    assert float(rms) == pytest.approx(float(traced.point("L1.resid_post", "sum").square().mean(-1).sqrt().mean()), rel=1e-5)
     other = made.trace(texts[2])
     both = made.trace([texts[3], texts[1]], edits=ms.patch(labels[0], source=other, positions=[0, 1]))
     alone = made.trace(texts[1], edits=ms.patch(labels[0], source=other, positions=[0, 1])).logits

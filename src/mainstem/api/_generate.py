@@ -14,7 +14,7 @@ from torch import Tensor
 from mainstem.core import InputError, MapError, tracked, whole
 from mainstem.find import StreamMap, Tap, run
 from mainstem.models import Inputs, prepare
-from mainstem.stream import Edit, Tokens, is_double, patches
+from mainstem.stream import Edit, Tokens, is_double, patches, seated
 
 from ._mapped import Mapped
 from ._places import tokens_of
@@ -200,6 +200,7 @@ def _next(
             raise InputError("nothing of the module's output can be followed back to this stream, so it has nothing to say.")
         own = {name: _prompt(tokens, lengths) for name, tokens in tokens_of(found, ready).items()}
         with readable(model.loaded, ready):
+            own = seated(model.module, found, ready.args, ready.kwargs, edit, own)
             return run(model.module, ready.args, ready.kwargs, {site.key}, patches(found, edit, own), found.volatile).at(site)
 
     try:

@@ -63,8 +63,9 @@ def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tens
     directions [d_model] or [direction, d_model], or a `Direction`: only what lies in their span is taken out.
 
     Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, for
-    a key position that none of the positions reads in any prompt, as no causal head reads a later token, and for positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
-    no label.
+    a key position that none of the positions reads in any prompt, as no causal head reads a later token, and in a model's own `generate`
+    for positions of an expert's neurons: which of its rows is which token's, only a run that is made beforehand tells. A token that is not routed to the
+    expert has nothing there to change. Raises `InputError` for text that is no label.
     """
     if along is not None:
         return scale(*labels, by=0.0, positions=positions, along=along)

@@ -168,7 +168,7 @@ class Target:
 
     def _unseated(self, instead: str = "") -> str:
         """That rows of experts are some tokens', in an order of their own, which a trace finds and nothing else."""
-        fix = f"{instead} use it in a trace, model.trace(..., edits=...)".strip()
+        fix = f"{instead} use it in a trace, model.trace(..., edits=...), which finds it by a run beforehand".strip()
         return f"{self.label}: which rows of an expert are which token's is not known here; {fix}."
 
     def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> tuple[Tensor, Tensor]:
