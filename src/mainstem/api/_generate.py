@@ -78,7 +78,7 @@ def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, in
         )
     own = hasattr(model.module, "generate") and hasattr(model.module, "generation_config")
     rows = _own(model, ready, edit, plan) if own else _plain(model, ready, edit, plan, padding, inputs)
-    texts = tuple(_text(codec, row) for row in rows) if codec is not None else ()
+    texts = tuple(map(codec.joined, rows)) if codec is not None else ()
     return Generation(ready.prompts, tuple(map(tuple, rows)), texts, edit)
 
 
@@ -116,10 +116,6 @@ def _end(model: Mapped) -> int | None:
         return found if isinstance(found, int) else None
     special = [token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special]
     return special[0] if len(special) == 1 else None  # a plain tokenizer does not say which: the only one there is
-
-
-def _text(codec: Any, row: list[int]) -> str:
-    return "".join(codec.piece(i) for i in row)
 
 
 def _own(model: Mapped, ready: Inputs, edit: Edit, plan: Plan) -> list[list[int]]:
