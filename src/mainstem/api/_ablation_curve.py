@@ -82,7 +82,7 @@ def ablation_curve(
         "data": about,
     }
     rows = rows_of(model.name, work, means)
-    if caution := caution_of(rows, said["examples"], said["places"], resamples):
+    if caution := caution_of(rows, len(work.tally.sums), sum(work.tally.counts.values()), resamples):
         said["caution"] = caution
     return AblationCurve(rows, said, provenance(model.loaded))
 

@@ -140,7 +140,7 @@ class Target:
     def _seated(self, own: Tensor, seats: Any, change: Becomes, positions: Positions, tokens: Tokens) -> Tensor:
         """The neuron changed at places, and put back into the rows of its expert."""
         part = self._dense(own, seats)
-        mask = tokens.at(positions, *part.shape[:2], own.device)[..., None]
+        mask = tokens.at(positions, part.shape[0], part.shape[1], own.device)[..., None]
         new = torch.where(mask, change(part).to(part.dtype), part).flatten(0, 1)
         mine = torch.ones_like(seats.experts, dtype=torch.bool) if self.expert is None else seats.experts == self.expert
         column = seats.experts if self.expert is None else torch.zeros_like(seats.experts)
@@ -192,7 +192,7 @@ class Target:
 
     def _unread(self, positions: tuple[int, ...], reads: Tensor, tokens: Tokens) -> str:
         """That the key position is read at none of these positions, and where it is."""
-        rows, at = (reads & tokens.real(*reads.shape, reads.device)).nonzero().cpu().T
+        rows, at = (reads & tokens.real(len(reads), reads.shape[1], reads.device)).nonzero().cpu().T
         found = sorted({int(i) for i in at - tokens.keys(0, len(reads), self.label).cpu()[rows]})
         together = len(found) > 2 and found[-1] - found[0] == len(found) - 1
         where = f"{found[0]} to {found[-1]}" if together else " and ".join(map(str, found)) or "no position"
