@@ -276,3 +276,33 @@ def test_outputs_that_are_not_finite_are_named() -> None:
         module.blocks[2].inner.weight[0, 0] = torch.inf
     with pytest.raises(ms.InputError, match="not finite"):
         ms.ablation_curve(model, x, "tail", labels=truth)
+
+
+def test_few_examples_come_with_a_caution_and_enough_with_none() -> None:
+    model, x, truth = bits()
+    found = ms.ablation_curve(model, x, "tail", "accuracy", labels=truth)
+    wide = max((row["high"] - row["low"]) / 2 for row in found.of())
+    caution = found.about["caution"]
+    assert (
+        caution.startswith("12 examples are few")
+        and f"accuracy is off by up to {wide:.2g}" in caution
+        and "30 or more" in caution
+    )
+    assert f"caution: {caution}" in " ".join(repr(found).split())
+    assert max(map(len, repr(found).splitlines())) <= 80
+    enough = ms.ablation_curve(model, torch.cat([x] * 3), "tail", "accuracy", labels=[*truth] * 3)
+    assert "caution" not in enough.about and "caution" not in repr(enough)
+    one = ms.ablation_curve(model, x[:1], "tail", "accuracy", labels=truth[:1]).about["caution"]
+    assert one == "1 example has no interval, which is drawn over examples: give 30 or more."
+    points = ms.ablation_curve(model, x, "tail", "accuracy", labels=truth, resamples=0).about["caution"]
+    assert points == "12 predictions are few to tell blocks apart by: give 30 or more."
+    many = ms.ablation_curve(ms.load("tiny"), TEXTS[:2] * 4, "tail", "loss", resamples=0)
+    assert many.about["places"] >= 30 and "caution" not in many.about
+
+
+@pytest.mark.parametrize("side", ["tail", "head"])
+def test_how_large_a_batch_is_changes_no_number(side: str) -> None:
+    whole, *others = (ms.ablation_curve(ms.load("tiny"), TEXTS, side, batch_tokens=n) for n in (1024, 5, 1))
+    for one in others:
+        assert one.about["places"] == whole.about["places"]
+        assert one.values("loss") == pytest.approx(whole.values("loss"), rel=1e-5)

@@ -43,9 +43,10 @@ def test_numbers_are_those_of_two_traces() -> None:
 
 
 def test_batches_do_not_matter() -> None:
-    whole, small = (ms.input_shift(default(), TEXTS, 1, batch_tokens=n) for n in (1024, 12))
-    for a, b in zip(whole.rows, small.rows, strict=True):
-        assert a["shift"] == pytest.approx(b["shift"], rel=1e-4)
+    whole, *others = (ms.input_shift(default(), TEXTS, 1, batch_tokens=n) for n in (1024, 12, 1))
+    for small in others:
+        for a, b in zip(whole.rows, small.rows, strict=True):
+            assert (a["tokens"], a["shift"]) == (b["tokens"], pytest.approx(b["shift"], rel=1e-4))
 
 
 class Line(nn.Module):

@@ -64,7 +64,7 @@ def test_numbers_are_those_of_the_points_of_traces(point):
     assert int(found["kurtosis"][point]["tokens"]) == len(x)
 
 
-@pytest.mark.parametrize("how", [{"batch_tokens": 40}, {"batch_tokens": 10_000}])
+@pytest.mark.parametrize("how", [{"batch_tokens": 3}, {"batch_tokens": 40}, {"batch_tokens": 10_000}])
 def test_batches_and_their_padding_change_nothing(how):
     assert_same(measured(), measured(**how), rtol=1e-5, atol=1e-6)
 

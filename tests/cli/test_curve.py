@@ -51,8 +51,14 @@ def test_what_cannot_be_is_refused_in_a_line(typed: Typed, data: Path, tmp_path:
     assert refusal(typed("curve", data, *TINY, "--stream", "other"), "no stream 'other'")
     assert refusal(typed("curve", data, *TINY, "--resamples", "1000000000"), "--resamples", "up to 100,000")
     assert refusal(typed("curve", data, *TINY, "--resamples", "1e9"), "--resamples", "up to 100,000")
-    assert refusal(typed("curve", data, *TINY, "--batch-tokens", "1"), "batch_tokens=1 is too small", "two tokens")
+    assert refusal(typed("curve", data, *TINY, "--length", "1"), "length=1 is too small", "two tokens")
     assert "[" not in refusal(typed("curve", "The capital of France", *TINY), "there is no file or folder")
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{}\n")
     assert "unreadable" not in refusal(typed("curve", bad, *TINY), "1 of 1 rows cannot be read", "leave them out")
+
+
+def test_few_examples_come_with_a_caution(typed: Typed, data: Path) -> None:
+    said = typed("curve", data, *TINY)
+    assert said.code == 0 and "caution: 3 examples are few" in said.out
+    assert json.loads(typed("curve", data, *TINY, "--json").out)["about"]["caution"].startswith("3 examples are few")

@@ -68,9 +68,8 @@ def test_one_seed_has_no_interval_and_says_so(typed: Typed) -> None:
 
 
 def test_a_sweep_is_a_grid(typed: Typed) -> None:
-    said = typed(
-        "lab", "sweep", "residual-table", "--axis", "training.steps=1,2", "--axis", "model.width=4", "--seeds", "2", "--json"
-    )
+    axes = ("--axis", "training.steps=1,2", "--axis", "model.width=4")
+    said = typed("lab", "sweep", "residual-table", *axes, "--set", "training.lr=0.5", "--seeds", "2", "--json")
     assert [one["variant"] for one in json.loads(said.out)["variants"]] == ["steps=1, width=4", "steps=2, width=4"]
 
 

@@ -143,7 +143,7 @@ def test_what_was_measured_of_trained_models_is_held_against_a_line(monkeypatch,
         "A 2000", "figure 1", "it is", "a chart", "mainstem models", measured="size", weigh=over(1.0), why="a stand-in"
     )
     monkeypatch.setattr(making, "CLAIMS", (claim,))
-    (row,) = ledger(tmp_path).rows
+    (row,) = ledger([]).rows
     assert (row.verdict, row.why) == (OPEN, "no findings of size at hand")
     path = tmp_path / "measured.json"
     for model, values in (("b", (0.9, 1.1, 1.0)), ("a", (2.0, 2.1, 1.9)), ("b", (1.2, 1.3, 1.25))):
@@ -190,7 +190,9 @@ def test_every_judge_names_variants_that_there_are(claim):
     assert names or claim.judge.__name__ == "_lanes"
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
+def test_a_folder_without_findings_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no findings: run `mainstem lab run RECIPE"):
+        ledger(tmp_path)
     with pytest.raises(InputError, match="no folder .*: run `mainstem lab run RECIPE"):
         ledger(tmp_path / "none")
 

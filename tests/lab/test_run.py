@@ -120,6 +120,14 @@ def test_a_sweep_is_a_grid_by_seeds(calls):
     assert len(calls) == 8 and len(found.plan.pairs) == 3
 
 
+def test_a_choice_is_changed_in_the_whole_grid(calls):
+    found = ms.lab.sweep(BASE, {"training.lr": (0.1, 0.3)}, seeds=1, choices={"data.length": 3})
+    assert [setup.data["length"] for setup in found.plan.setups.values()] == [3, 3]
+    assert [setup.training.lr for setup in found.plan.setups.values()] == [0.1, 0.3]
+    with pytest.raises(InputError, match=r"training\.lr is an axis and a choice at once"):
+        ms.lab.sweep(BASE, {"training.lr": (0.1,)}, choices={"training.lr": 1})
+
+
 def test_only_some_variants(calls):
     found = ms.lab.run(plan(), only=("lr=0.1",))
     assert list(found.plan.setups) == ["lr=0.1"] and found.plan.pairs == ()

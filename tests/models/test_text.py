@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import processors
+from tokenizers import Tokenizer, decoders, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from mainstem.core import InputError
@@ -24,9 +24,27 @@ def test_pieces_join_to_the_text(make):
     for codec in codecs(make):
         pieces = [codec.piece(i) for i in codec.encode(text)]
         if make == "bytes":  # a letter of two bytes is two pieces, neither of which is text
-            assert pieces[1:4] == [" th", "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"]
+            assert pieces[1:4] == [" th", r"\xc3", r"\xa9"]
             pieces[2:4] = "é"
-        assert "".join(pieces) == joined
+        assert "".join(pieces) == joined == codec.joined(codec.encode(text))
+
+
+def fallback() -> Tokenizer:
+    """As Llama's: what no piece spells is written in bytes."""
+    pieces = ["<unk>", "a", *(f"<0x{b:02X}>" for b in range(256))]
+    made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))
+    made.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return made
+
+
+@pytest.mark.parametrize("make", [byte_level, fallback])
+def test_bytes_that_are_no_character_are_told_apart_and_can_be_named(make):
+    codec = Codec(make())
+    ids = codec.encode("a日a")
+    assert [codec.piece(i) for i in ids] == ["a", r"\xe6", r"\x97", r"\xa5", "a"]
+    assert codec.joined(ids) == "a日a" and codec.joined(ids[:3]) == r"a\xe6\x97"
+    assert [codec.one(codec.piece(i)) for i in ids] == ids
+    assert codec.piece(codec.encode("a")[0]) == "a"
 
 
 @pytest.mark.parametrize("make", MAKES)

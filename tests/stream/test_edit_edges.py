@@ -140,10 +140,10 @@ def test_an_edge_is_changed_once(other):
     for edit in (ms.zero(EDGE) + ms.zero(other), ms.zero(other) + ms.scale(EDGE, by=2.0)):
         with pytest.raises(ms.InputError, match="contradict each other"):
             made.trace(data, edits=edit)
-    twice = ms.zero(EDGE, positions=0) + ms.zero(EDGE, positions=1)
+    twice = ms.zero(EDGE, positions=1) + ms.zero(EDGE, positions=2)
     plain = made.trace(data)
     got = made.trace(data, edits=twice)["L1.attn"]
-    torch.testing.assert_close(got[:, :2], (plain["L1.attn"] - plain[EDGE])[:, :2], **CLOSE)
+    torch.testing.assert_close(got[:, 1:3], (plain["L1.attn"] - plain[EDGE])[:, 1:3], **CLOSE)
 
 
 @pytest.mark.parametrize("padding", ["left", "right"])
@@ -167,3 +167,55 @@ def test_an_edge_is_not_steered():
     made, data = model("gpt2")
     with pytest.raises(ms.InputError, match="to steer what its head writes, steer the head"):
         made.trace(data, edits=ms.steer(torch.ones(8), at=EDGE))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "neox"])
+def test_a_token_that_is_not_read_there_yet(name):
+    """A causal head reads no later token: an edit of what it takes from one is refused, rather than made of nothing."""
+    made, data = model(name)
+    last = data.shape[1] - 1
+    for positions in (0, [0, 2], [1 - last - 1]):
+        with pytest.raises(ms.InputError, match=rf"H2<-3 at .*no prompt reads token 3 there.*; it is read at 3 to {last}"):
+            made.trace(data, edits=ms.zero("L1.attn.H2<-3", positions=positions))
+    plain = made.trace(data)
+    for positions in (3, -1, [0, 3], [0, -1]):
+        edited = made.trace(data, edits=ms.zero("L1.attn.H2<-3", positions=positions))
+        want = plain["L1.attn"].clone()
+        for at in [positions] if isinstance(positions, int) else positions:
+            want[:, at] -= plain["L1.attn.H2<-3"][:, at]
+        torch.testing.assert_close(edited["L1.attn"], want, **CLOSE)
+
+
+def test_a_token_that_has_left_the_window():
+    module = ZOO["gemma2"]()[0]
+    module.config.sliding_window = window = 5
+    data = torch.randint(0, 50, (1, window + 4), generator=torch.Generator().manual_seed(0))
+    made = ms.load(module)
+    with pytest.raises(ms.InputError, match=rf"it is read at 1 to {window}\."):
+        made.trace(data, edits=ms.zero("L0.attn.H1<-1", positions=-1))
+
+
+@pytest.mark.parametrize("name", ["bert", "vit"])
+def test_an_encoder_reads_every_token_everywhere(name):
+    made, data = model(name)
+    plain, edited = made.trace(data), made.trace(data, edits=ms.zero("L1.attn.H2<-3", positions=0))
+    want = plain["L1.attn"].clone()
+    want[:, 0] -= plain["L1.attn.H2<-3"][:, 0]
+    torch.testing.assert_close(edited["L1.attn"], want, **CLOSE)
+    assert not torch.equal(edited["L1.attn"], plain["L1.attn"])
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_tokens_that_are_not_read_are_counted_in_the_prompts(padding):
+    tiny = ms.load("tiny", dtype=torch.float64)
+    prompts = ["The capital of France is", "One two three four five six seven eight nine"]
+    edge = "L1.attn.H1<-4"
+    with pytest.raises(ms.InputError, match=r"no prompt reads token 4 there.*; it is read at 4 to \d"):
+        tiny.trace(prompts, padding=padding, edits=ms.zero(edge, positions=3))
+    for positions in (4, -3):  # from the end, the longer prompt alone reads it there
+        edited = tiny.trace(prompts, padding=padding, edits=ms.zero(edge, positions=positions))
+        alone = tiny.trace(prompts[1], edits=ms.zero(edge, positions=positions))
+        torch.testing.assert_close(edited.logits[1, -1 if padding == "left" else alone.logits.shape[1] - 1], alone.logits[0, -1])
+    with pytest.raises(ms.InputError, match="no prompt reads token 4 there"):
+        tiny.generate(prompts, tokens=2, edits=ms.zero(edge, positions=[0, 3]))
+    assert tiny.generate(prompts, tokens=3, edits=ms.zero(edge, positions=4)).texts

@@ -1,6 +1,7 @@
 """Edits beyond zero: what each does to the tensor it is of, in models whose streams are laid out in different ways."""
 
 import pickle
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 import mainstem as ms
 from stream.test_edits import CLOSE, model
+from zoo import ZOO
 
 MODELS = ["gpt2", "llama", "falcon", "bert", "mixtral", "resnet", "mamba"]
 WRITES = {
@@ -299,8 +301,8 @@ def test_edits_that_can_be_made_together(edit):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ms.scale("L0.mlp", by=float("nan")), "by is a number"),
-        (lambda: ms.scale("L0.mlp", by="2"), "by is a number"),
+        (lambda: ms.scale("L0.mlp", by=float("nan")), "by is a finite number"),
+        (lambda: ms.scale("L0.mlp", by="2"), "by is a finite number"),
         (lambda: ms.steer(torch.ones(2, 2), at="L0.mlp"), "one row of numbers"),
         (lambda: ms.steer(torch.tensor([1.0, float("nan")]), at="L0.mlp"), "one row of numbers"),
         (lambda: ms.zero("L0.mlp", positions=()), "positions are whole numbers"),
@@ -352,3 +354,71 @@ def test_gradients_reach_what_is_put_in(name):
         step[i] = 1e-5
         numeric = (said((v + step).detach()) - said((v - step).detach())) / 2e-5
         torch.testing.assert_close(v.grad[i], numeric.detach(), rtol=1e-5, atol=1e-8)
+
+
+HUGE = {
+    "a write": ms.scale("L1.mlp", by=1e30),
+    "a point": ms.scale("L0.resid_post", by=-1e38),
+    "a head": ms.scale("L0.attn.H0", by=1e38),
+    "beyond float32": ms.scale("L1.mlp", by=1e300),
+    "a neuron": ms.scale("L0.mlp.N3", by=1e38),
+    "along": ms.scale("L0.resid_post", by=1e30, along=torch.arange(1.0, 33.0)),
+    "a vector": ms.steer(torch.full((32,), 1e38), at="L0.resid_post"),
+    "a vector times": ms.steer(torch.ones(32), at="L0.resid_post", by=1e30, positions=-1),
+}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])  # an RMS norm makes zeros of what is too large: no NaN would tell
+@pytest.mark.parametrize("what", HUGE)
+def test_an_edit_that_makes_numbers_overflow_is_blamed_for_it(name, what):
+    module, args, kwargs = ZOO[name]()
+    made, ids = ms.load(module), (args or tuple(kwargs.values()))[0]
+    edit = HUGE[what]
+    with pytest.raises(ms.InputError, match=rf"^{re.escape(str(edit))} makes numbers overflow.*float32.*smaller factor"):
+        made.trace(ids, edits=edit)
+    with made.edited(edit), pytest.raises(ms.InputError, match="makes numbers overflow"):
+        made.trace(ids)
+    if name != "bert":
+        for temperature in (0.0, 1.0):
+            with pytest.raises(ms.InputError, match="makes numbers overflow"):
+                made.generate(ids, tokens=2, edits=edit, temperature=temperature)
+    assert bool(made.trace(ids, edits=ms.scale("L1.mlp", by=1e6)).logits.isfinite().all())
+
+
+def test_what_overflows_behind_an_edit_is_said_too():
+    """Nothing is too large where the edit is, but what follows multiplies it until it is."""
+    made, ids = ms.load(_Product(8)), torch.tensor([[3, 9, 1, 7]])
+    with pytest.raises(ms.InputError, match=r"with scale L0\.mlp by 1e\+12 the stream holds numbers that are none .*float32"):
+        made.trace(ids, edits=ms.scale("L0.mlp", by=1e12))
+    with pytest.raises(ms.InputError, match=r"with scale L0\.mlp by 1e\+12 the model predicts nothing"):
+        made.generate(ids, tokens=2, edits=ms.scale("L0.mlp", by=1e12))
+    assert bool(made.trace(ids, edits=ms.scale("L0.mlp", by=2.0)).logits.isfinite().all())
+
+
+def test_float64_holds_more():
+    made, data = model("llama")
+    edited = made.trace(data, edits=ms.scale("L1.mlp", by=1e30))
+    assert bool(edited.logits.isfinite().all())
+    assert float(edited["L1.mlp"].abs().max()) > 1e26
+
+
+@pytest.mark.parametrize("by", [float("inf"), float("-inf"), float("nan")])
+def test_a_factor_is_finite(by):
+    with pytest.raises(ms.InputError, match=f"by is a finite number, not {by}"):
+        ms.scale("L1.mlp", by=by)
+    with pytest.raises(ms.InputError, match=f"by is a finite number, not {by}"):
+        ms.steer(torch.ones(32), at="L1.mlp", by=by)
+
+
+class _Product(nn.Module):
+    """A stream without norms whose second block cubes what it reads, again and again."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(16, width), nn.Linear(width, 16, bias=False)
+        self.first, self.second = (nn.Linear(width, width) for _ in range(2))
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(input_ids)
+        x = x + self.first(x.tanh())
+        return self.head(x + self.second(x * x * x * x))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import mainstem as ms
@@ -214,3 +215,13 @@ def test_the_command_line_takes_a_folder(monkeypatch: pytest.MonkeyPatch, folder
     runs = [folder, folder / "a.safetensors", None, None]
     assert [(a[0], a[4]) for a in asked] == [(None, runs[0]), (None, runs[1]), ("a prompt", None), (None, None)]
     assert asked[3][3] == tmp_path
+
+
+@pytest.mark.parametrize(("name", "dark"), [("chart.json", True), ("picture.svg", False)])
+def test_a_chart_is_dark_on_a_dark_page_and_a_picture_is_itself(browser: Any, url: str, name: str, dark: bool):
+    with opened(browser, url, color_scheme="dark") as page:
+        page.wait_for_selector(".stored button[aria-pressed=true]")
+        pick(page, name)
+        settled(page)
+        image = Image.open(io.BytesIO(page.locator(".drawn").screenshot())).convert("L")
+        assert (image.getpixel((2, image.height // 2)) < 60) == dark, "its paper"

@@ -11,7 +11,7 @@ from mainstem.scan import Reader, batches, labels_of, source, survey
 from mainstem.stream import NORMS, SIDES
 
 from ._ablating import Ablating, Part, known, part_of
-from ._ablation_result import AblationCurve, rows_of
+from ._ablation_result import AblationCurve, caution_of, rows_of
 from ._batching import batching
 from ._model import Model
 
@@ -53,7 +53,7 @@ def ablation_curve(
     a window that texts are cut into, of which only the first counts where there are labels; `resamples`, 100,000 at most, and `seed`, of the bootstrap; `together`, False
     to run the model anew for every value: the numbers are the same but for rounding.
 
-    Returns the curve. Raises `InputError` for names that there are not, labels that do not fit the data or the model, data with nothing
+    Returns the curve; of fewer than 30 examples `about` has a "caution" on how wide the interval is. Raises `InputError` for names that there are not, labels that do not fit the data or the model, data with nothing
     in them, a model without a readout or that says neither classes nor next tokens, and outputs that are not finite.
     """
     _check(model, side, norm, places, resamples)
@@ -81,7 +81,10 @@ def ablation_curve(
         "choices": choices,
         "data": about,
     }
-    return AblationCurve(rows_of(model.name, work, means), said, provenance(model.loaded))
+    rows = rows_of(model.name, work, means)
+    if caution := caution_of(rows, len(work.tally.sums), sum(work.tally.counts.values()), resamples):
+        said["caution"] = caution
+    return AblationCurve(rows, said, provenance(model.loaded))
 
 
 def _check(model: Any, side: str, norm: str, places: str, resamples: Any) -> None:
@@ -104,9 +107,8 @@ def _data(
     look = survey(source(data, column), unreadable=None)
     truth = labels_of(look, labels, _classes(model)) if labels is not None or images else None
 
-    if truth is None and not images and 1 in (batch_tokens, length):
-        name = "batch_tokens" if batch_tokens == 1 else "length"
-        raise InputError(f"{name}=1 is too small: the next token is predicted in windows of two tokens or more.")
+    if truth is None and not images and length == 1:
+        raise InputError("length=1 is too small: the next token is predicted in windows of two tokens or more.")
 
     def coming() -> Iterator[Part]:
         reader, how, faults = Reader(look), batching(model.loaded, size, length, False), []

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,8 @@ _COLUMNS = {
     "model": "String", "side": "String", "removed": "Int64", "block": "String", "stage": "Int64", "metric": "String", "value": "Float64",
     "low": "Float64", "high": "Float64", "chance": "Float64", "floor": "Float64", "n": "Int64",
 }  # fmt: skip
+ENOUGH = 30  # examples, from which on a bootstrap over them is of use
+_LINE = 80
 _INTERVAL, _NARROW = 20, 3  # characters of an interval, and beside how many metrics there is room for it
 
 
@@ -115,6 +118,8 @@ class AblationCurve:
         for line in ("chance", "floor"):
             cells = [f"{some[0][line]:>z12.4f}" + " " * _INTERVAL * (k == 0 and narrow) for k, some in enumerate(columns)]
             lines.append(f"  {line:<17}{''.join(cells)}".rstrip())
+        if "caution" in about:
+            lines += wrap(f"caution: {about['caution']}", _LINE)
         return "\n".join(lines)
 
 
@@ -122,6 +127,22 @@ def _between(row: Mapping[str, Any]) -> str:
     """The interval, in its column. Parameters: `row`."""
     low, high = row["low"], row["high"]
     return (f"  [{low:z.4f}, {high:z.4f}]" if isfinite(low) and isfinite(high) else "").ljust(_INTERVAL)
+
+
+def caution_of(rows: Sequence[Mapping[str, Any]], examples: int, places: int, resamples: int) -> str:
+    """What is said of a curve of few examples, "" of one that is of enough. Parameters: `rows`; `examples`; `places`; `resamples`."""
+    if not resamples:
+        return "" if places >= ENOUGH else f"{places} predictions are few to tell blocks apart by: give {ENOUGH} or more."
+    if examples == 1:
+        return f"1 example has no interval, which is drawn over examples: give {ENOUGH} or more."
+    if examples >= ENOUGH:
+        return ""
+    first = rows[0]["metric"]
+    wide = max((row["high"] - row["low"]) / 2 for row in rows if row["metric"] == first)
+    return (
+        f"{examples} examples are few for an interval that is drawn over them: {first} is off by up to {wide:.2g}, and that itself is a guess. "
+        f"Give {ENOUGH} or more; four times as many make it half as wide."
+    )
 
 
 def rows_of(name: str, work: Ablating, means: Tensor) -> tuple[dict[str, Any], ...]:

@@ -12,14 +12,16 @@ LENGTH = 1024  # tokens of a window where the model says nothing
 
 
 def batching(loaded: Loaded, batch_tokens: int, length: int | None, pack: bool) -> Batching:
-    """How examples become batches. Parameters: as of `measure`."""
+    """How examples become batches: windows are cut the same however large a batch is, but for packed rows. Parameters: as of `measure`."""
     codec, most = loaded.codec, whole("batch_tokens", batch_tokens, 1)
     if codec is None:
         wanted = "give a folder of images, or a list of them" if reads_images(loaded) else "pass tokenizer=... to load"
         reads = "reads images" if reads_images(loaded) else "has no tokenizer"
         return Batching(batch_tokens, textless=f"these data are text, and {loaded.name} {reads}: {wanted}.")
-    most = min(length or LENGTH, codec.limit or length or LENGTH, most)
-    return Batching(batch_tokens, Windows(loaded, most), most if pack else None, codec.pad)
+    window = min(length or LENGTH, codec.limit or length or LENGTH)
+    if pack:
+        window = min(window, most)
+    return Batching(batch_tokens, Windows(loaded, window), window if pack else None, codec.pad, longest=window)
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ def contexts(loaded: Loaded, batch: Batch, wanted: Collection[int]) -> dict[int,
         if index >= 0:
             real = batch.ids[row][batch.mask[row]].tolist()
             cut = real[max(0, column - AROUND) : column + AROUND + 1]
-            pieces = [loaded.codec.piece(i) for i in cut]
+            said = loaded.codec.joined
             at = min(column, AROUND)
             number, position = token_at(index)
             about = {"example": batch.examples[number].place, "position": position}
-            text = {"token": pieces[at], "before": "".join(pieces[:at]), "after": "".join(pieces[at + 1 :])}
+            text = {"token": said(cut[at : at + 1]), "before": said(cut[:at]), "after": said(cut[at + 1 :])}
             found[index] = about | text
     return found
 

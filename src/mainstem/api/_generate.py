@@ -14,7 +14,7 @@ from torch import Tensor
 from mainstem.core import InputError, MapError, tracked, whole
 from mainstem.find import StreamMap, Tap, run
 from mainstem.models import Inputs, prepare
-from mainstem.stream import Edit, Tokens, is_double, patches
+from mainstem.stream import Edit, Tokens, is_double, patches, seated
 
 from ._mapped import Mapped
 from ._places import tokens_of
@@ -78,7 +78,7 @@ def generated(model: Mapped, data: Any, edit: Edit, plan: Plan, padding: str, in
         )
     own = hasattr(model.module, "generate") and hasattr(model.module, "generation_config")
     rows = _own(model, ready, edit, plan) if own else _plain(model, ready, edit, plan, padding, inputs)
-    texts = tuple(_text(codec, row) for row in rows) if codec is not None else ()
+    texts = tuple(map(codec.joined, rows)) if codec is not None else ()
     return Generation(ready.prompts, tuple(map(tuple, rows)), texts, edit)
 
 
@@ -118,10 +118,6 @@ def _end(model: Mapped) -> int | None:
     return special[0] if len(special) == 1 else None  # a plain tokenizer does not say which: the only one there is
 
 
-def _text(codec: Any, row: list[int]) -> str:
-    return "".join(codec.piece(i) for i in row)
-
-
 def _own(model: Mapped, ready: Inputs, edit: Edit, plan: Plan) -> list[list[int]]:
     """By the module's own `generate`: every forward pass of it is edited, those that go on from a cache too."""
     module, given = model.module, ready.ids
@@ -156,7 +152,7 @@ class _Steps:
     """Called between forward passes of `generate`: sees to it that each one was edited, and says where the next one begins."""
 
     def __init__(self, model: Mapped, found: StreamMap, ready: Inputs, edit: Edit, plan: Plan) -> None:
-        self.tokens, self.cache = tokens_of(found, ready), plan.cache
+        self.tokens, self.cache, self.edit = tokens_of(found, ready), plan.cache, edit
         self.tap = Tap(model.module, (), patches(found, edit, self.tokens), found.volatile, is_double(model.module))
         self.every = not getattr(getattr(model.module, "config", None), "is_encoder_decoder", False)
 
@@ -166,6 +162,7 @@ class _Steps:
             self.tap.edited.clear()
         for tokens in self.tokens.values():
             tokens.start = ids.shape[1] if self.cache else 0
+        _check_said(self.edit, scores)
         return scores
 
 
@@ -199,6 +196,7 @@ def _next(
             raise InputError("nothing of the module's output can be followed back to this stream, so it has nothing to say.")
         own = {name: _prompt(tokens, lengths) for name, tokens in tokens_of(found, ready).items()}
         with readable(model.loaded, ready):
+            own = seated(model.module, found, ready.args, ready.kwargs, edit, own)
             return run(model.module, ready.args, ready.kwargs, {site.key}, patches(found, edit, own), found.volatile).at(site)
 
     try:
@@ -209,14 +207,17 @@ def _next(
         raise InputError(f"{model.name} says nothing token by token: its output is of shape {tuple(logits.shape)}.")
     for row, real in zip(logits, _real(ready), strict=True):
         last = row[real.nonzero()[-1, 0]].double().cpu()
+        _check_said(edit, last)
         if plan.temperature:
-            if bool(last.isnan().any()):
-                raise InputError(
-                    f"{model.name} predicts nothing here to draw from: its logits are no numbers. Is an edit too large?"
-                )
             yield int(torch.multinomial((last / plan.temperature).softmax(-1), 1, generator=chance))
         else:
             yield int(last.argmax())
+
+
+def _check_said(edit: Edit, logits: Tensor) -> None:
+    if bool(logits.isnan().any()):
+        by, fix = (f"with {edit} ", " Make the edit smaller.") if edit.changes else ("", "")
+        raise InputError(f"{by}the model predicts nothing: its logits are no numbers.{fix}")
 
 
 def _prompt(tokens: Tokens, lengths: list[int]) -> Tokens:

@@ -14,7 +14,7 @@ from mainstem.find import Stream, StreamMap
 from mainstem.measure import Pair
 from mainstem.models import Inputs, Loaded, prepare
 from mainstem.scan import Batch, Related, token_at
-from mainstem.stream import Edit, Shown, passing, patches, shown
+from mainstem.stream import Edit, Shown, passing, patches, seated, shown
 
 from ._batching import prompts_of
 from ._model import Model
@@ -70,7 +70,9 @@ class Look:
 
         prompts = batch.mask.shape[0]
         with torch.no_grad(), readable(self.model.loaded, ready):
-            changed = patches(found, self.how.edits, tokens_of(found, ready))
+            edits, tokens = self.how.edits, tokens_of(found, ready)
+            own = seated(self.model.module, found, ready.args, ready.kwargs, edits, tokens) if edits else tokens
+            changed = patches(found, edits, own)
             passing(self.model.module, ready.args, ready.kwargs, what, show, prompts, changed)
         return [(label, value, counts_of(batch, value)) for label, value in self._shown(stream, held)]
 

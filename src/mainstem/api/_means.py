@@ -14,7 +14,7 @@ from mainstem.core import InputError, MapError, Provenance, from_plain, whole_fi
 from mainstem.find import Patch, StreamMap, run
 from mainstem.models import prepare, provenance
 from mainstem.scan import Batch, Reader, batches, source, survey
-from mainstem.stream import Target, Tokens, named, targets
+from mainstem.stream import Edit, Target, Tokens, named, seated, targets
 
 from ._batching import batching, prompts_of
 from ._mapped import Mapped
@@ -91,15 +91,16 @@ class _Sums:
         self.counts: dict[str, int] = {}
         self.dtypes: dict[str, torch.dtype] = {}
 
-    def add(self, label: str, part: Float[Tensor, "row pos feature"], mask: Tensor) -> None:
-        kept = part[mask.to(part.device)] if mask.shape == part.shape[:2] else part.flatten(0, 1)
+    def add(self, label: str, kept: Float[Tensor, "place feature"]) -> None:
         if not bool(kept.isfinite().all()):
             raise InputError(f"{label} holds NaN or inf on this data: there is no mean of it.")
         self.totals[label] = self.totals.get(label, 0) + kept.double().sum(0)
         self.counts[label] = self.counts.get(label, 0) + len(kept)
-        self.dtypes[label] = part.dtype
+        self.dtypes[label] = kept.dtype
 
     def values(self) -> dict[str, Tensor]:
+        if empty := [label for label, count in self.counts.items() if not count]:
+            raise InputError(f"there is no mean of {empty[0]}: no token of these data is routed to its expert.")
         return {label: (total / self.counts[label]).to(self.dtypes[label]) for label, total in self.totals.items()}
 
 
@@ -113,8 +114,8 @@ def _added(model: Mapped, batch: Batch, labels: Sequence[str], sums: _Sums) -> N
 
     def through(found: StreamMap) -> None:
         some = [(stream, one) for label in labels for stream, one in targets(found, label)]
-        own = tokens_of(found, ready)
         with readable(model.loaded, ready):
+            own = seated(model.module, found, ready.args, ready.kwargs, Edit(), tokens_of(found, ready), labels)
             seen = run(
                 model.module,
                 ready.args,
@@ -139,5 +140,12 @@ class _Seen:
     mask: Tensor
 
     def __call__(self, value: Tensor) -> Tensor:
-        self.sums.add(self.target.label, self.target.part(value, self.tokens), self.mask)
+        self.sums.add(self.target.label, self._kept(value))
         return value
+
+    def _kept(self, value: Tensor) -> Float[Tensor, "place feature"]:
+        """The part at the real tokens, of an expert's neuron at those that are routed to it."""
+        part, mask = self.target.part(value, self.tokens), self.mask.to(value.device)
+        if self.target.routed:
+            return part[self.target.there(value, self.tokens) & mask[..., None]][:, None]
+        return part[mask] if mask.shape == part.shape[:2] else part.flatten(0, 1)

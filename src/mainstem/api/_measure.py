@@ -95,7 +95,7 @@ def measure(
     "writes", "values" (of heads), "pre" and "post" (an MLP's neurons before and after the activation), or several; `points`,
     labels or patterns such as "L*.resid_post", None for all; `choices`, of measures by name, such as {"outliers": {"sided":
     "one"}}; `column`, of rows; `stream`, which of several by name; `batch_tokens`, the most of a batch, pads included (of images,
-    images); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
+    images; a longer window is a batch by itself); `length`, the most of a window that a text is cut into, the model's own limit or 1,024 by default; `pack`, lay texts
     one behind the other into rows of that length (`choices` of the result say how long it is); `unreadable`, "stop" at examples that cannot be read, or "skip" them: `faults`
     of the measurements names them; `edits`, in force in every run.
 

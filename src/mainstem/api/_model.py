@@ -13,7 +13,7 @@ from mainstem.core import InputError, MapError, Provenance, give_back
 from mainstem.find import StreamMap, find
 from mainstem.models import Inputs, Loaded, example, prepare, provenance, reads_images
 from mainstem.models import load as load_module
-from mainstem.stream import Edit, Pass, patches, take
+from mainstem.stream import Edit, Pass, check_finite, patches, seated, take
 
 from ._changed import Changed
 from ._directed import Directed
@@ -26,7 +26,9 @@ from ._weighed import Weighed
 
 _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of each prompt of one that is made for the map
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
-_HEAVY = 2**24  # weights of a model whose proof leaves something to give back; collecting takes a third of a second beside large libraries
+_HEAVY = (
+    2**24
+)  # weights of a model whose proof leaves something to give back; collecting takes a third of a second beside large libraries
 
 
 class Model(Directed, Weighed, Changed):
@@ -150,8 +152,13 @@ class Model(Directed, Weighed, Changed):
         return found
 
     def _take(self, found: StreamMap, ready: Inputs, edit: Edit, how: dict[str, Any]) -> Pass:
+        own = tokens_of(found, ready)
         with readable(self.loaded, ready):
-            return take(self.module, found, ready.args, ready.kwargs, patches(found, edit, tokens_of(found, ready)), **how)
+            own = seated(self.module, found, ready.args, ready.kwargs, edit, own)
+            run = take(self.module, found, ready.args, ready.kwargs, patches(found, edit, own), **how)
+        if edit.changes:
+            check_finite(run, edit, own[run.stream.name])
+        return run
 
     def ids(self, text: str) -> list[int]:
         """The tokens that a text is cut into, with nothing added before or behind it. `Trace.word` gives their pieces.

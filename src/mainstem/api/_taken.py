@@ -19,6 +19,8 @@ def mean(*labels: str, over: Means, positions: int | Sequence[int] | None = None
     Parameters: `labels`, writes, points, heads, neurons and blocks, as of `zero`, none for all that there are means of; `over`, what
     `model.means(data, *labels)` gave; `positions`, as of `zero`.
 
+    The mean of an expert's neuron is that over the tokens that are routed to its expert, and is set at such alone.
+
     Returns the edit, which keeps the means and of which weights they are: with another model it raises `InputError` when it is used.
     """
     if not isinstance(over, Means):
@@ -34,7 +36,12 @@ def patch(*labels: str, source: Trace, positions: int | Sequence[int] | None = N
     Parameters: `labels`, writes, points, heads, neurons, blocks, as of `zero`; `source`, the trace of the other input, whose edits count;
     `positions`, tokens counted from 0 or back from -1, in this run and in the other; None for all, of prompts of as many tokens.
 
-    Returns the edit, which keeps what it puts in. Raises `InputError` for labels that the other run does not have.
+    The neuron of an expert is zero where a token is not routed to the expert, since nothing of it is written there. So zero is what is put in
+    where the other run does not route the token there, and nothing can be put in where this run does not: the routing stays its own. As in
+    `activation_patching`.
+
+    Returns the edit, which keeps what it puts in. Raises `InputError` for labels that the other run does not have, and for neurons of experts in a
+    model's own `generate`: which row of an expert is which token's, only a run that is made beforehand tells.
     """
     wanted = named(labels, "patch")
     values, rows = _held(source, wanted)
@@ -47,7 +54,8 @@ def resample(*labels: str, source: Trace, seed: int = 0, positions: int | Sequen
     Parameters: `labels` and `positions`, as of `zero`; `source`, a trace of other prompts; `seed`, of the drawing: the components of one
     edit are taken from the same places.
 
-    Returns the edit. Raises `InputError` for labels that the other run does not have.
+    Returns the edit. Neurons of experts are as of `patch`: zero is drawn at places that are not routed to the expert. Raises `InputError` as
+    `patch` does.
     """
     wanted = named(labels, "resample")
     whole("seed", seed)

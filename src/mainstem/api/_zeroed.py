@@ -12,7 +12,7 @@ from mainstem.core import InputError, MapError
 from mainstem.find import StreamMap, run
 from mainstem.models import Inputs, prepare
 from mainstem.scan import Batch
-from mainstem.stream import Edit, patches
+from mainstem.stream import Edit, patches, seated
 
 from ._batching import prompts_of
 from ._looked import chosen
@@ -87,12 +87,13 @@ class Zeroed:
         if output is None:
             raise InputError("nothing of the module's output can be followed back to this stream, so it has no loss.")
         with readable(self.model.loaded, ready):
+            own = seated(self.model.module, found, ready.args, ready.kwargs, edit, tokens_of(found, ready))
             seen = run(
                 self.model.module,
                 ready.args,
                 ready.kwargs,
                 {output.key},
-                patches(found, edit, tokens_of(found, ready)),
+                patches(found, edit, own),
                 found.volatile,
             )
         return seen.at(output).float() if seen.at(output).dtype != torch.float64 else seen.at(output)

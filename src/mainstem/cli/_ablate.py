@@ -8,6 +8,7 @@ import typer
 from . import _options as opt
 from ._complete import components as labels
 from ._edits import edit_of, positions_of
+from ._files import not_missing
 from ._help import explained
 from ._open import opened
 from ._show_ablate import shown, shown_loss
@@ -104,7 +105,7 @@ def ablate(
 
     if against is not None and target is None:
         raise typer.BadParameter('--against needs what it is held against: --target " Paris" --against " London"')
-    read = wanted(data, image)
+    read = wanted(data, image, not_missing)
     files = [one for one in data or () if _is_file(one)]
     if files and (len(read) > 1 or target is not None or position is not None or generate):
         raise typer.BadParameter("over a file the loss is shown: give one file, and no --target, --position or --generate")

@@ -18,7 +18,7 @@ HELP = explained(
     """What a block writes is taken out where it is added; the rest of the stream stays: projections of down-sampling blocks, norms behind a
     sum, pooling. Text without labels is read for its next tokens; with --labels, and with images, classes are what is looked at.""",
     """With the values stand chance, the floor of always saying the same as the labels are distributed, and a bootstrap interval over
-    examples. Of image files the class is the number that their names begin with (12_n01440764_tench.jpg), else their folder.""",
+    examples; fewer than 30 of them come with a caution. Of image files the class is the number that their names begin with (12_n01440764_tench.jpg), else their folder.""",
     examples="""
     mainstem curve stories.txt
     mainstem curve stories.txt --side head --png head.png

@@ -42,7 +42,11 @@ RUN = explained(
 )
 SWEEP = explained(
     "Trains every combination of choices with every seed.",
-    examples="mainstem lab sweep privileged-basis --axis training.momentum=0,0.9 --axis training.weight_decay=0,0.1 --out runs/",
+    "--set changes a choice in all of them, as in lab run.",
+    examples="""
+    mainstem lab sweep privileged-basis --axis training.momentum=0,0.9 --axis training.weight_decay=0,0.1 --out runs/
+    mainstem lab sweep data-lane --axis training.lr=0.001,0.01 --set training.steps=200 --set data.text=stories.txt
+    """,
 )
 COMPARE = explained(
     "Compares the variants of findings that were stored: means with intervals, paired tests, Holm's correction.",
@@ -170,6 +174,7 @@ def sweep(
     variant: VariantOption = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds of each combination.")] = 5,
     out: Out = None,
+    set_: Set = None,
     engine: EngineOption = Engine.local,
     number: Number = None,
     json: opt.Json = False,
@@ -180,14 +185,15 @@ def sweep(
 ) -> None:
     """Runs `mainstem.lab.sweep()` and prints what differs.
 
-    Parameters: `recipe`, `size`, `variant`, `seeds`, `out` and `engine`, as there; `axis`, its axes; `number`, what is compared; `json`, `parquet`,
+    Parameters: `recipe`, `size`, `variant`, `seeds`, `out` and `engine`, as there; `axis`, its axes; `set_`, its choices; `number`, what is compared; `json`, `parquet`,
     `html`, `svg`, `png`, where results go.
     """
     charts = _charts(html, svg, png)
     with busy("reading recipes"):
         from mainstem.lab import sweep as swept
     axes = {name: tuple(_value(one) for one in text.split(",")) for name, text in (_split(text) for text in axis)}
-    found = swept(recipe, axes, seeds, out, str(size), variant, str(engine))
+    choices = dict(_assigned(text) for text in set_ or [])
+    found = swept(recipe, axes, seeds, out, choices, str(size), variant, str(engine))
     _tell(found, number, None, json, parquet, charts)
 
 

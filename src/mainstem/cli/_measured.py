@@ -63,7 +63,14 @@ Choice = Annotated[
 ]
 Column = Annotated[str | None, typer.Option(metavar="NAME", help="Which column of rows is read; text or image by default.")]
 Stream = Annotated[str | None, typer.Option(metavar="NAME", help="Which of several streams; the main one by default.")]
-Tokens = Annotated[int, typer.Option(min=1, metavar="N", help="The most tokens of a batch, padding included; of images, images.")]
+Tokens = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The most tokens of a batch, padding included, but for a longer window, which is a batch by itself; of images, images.",
+    ),
+]
 Length = Annotated[int | None, typer.Option(min=1, metavar="N", help="The most tokens of a window that texts are cut into.")]
 Pack = Annotated[
     bool,

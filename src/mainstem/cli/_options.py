@@ -80,7 +80,10 @@ Pickles = Annotated[
 
 Prompts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PROMPT", help='Text in quotes: "The capital of France is". Several are run together.'),
+    typer.Argument(
+        metavar="PROMPT|FILE",
+        help='Text in quotes: "The capital of France is", or a .txt file that holds one. Several are run together.',
+    ),
 ]
 Target = Annotated[
     str | None,

@@ -8,7 +8,7 @@ import typer
 
 from . import _options as opt
 from ._complete import components as labels
-from ._files import output
+from ._files import output, prompt_of
 from ._help import explained
 from ._open import opened
 from ._show_patch import shown
@@ -61,7 +61,11 @@ class Metric(StrEnum):
 
 
 Clean = Annotated[
-    str, typer.Argument(metavar="CLEAN", help='A prompt in quotes that the model gets right: "The capital of France is".')
+    str,
+    typer.Argument(
+        metavar="CLEAN",
+        help='A prompt in quotes that the model gets right, "The capital of France is", or a .txt file that holds it.',
+    ),
 ]
 Corrupt = Annotated[
     str, typer.Argument(metavar="CORRUPT", help="One that differs in what the answer hangs on, of as many tokens.")
@@ -146,7 +150,7 @@ def patch(
     if recheck is not None and not attribution:
         raise typer.BadParameter("--recheck is of --attribution: give both, or leave it out")
     charts = [path for path in (html, svg, png) if path]
-    where = _positions(positions)
+    where, clean, corrupt = _positions(positions), prompt_of(clean), prompt_of(corrupt)
     if charts:
         from mainstem.view import check_charts
 

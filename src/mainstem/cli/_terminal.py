@@ -66,9 +66,14 @@ def print_json(record: Any) -> None:
 
 def told(what: object) -> None:
     """Says on stderr what was written, so that stdout stays the result. Parameters: `what`, a file."""
+    noted(f"wrote {what}")
+
+
+def noted(text: str) -> None:
+    """Says a line on stderr. Parameters: `text`."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"wrote {what}", style=DIM)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text, style=DIM)
 
 
 @contextmanager

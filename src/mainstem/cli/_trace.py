@@ -1,12 +1,13 @@
 """`mainstem trace`: prompts taken apart."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import _options as opt
-from ._files import not_missing
+from ._files import prompt_of
 from ._help import explained
 from ._open import opened
 from ._show_trace import shown
@@ -26,6 +27,7 @@ HELP = explained(
     mainstem trace "The capital of France is" --zero L3.mlp --zero L2.attn.H1
     mainstem trace "The capital of France is" --html trace.html
     mainstem trace "The capital of France is" --level head --csv heads.csv
+    mainstem trace prompt.txt
     mainstem trace --image cat.jpg --model default-image
     """,
 )
@@ -95,13 +97,15 @@ def trace(
         told(path)
 
 
-def wanted(prompts: list[str] | None, images: list[Path] | None) -> list[str] | list[Path]:
-    """What to run the model on. Parameters: `prompts`, `images`; one of them."""
+def wanted(
+    prompts: list[str] | None, images: list[Path] | None, read: Callable[[str], str] = prompt_of
+) -> list[str] | list[Path]:
+    """What to run the model on. Parameters: `prompts`, `images`; one of them; `read`, what is made of a prompt as it is typed."""
     if prompts and images:
         raise typer.BadParameter("give prompts or --image, not both")
     if not prompts and not images:
         raise typer.BadParameter('there is nothing to read: give a prompt, such as "The capital of France is", or --image FILE')
-    return [not_missing(one) for one in prompts or ()] or images or []
+    return [read(one) for one in prompts or ()] or images or []
 
 
 def _add_parts(

@@ -51,6 +51,7 @@ def sweep(
     axes: Mapping[str, tuple[Any, ...]],
     seeds: int = 5,
     out: str | Path | None = None,
+    choices: Mapping[str, Any] | None = None,
     size: str = "small",
     variant: str | None = None,
     engine: str = "local",
@@ -58,7 +59,7 @@ def sweep(
     """Trains every combination of choices with every seed; each is compared with the first.
 
     Parameters: `base`, a recipe's name or a setup; `axes`, values by the choice's name, such as {"training.lr": (1e-3, 1e-2)}; `seeds`;
-    `out`, as of `run`; `size` and `variant`, of a recipe, its first variant where None; `engine`, "local" or "ray".
+    `out`, as of `run`; `choices`, changed in every combination, such as {"training.steps": 50}; `size` and `variant`, of a recipe, its first variant where None; `engine`, "local" or "ray".
 
     Raises `InputError` for names that there are not.
     """
@@ -66,7 +67,9 @@ def sweep(
     if plan is not None and variant is not None and variant not in plan.setups:
         raise InputError(f"{plan.name} has no variant {variant!r}; there are {', '.join(plan.setups)}.")
     setup = base if isinstance(base, Setup) else plan.setups[variant or next(iter(plan.setups))]  # type: ignore[union-attr]
-    setups = grid(setup, {name: tuple(values) for name, values in axes.items()})
+    if twice := sorted(set(axes) & set(choices or {})):
+        raise InputError(f"{twice[0]} is an axis and a choice at once: keep one of the two.")
+    setups = grid(setup.with_(choices or {}), {name: tuple(values) for name, values in axes.items()})
     first, *others = setups
     swept = Plan(
         name=f"sweep of {plan.name}" if plan else "sweep",

@@ -74,7 +74,7 @@ def ledger(findings: str | Path | Iterable[Findings]) -> Ledger:
     Parameters: `findings`, a folder of what `Findings.save` wrote, and of files of what was measured of trained models, or findings; of one recipe, size
     and data that come twice the last is taken.
 
-    Raises `InputError` for a folder that is not there.
+    Raises `InputError` for a folder that is not there, or holds nothing of the kind.
     """
     measured: list[Measured] = []
     if isinstance(findings, (str, Path)):
@@ -89,6 +89,8 @@ def _read(folder: Path) -> tuple[list[Findings], list[Measured]]:
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: run `mainstem lab run RECIPE --parquet {folder}/RECIPE.parquet` first.")
     found = [Findings.load(path) for path in sorted(folder.glob("*.parquet"))]
+    if not found and not [*folder.glob("*.json")]:
+        raise InputError(f"{folder} holds no findings: run `mainstem lab run RECIPE --parquet {folder}/RECIPE.parquet` first.")
     return found, [one for path in sorted(folder.glob("*.json")) for one in load(path)]
 
 

@@ -1,6 +1,7 @@
 """Text to token ids and back, over whatever tokenizer a model came with."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,13 @@ from mainstem.core import InputError
 
 _LETTERS = 128  # of the longest word that is one token without being a piece: WordPiece takes up to 100 letters for one unknown
 _SPACES = ("\u2581", "\u0120")  # how stored pieces write the space they begin with
+_PRINTED = (
+    *range(33, 127),
+    *range(161, 173),
+    *range(174, 256),
+)  # bytes that byte-level tokenizers write as themselves, the others from 256 on
+_BYTES = {chr(b): b for b in _PRINTED} | {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in _PRINTED)}
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # how tokenizers of SentencePiece's kind write one
 
 
 class Codec:
@@ -91,12 +99,24 @@ class Codec:
             )
 
     def piece(self, token: int) -> str:
-        """The text of one token, with its leading space, which decoders drop; the stored piece tells. Parameters: `token`, an id."""
+        """The text of one token, with its leading space, which decoders drop; the stored piece tells.
+
+        Bytes that are no character by themselves, parts of an emoji say, are written as `\\xf0`. Parameters: `token`, an id.
+        """
+        return self.joined([token])
+
+    def joined(self, tokens: Iterable[int]) -> str:
+        """The text of tokens side by side, in which bytes of several make a character. Parameters: `tokens`, ids."""
+        return b"".join(map(self._spelled, tokens)).decode("utf-8", "backslashreplace")
+
+    def _spelled(self, token: int) -> bytes:
         stored = self.tokenizer.id_to_token(token) if self._plain else self.tokenizer.convert_ids_to_tokens(token)
         options = {} if self._plain else {"clean_up_tokenization_spaces": False}
         text = str(self.tokenizer.decode([token], skip_special_tokens=False, **options))
+        if "\ufffd" in text and isinstance(stored, str) and (raw := _bytes(stored)) is not None:
+            return raw
         leading = isinstance(stored, str) and stored[:1] in _SPACES
-        return f" {text}" if leading and not text.startswith(" ") else text
+        return (f" {text}" if leading and not text.startswith(" ") else text).encode("utf-8", "replace")
 
     def one(self, text: str) -> int:
         """The id of a text that is one token. Parameters: `text`. Raises `InputError` with the pieces where it is several."""
@@ -124,8 +144,10 @@ class Codec:
         return ", ".join(repr(self.piece(i)) for i in ids)
 
     def _stored(self, text: str) -> int | None:
-        """The id of a piece that is written just so, though a text would not be cut there: the middle or end of a word."""
+        """The id of a piece that is written just so, though a text would not be cut there: the middle or end of a word, or bytes."""
         vocabulary = self.tokenizer.get_vocab()
+        if "\\x" in text:
+            return next((i for i in vocabulary.values() if self.piece(i) == text), None)
         return next((vocabulary[form] for s in (" ", *_SPACES) if (form := text.replace(" ", s)) in vocabulary), None)
 
     def pieces_of(self, text: Any, what: str = "the text") -> list[int]:
@@ -182,6 +204,13 @@ class Codec:
         found = getattr(self.tokenizer, "pad_token_id", None)
         found = getattr(self.tokenizer, "eos_token_id", None) if found is None else found
         return 0 if found is None else int(found)
+
+
+def _bytes(stored: str) -> bytes | None:
+    """The bytes that a stored piece stands for, None where it is of another kind."""
+    if one := _BYTE.fullmatch(stored):
+        return bytes([int(one[1], 16)])
+    return bytes(_BYTES[letter] for letter in stored) if all(letter in _BYTES for letter in stored) else None
 
 
 def _check_letters(text: str, what: str) -> None:

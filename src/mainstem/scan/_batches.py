@@ -27,7 +27,7 @@ class Batching:
     to its windows, each a list of ids that the model can take at once, None for images; `pack`, None to pad windows to the
     longest of their batch, or the length of rows that windows are laid into one after the other (nothing keeps a model from
     looking from one into the one before, unless it is run with `Batch.index`); `pad`, the id at places that do not count; `textless`, what is said of texts where there
-    is no tokenizer.
+    is no tokenizer; `longest`, the most tokens of a window that is a batch by itself where it is longer than `batch_tokens`.
     """
 
     batch_tokens: int
@@ -35,6 +35,7 @@ class Batching:
     pack: int | None = None
     pad: int = 0
     textless: str = "texts need a tokenizer: give tokenize."
+    longest: int = 0
 
     def __post_init__(self) -> None:
         for name in ("batch_tokens", "pack"):
@@ -108,7 +109,7 @@ def _windows(example: Example, how: Batching, fault: Callable[[Example, str], No
     why = "" if found else "no tokens"
     if total > 1 << POSITION:
         why = f"{total} tokens, more than {1 << POSITION}"
-    if how.pack is None and most > how.batch_tokens:
+    if how.pack is None and most > max(how.batch_tokens, how.longest):
         why = f"a window of {most} tokens, more than batch_tokens={how.batch_tokens}"
     if why:
         fault(example, why)
@@ -121,7 +122,7 @@ def _padded(windows: list[_Window], how: Batching) -> Iterator[Batch]:
     windows = sorted(windows, key=lambda w: -len(w.ids))
     at = 0
     while at < len(windows):
-        taken = windows[at : at + how.batch_tokens // len(windows[at].ids)]
+        taken = windows[at : at + max(1, how.batch_tokens // len(windows[at].ids))]
         at += len(taken)
         held = {w.example.number: w.example for w in taken}
         left.subtract(w.example.number for w in taken)

@@ -7,7 +7,7 @@ from ._attention import factors, heads
 from ._behind import NORMS
 from ._blocks import SIDES, Block
 from ._changes import Change, Held, Mean
-from ._edit import Edit, named, patches, places, scale, steer, without_skip, zero, zero_dims
+from ._edit import Edit, check_finite, named, patches, places, scale, steer, without_skip, zero, zero_dims
 from ._exchanges import MODES, Exchange, Source, exchanges
 from ._growth import Grown, grown
 from ._key_products import key_products
@@ -22,6 +22,7 @@ from ._rank import Ranks
 from ._readout import readout
 from ._rotate import rotated
 from ._scales import SCALES, Rerun
+from ._seated import seated
 from ._siblings import PATCHED, Siblings, siblings
 from ._spots import Spots, spots
 from ._swaps import Swap, Swaps
@@ -83,6 +84,7 @@ __all__ = [
     "by_key_position",
     "carried_rows",
     "carry",
+    "check_finite",
     "exchanges",
     "factors",
     "find_point",
@@ -113,6 +115,7 @@ __all__ = [
     "rotated",
     "rows",
     "scale",
+    "seated",
     "shown",
     "siblings",
     "spot",

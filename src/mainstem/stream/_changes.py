@@ -1,7 +1,7 @@
 """What an edit makes of the part of a tensor that a label names. Each is plain data: printable, picklable, and one change."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mainstem.algebra import Call
 from mainstem.core import InputError
 from mainstem.find import Patch, Stream, StreamMap
 
@@ -33,6 +34,12 @@ class Change(ABC):
     """One change of a forward pass. `weights` is the sha256 of the only weights that it fits, None where it fits any."""
 
     weights: str | None = None
+    label: str
+
+    @property
+    def placed(self) -> bool:
+        """Whether it differs from place to place."""
+        return False
 
     @abstractmethod
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
@@ -45,6 +52,11 @@ class _Placed(Change):
     label: str
     positions: Positions = None
     sets = False
+    smaller = ""  # what makes less of a change that can make too much
+
+    @property
+    def placed(self) -> bool:
+        return self.positions is not None
 
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
         """The change of everything that the label names. Parameters: `found`; `tokens`."""
@@ -53,8 +65,22 @@ class _Placed(Change):
 
     def _one(self, stream: Stream, target: Target, tokens: dict[str, Tokens]) -> Made:
         own = tokens.get(stream.name, Tokens())
+        if self.placed and self.positions is None:
+            target.check_seats(own)
         change = partial(target.changed, change=partial(self._becomes, target, own), positions=self.positions, tokens=own)
-        return Made(target, Patch(target.site, change, target.seeing), self.positions, self.sets)
+        kept = partial(self._within, change) if self.smaller else change
+        return Made(target, Patch(target.site, kept, target.seeing), self.positions, self.sets)
+
+    def _within(self, change: Callable[..., Tensor], value: Tensor, call: Call | None = None) -> Tensor:
+        """The tensor changed. Raises `InputError` where numbers grow beyond what the precision holds with their squares, which norms take."""
+        new = change(value, call)
+        peak, most = _peak(new), _most(new)
+        if not peak <= most and _peak(value) <= most:
+            raise InputError(
+                f"{self} makes numbers overflow: they reach {peak:.1e}, and beyond {most:.1e} {_holding(new.dtype)} does not hold them "
+                f"with their squares, which norms take. Take {self.smaller}."
+            )
+        return new
 
     @abstractmethod
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:
@@ -87,6 +113,7 @@ class Scale(_Placed):
     by: float
     positions: Positions = None
     along: Directions | None = None
+    smaller = "a smaller factor"
 
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:
         if self.along is None:
@@ -107,6 +134,7 @@ class Steer(_Placed):
     vector: Float[Tensor, " d_model"]
     by: float = 1.0
     positions: Positions = None
+    smaller = "a shorter vector or a smaller factor"
 
     def _becomes(self, target: Target, tokens: Tokens, part: Tensor) -> Tensor:
         if target.kind == "edge":
@@ -114,7 +142,7 @@ class Steer(_Placed):
         return part + self.by / target.factor * fitting(self.vector[None], target, part)[0]
 
     def __str__(self) -> str:
-        return f"steer {self.label} by {self.by:g} x |{float(self.vector.detach().norm()):.4g}|{self._where()}"
+        return f"steer {self.label} by {self.by:g} x |{float(self.vector.detach().double().norm()):.4g}|{self._where()}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +183,10 @@ class Held(_Placed):
     seed: int | None = None
     rows: Tokens | None = None
     sets = True
+
+    @property
+    def placed(self) -> bool:
+        return True
 
     def made(self, found: StreamMap, tokens: dict[str, Tokens]) -> Iterator[Made]:
         for stream, target in targets(found, self.label):
@@ -249,6 +281,20 @@ def fitting(rows: Directions, target: Target, part: Tensor) -> Tensor:
     if rows.shape[-1] != part.shape[-1]:
         raise InputError(f"{target.label} has {part.shape[-1]} features; a vector of {rows.shape[-1]} does not fit.")
     return rows.to(part.device, part.dtype)
+
+
+def _peak(value: Tensor) -> float:
+    return float(value.detach().abs().max()) if value.numel() else 0.0
+
+
+def _most(value: Tensor) -> float:
+    """The largest number of which as many squares as the tensor has features can be summed; norms do that in float32 at least."""
+    wide = torch.float64 if value.dtype == torch.float64 else torch.float32
+    return float(min(torch.finfo(value.dtype).max, (torch.finfo(wide).max / max(1, value.shape[-1])) ** 0.5))
+
+
+def _holding(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def without_features(value: Tensor, axis: int, at: tuple[int, ...]) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from itertools import combinations
+from sys import float_info
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from mainstem.core import InputError, parse_label
 from mainstem.find import Patch, StreamMap
 
 from ._changes import Change, Made, Scale, Steer, WithoutSkip, Zero, ZeroDims
+from ._pass import Pass
 from ._targets import block_range
 from ._tokens import Positions, Tokens
 
@@ -60,9 +62,10 @@ def zero(*labels: str, positions: int | Sequence[int] | None = None, along: Tens
     "entry.pos", "L3.resid_post", "L3" for all writes of a block, "L3-L5" for those of several; `positions`, tokens of every prompt counted from 0 or back from -1, None for all; `along`,
     directions [d_model] or [direction, d_model], or a `Direction`: only what lies in their span is taken out.
 
-    Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, and for
-    positions of an expert's neurons, whose rows are some of the tokens in an order of their own. Raises `InputError` for text that is
-    no label.
+    Returns the edit; it is checked against a model when it is used: there it raises `InputError` for what the model does not have, for
+    a key position that none of the positions reads in any prompt, as no causal head reads a later token, and in a model's own `generate`
+    for positions of an expert's neurons: which of its rows is which token's, only a run that is made beforehand tells. A token that is not routed to the
+    expert has nothing there to change. Raises `InputError` for text that is no label.
     """
     if along is not None:
         return scale(*labels, by=0.0, positions=positions, along=along)
@@ -149,6 +152,17 @@ def patches(found: StreamMap, edit: Edit | None, tokens: Mapping[str, Tokens] | 
     return tuple(one.patch for _, one in made)
 
 
+def check_finite(run: Pass, edit: Edit, tokens: Tokens) -> None:
+    """Raises `InputError` where the last point of an edited run holds no numbers. Parameters: `run`; `edit`; `tokens`, of the stream."""
+    last = run.point(len(run.stream.points) - 1).detach()
+    known = tokens.mask is not None and last.shape[:2] == tokens.mask.shape
+    if not bool((last[tokens.mask.bool().to(last.device)] if known and tokens.mask is not None else last).isfinite().all()):
+        raise InputError(
+            f"with {edit} the stream holds numbers that are none (NaN or inf), too large for {str(run.raw_point(0).dtype)[6:]}. "
+            "Make the edit smaller."
+        )
+
+
 def _undone(one: Made, two: Made) -> bool:
     """Whether nothing is left of the first change behind the second."""
     return two.sets and two.target.covers(one.target) and _meet(one.positions, two.positions)
@@ -195,8 +209,8 @@ def places(positions: int | Sequence[int] | None) -> Positions:
 
 
 def _number(value: float, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not torch.tensor(float(value)).isfinite():
-        raise InputError(f"{name} is a number, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= float_info.max:
+        raise InputError(f"{name} is a finite number, not {value!r}.")
     return float(value)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from mainstem.algebra import Call
@@ -65,13 +66,18 @@ class Target:
 
     def part(self, value: Tensor, tokens: Tokens) -> Rows:
         """The part of the tensor, [row, pos, feature]. Parameters: `value`; `tokens`. Raises `InputError` where there is none, or no rows of tokens."""
-        if self.routed or self.kind == "edge":
+        if self.kind == "edge":
             raise InputError(
-                f"{self.label} can be taken out, scaled or steered, everywhere: what it was in another run or at one token can't be put in."
-                if self.routed
-                else f"{self.label} can be zeroed or scaled: what one key position gives is a share of its head, not a tensor."
+                f"{self.label} can be zeroed or scaled: what one key position gives is a share of its head, not a tensor."
             )
-        return self._laid(self._taken(value), tokens)
+        own = self._taken(value)
+        return self._dense(own, tokens.seats[self.site]) if self.routed else self._laid(own, tokens)
+
+    def there(self, value: Tensor, tokens: Tokens) -> Bool[Tensor, "row pos feature"]:
+        """Where the part is at all: an expert's neuron only at tokens that are routed to it. Parameters: as of `part`."""
+        if not self.routed:
+            return torch.ones_like(self.part(value, tokens), dtype=torch.bool)
+        return self._dense(torch.ones_like(self._taken(value)), tokens.seats[self.site]) > 0
 
     def changed(
         self, value: Tensor, call: Call | None = None, *, change: Becomes, positions: Positions, tokens: Tokens
@@ -83,13 +89,22 @@ class Target:
         """
         own = self._taken(value)
         if self.routed:
-            return self._put(value, self._of_rows(own, call, change, positions))
-        if self.kind == "edge":
-            assert call is not None
-            change = partial(_exchanged, self._laid(self._edge(value, call, tokens), tokens), change)
+            seats = tokens.seats.get(self.site)
+            new = (
+                self._of_rows(own, call, change, positions)
+                if seats is None
+                else self._seated(own, seats, change, positions, tokens)
+            )
+            return self._put(value, new)
         part = self._laid(own, tokens)
         rows, length, _ = part.shape
         mask = tokens.at(positions, rows, length, value.device)[..., None]
+        if self.kind == "edge":
+            assert call is not None
+            edge, reads = self._edge(value, call, tokens)
+            if positions is not None and bool(mask.any()) and not bool((mask[..., 0] & reads).any()):
+                raise InputError(self._unread(positions, reads, tokens))
+            change = partial(_exchanged, self._laid(edge, tokens), change)
         made = change(part).to(part.dtype)
         new = torch.where(mask, made, part)
         if new.shape[0] != rows:  # one row for all prompts that is changed for some of them
@@ -113,10 +128,29 @@ class Target:
             return value[:, self._known(value.shape[1])]
         return value.select(self.axis, self._known(value.shape[self.axis]))[..., None]
 
+    def _dense(self, own: Tensor, seats: Any) -> Rows:
+        """The neuron at its places, of its expert or of each: zero where a token is not routed there."""
+        if len(own) != seats.total:
+            raise InputError(f"{self.label}: this run has other rows of experts than the one that they were found in.")
+        if self.expert is not None and self.expert >= seats.count:
+            raise InputError(f"{self.label} does not exist: this write has {seats.count} experts, counted from 0.")
+        dense: Tensor = seats.dense(own.reshape(-1, 1))
+        return dense if self.expert is None else dense[..., self.expert, None]
+
+    def _seated(self, own: Tensor, seats: Any, change: Becomes, positions: Positions, tokens: Tokens) -> Tensor:
+        """The neuron changed at places, and put back into the rows of its expert."""
+        part = self._dense(own, seats)
+        mask = tokens.at(positions, part.shape[0], part.shape[1], own.device)[..., None]
+        new = torch.where(mask, change(part).to(part.dtype), part).flatten(0, 1)
+        mine = torch.ones_like(seats.experts, dtype=torch.bool) if self.expert is None else seats.experts == self.expert
+        column = seats.experts if self.expert is None else torch.zeros_like(seats.experts)
+        rows = seats.rows[mine]
+        return own.reshape(-1).index_put((rows,), new[seats.places[mine], column[mine]]).reshape(own.shape)
+
     def _of_rows(self, own: Tensor, call: Call | None, change: Becomes, positions: Positions) -> Tensor:
         """The neuron in all rows, or in those of its expert."""
         if positions is not None:
-            raise InputError(f"{self.label}: which rows of an expert are which token's is not known here; leave positions out.")
+            raise InputError(self._unseated("leave positions out, or"))
         part = own.reshape(-1, 1, 1)
         new = change(part).to(part.dtype)
         if self.groups is not None and self.expert is not None:
@@ -127,8 +161,21 @@ class Target:
             new = torch.where((experts_of(ends, own) == self.expert)[:, None, None], new, part)
         return new.reshape(own.shape)
 
-    def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> Tensor:
-        """What the head takes from the key position, [batch, pos, d_head]."""
+    def check_seats(self, tokens: Tokens) -> None:
+        """Raises `InputError` for an expert's neuron of which it isn't known which rows are which token's. Parameters: `tokens`."""
+        if self.routed and self.site not in tokens.seats:
+            raise InputError(self._unseated())
+
+    def _unseated(self, instead: str = "") -> str:
+        """That rows of experts are some tokens', in an order of their own, which a trace finds and nothing else."""
+        fix = f"{instead} use it in a trace, model.trace(..., edits=...), which finds it by a run beforehand".strip()
+        return f"{self.label}: which rows of an expert are which token's is not known here; {fix}."
+
+    def _edge(self, value: Tensor, call: Call, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """What the head takes from the key position, [batch, pos, d_head], and where any head takes something, [batch, pos].
+
+        A single head's share can be too small for a number at a place that does read the token; a mask is there for all heads.
+        """
         assert self.attention is not None
         pattern, values = factors(self.attention, Captured({self.site.key: call}), call.out, len(value))
         if values.shape[2] < (seen := tokens.start + value.shape[2]) and tokens.start and value.shape[2] != values.shape[2]:
@@ -140,7 +187,17 @@ class Target:
             raise InputError(f"{self.label} does not exist: there are {values.shape[2]} key positions, counted from 0.")
         asked = Tokens() if self.beyond else tokens
         keys = asked.keys(self.key, len(value), self.label).to(value.device)[:, None, None]
-        return pattern[:, self.index].take_along_dim(keys, 2) * values[:, self.index].take_along_dim(keys, 1)
+        shares = pattern.take_along_dim(keys[:, None], 3)
+        return shares[:, self.index] * values[:, self.index].take_along_dim(keys, 1), (shares != 0).any(1)[..., 0]
+
+    def _unread(self, positions: tuple[int, ...], reads: Tensor, tokens: Tokens) -> str:
+        """That the key position is read at none of these positions, and where it is."""
+        rows, at = (reads & tokens.real(len(reads), reads.shape[1], reads.device)).nonzero().cpu().T
+        found = sorted({int(i) for i in at - tokens.keys(0, len(reads), self.label).cpu()[rows]})
+        together = len(found) > 2 and found[-1] - found[0] == len(found) - 1
+        where = f"{found[0]} to {found[-1]}" if together else " and ".join(map(str, found)) or "no position"
+        asked = ", ".join(map(str, positions))
+        return f"{self.label} at {asked}: no prompt reads token {self.key} there, so nothing would change; it is read at {where}."
 
     def _put(self, value: Tensor, new: Tensor) -> Tensor:
         axis, new = (self.axis, new[..., 0]) if self.kind == "neuron" else (1, new)

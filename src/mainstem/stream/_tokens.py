@@ -1,13 +1,15 @@
 """Which places of a tensor are meant by positions: tokens of a prompt, counted from either end, whatever the padding and the step."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from mainstem.core import InputError
+from mainstem.core import InputError, Site
 
 Positions = tuple[int, ...] | None
 
@@ -17,12 +19,13 @@ class Tokens:
     """The real tokens of a run's prompts.
 
     Parameters: `mask`, True at real tokens, None where a prompt is no row of tokens; `start`, how many places the module has seen in
-    forward passes before this one, as `generate` goes on with a cache; `beams`, rows of one prompt lie one behind the other.
+    forward passes before this one, as `generate` goes on with a cache; `beams`, rows of one prompt lie one behind the other; `seats`, which row of experts is which token's, by the tensor's site, where it is known.
     """
 
     mask: Bool[Tensor, "batch pos"] | None = None
     start: int = 0
     beams: bool = False
+    seats: Mapping[Site, Any] = field(default_factory=dict)
 
     def at(self, positions: Positions, rows: int, length: int, device: torch.device) -> Bool[Tensor, "rows pos"]:
         """True where an edit is made, in the forward pass at hand.

@@ -62,7 +62,7 @@ export const charts = {
         const controls = Object.entries(found.choices ?? {}).map(([key, one]) => make("label", {}, `${NAMES_OF[key]} `,
           choice(NAMES_OF[key], Object.fromEntries(one.options.map((option) => [option, option || "none"])), one.now, (value) => choices.set({ ...(key === "measure" ? { number: null } : {}), [key]: value || (key === "colour" ? "none" : null) }, true))));
         press(found.name);
-        body.replaceChildren(...[make("div.top", {}, make("h2", {}, found.name), found.kind === "picture" ? null : saving(found)), make("div.controls", {}, controls), make("div.scroll.drawn", {}, make("img", { src: found.picture, alt: `${found.name}: ${found.about}; its rows are below` })), rowsTable(found)].filter((node) => node !== null));
+        body.replaceChildren(...[make("div.top", {}, make("h2", {}, found.name), found.kind === "picture" ? null : saving(found)), make("div.controls", {}, controls), make("div.scroll.drawn", { "data-kind": found.kind }, make("img", { src: found.picture, alt: `${found.name}: ${found.about}; its rows are below` })), rowsTable(found)].filter((node) => node !== null));
       }
     };
 
