@@ -48,9 +48,8 @@ def test_from_a_cache_is_as_without_one_and_as_a_loop_of_traces(name):
     for kind, edit in edits(made, ids).items():
         cached, uncached = made.generate(ids, 6, edit).ids, made.generate(ids, 6, edit, cache=False).ids
         assert cached == uncached, kind
-        for seed in (1, 2):
-            drawn = [made.generate(ids, 6, edit, temperature=1.5, seed=seed, cache=cache).ids for cache in (True, False)]
-            assert drawn[0] == drawn[1], kind
+        drawn = [made.generate(ids, 6, edit, temperature=1.5, seed=1, cache=cache).ids for cache in (True, False)]
+        assert drawn[0] == drawn[1], kind
         with made.edited(edit):
             assert made.generate(ids, 6).ids == cached, kind
         said[kind] = cached
