@@ -27,8 +27,22 @@ def test_files_with_shapes_are_checked_and_no_others():
 
 
 SHAPES = """
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Tensor
+
+Pair = tuple[Float[Tensor, "pos"], int]
+
+def first(pairs: list[Pair]) -> Tensor:
+    return pairs[0][0]
+
+def doubled(x: Tensor) -> Tensor:
+    return 2 * x
+
+@dataclass
+class Held:
+    rows: "Float[Tensor, 'pos 3']"
 
 def both(x: Float[Tensor, "batch pos"], y: Float[Tensor, "pos"]) -> Float[Tensor, "batch pos"]:
     return x + y
@@ -43,3 +57,8 @@ def test_a_planted_shape_is_caught(tmp_path):
     assert planted.both(torch.zeros(2, 3), torch.zeros(3)).shape == (2, 3)
     with pytest.raises(TypeCheckError):
         planted.both(torch.zeros(2, 3), torch.zeros(1))
+    with pytest.raises(TypeCheckError):
+        planted.Held(torch.zeros(2, 2))
+    with pytest.raises(TypeCheckError):
+        planted.first([(torch.zeros(1, 1), 1)])
+    assert not hasattr(planted.doubled, "__wrapped__") and hasattr(planted.both, "__wrapped__")
