@@ -11,7 +11,22 @@ import mainstem as ms
 from mainstem.core import InputError, Parts
 from mainstem.score import Choices, Goal, _certify, component, lens, score_named
 from mainstem.stream import LEVELS, Pass, applies, carry
-from score._naive import KINDS, READ, Images, Naive, goal_of, gpt, labels_of, naive, neurons_of, resnet, run_of, small_resnet, vit, watched
+from score._naive import (
+    KINDS,
+    READ,
+    Images,
+    Naive,
+    goal_of,
+    gpt,
+    labels_of,
+    naive,
+    neurons_of,
+    resnet,
+    run_of,
+    small_resnet,
+    vit,
+    watched,
+)
 from stream._runs import passes, plant_biases
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-11}
