@@ -7,56 +7,50 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # two workers with all threads each are slower than two with one
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import inspect
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ForwardRef, Self, TypeVar, get_args
+from typing import Any, get_args
 
 import jaxtyping
 import pytest
 from filelock import FileLock
-from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
 def checked_modules(package: Path = ROOT / "src" / "mainstem") -> list[str]:
-    """The files whose signatures carry shapes. Others are called millions of times, and each check of a call costs tens of microseconds."""
+    """The files whose signatures carry shapes."""
     shaped = [path for path in sorted(package.rglob("*.py")) if "from jaxtyping import" in path.read_text(encoding="utf-8")]
     return [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in shaped]
 
 
-def spare_plain_signatures() -> None:
-    """Of functions without shapes the types alone are checked: binding arguments to shapes takes a fifth of the tests' time."""
-    with_shapes = jaxtyping.jaxtyped
-
-    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
-        checks = with_shapes(typechecker=typechecker)
-        return lambda thing: typechecker(thing) if inspect.isfunction(thing) and not has_shapes(thing) else checks(thing)
-
-    jaxtyping.jaxtyped = jaxtyped  # type: ignore[assignment]
+def carries_shape(hint: Any) -> bool:
+    """Whether an annotation is a shape, holds one, or is quoted, so that it may. Parameters: `hint`."""
+    shape = isinstance(hint, str) or (isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray))
+    return shape or any(map(carries_shape, get_args(hint)))
 
 
-def has_shapes(annotated: Any) -> bool:
-    """Whether a function's signature, or a type, has a shape in it, or a name that may turn out to be one. Parameters: `annotated`."""
-    if inspect.isfunction(annotated):
-        return any(map(has_shapes, annotated.__annotations__.values()))
-    if isinstance(annotated, str | ForwardRef | TypeVar) or annotated is Self:
-        return True
-    if isinstance(annotated, list | tuple):
-        return any(map(has_shapes, annotated))
-    return (isinstance(annotated, type) and issubclass(annotated, jaxtyping.AbstractArray)) or any(
-        map(has_shapes, get_args(annotated))
-    )
+def where_shaped(*, typechecker: Any, jaxtyped: Callable[..., Any] = jaxtyping.jaxtyped) -> Callable[[Any], Any]:
+    """Checks a function, or a dataclass, whose signature carries a shape. Others are called millions of times, and each check of a
+    call costs tens of microseconds; that of a function inside another is even made anew at each call of the outer one.
+
+    Parameters: `typechecker`; `jaxtyped`, which checks all there are.
+    """
+
+    def checked(made: Any) -> Any:
+        hints = getattr(made.__init__ if isinstance(made, type) else made, "__annotations__", {})
+        return jaxtyped(made, typechecker=typechecker) if any(map(carries_shape, hints.values())) else made
+
+    return checked
 
 
 assert not any(name.startswith("mainstem.") for name in sys.modules), "imported before its shapes could be checked"
-spare_plain_signatures()
-install_import_hook(checked_modules(), "beartype.beartype")
+jaxtyping.jaxtyped = where_shaped  # which the hook calls by this name
+jaxtyping.install_import_hook(checked_modules(), "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)

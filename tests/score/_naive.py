@@ -330,3 +330,13 @@ def neurons_of(run: Pass, down: torch.nn.Module) -> Tensor:
     run.module(*run.args, **run.kwargs)
     hook.remove()
     return held[0]
+
+
+def watched(vectors: Tensor, others: Iterable[int] = (), drawn: int = 96) -> Tensor:
+    """Which parts are worked out the slow way where there are too many: the longest ones, the first, the last, and some by lot.
+
+    Parameters: `vectors`, [part, d_model]; `others`, parts that are wanted too; `drawn`, how many of the longest, and by lot.
+    """
+    lot = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(len(vectors)))[:drawn]
+    longest = vectors.norm(dim=1).topk(drawn).indices
+    return torch.cat([torch.tensor([0, len(vectors) - 1, *others]), longest, lot]).unique()

@@ -2,6 +2,8 @@
 
 import copy
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,7 @@ from mainstem.score._change import change
 from mainstem.score._scene import scene
 from mainstem.score._stack import groups, uppers
 from mainstem.stream import Pass
-from score._naive import KINDS, READ, Naive, goal_of, gpt, neurons_of, run_of
+from score._naive import KINDS, READ, Naive, goal_of, gpt, neurons_of, run_of, watched
 from stream import _hand
 from stream._runs import passes
 
@@ -351,28 +353,36 @@ def close_to(found: list[tuple[str, float]], wanted: list[tuple[str, float]]) ->
     assert not clear or [label for label, _ in found[:-1]] == [label for label, _ in wanted[:-1]]
 
 
+@cache
+def smollm2(folder: Path) -> tuple[ms.Model, Any]:
+    """The model, and its final norm and head in float64. Parameters: `folder`."""
+    model = ms.load(folder)
+    return model, READ["llama"](copy.deepcopy(model.module).double().requires_grad_(False))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "word"),
     [("The capital of France is", " Paris"), ("The quick brown fox jumps over the lazy", " dog")],
 )
 def test_the_best_of_a_real_model(real_model, prompt, word):
-    """Against all neurons of four layers in float64: whichever reaches what others are said not to is among the best."""
-    trace = ms.load(real_model("smollm2")).trace(prompt)
-    found = trace.scores(word, by="logprob_increase", level="neuron", top=20)
+    """Against neurons of four layers in float64, all that are found, the longest and some by lot: whichever reaches what others
+    are said not to is among the best. Against every neuron there is: the embedded model, above."""
+    model, read = smollm2(real_model("smollm2"))
+    found = model.trace(prompt).scores(word, by="logprob_increase", level="neuron", top=20)
     assert len(found) == 20 and found.choices["of"] == 46_080
     assert found.choices["worked_out"] <= 1024
     assert found.next() <= found.top()[-1][1]
-    whole = ms.load(real_model("smollm2")).trace(prompt, positions="all")
+    whole = model.trace(prompt, positions="all")
     run = whole.run
     goal = replace(goal_of(run, at=(-1,)), ids=torch.tensor([[whole.index(word)]]))
-    slow = Naive(run, READ["llama"](copy.deepcopy(run.module).double().requires_grad_(False)), goal)
-    best = dict(found.top())
+    slow, best = Naive(run, read, goal), dict(found.top())
     for layer in (0, 1, 28, 29):
         down = run.module.model.layers[layer].mlp.down_proj
         vectors = neurons_of(run, down)[0, -1, :, None].double() * down.weight.T.double()
-        values = torch.cat([slow.scores(f"L{layer}.mlp", some[:, None]) for some in vectors.split(256)]).flatten()
-        for n, value in enumerate(values.tolist()):
+        mine = [int(label.rpartition("N")[2]) for label in best if label.startswith(f"L{layer}.mlp.N")]
+        which = watched(vectors, mine)
+        for n, value in zip(which.tolist(), slow.scores(f"L{layer}.mlp", vectors[which, None]).flatten().tolist(), strict=True):
             label = f"L{layer}.mlp.N{n}"
             assert value <= found.next() + 1e-4 or label in best, label
             assert label not in best or abs(best[label] - value) < 1e-3, label

@@ -1,6 +1,7 @@
 """What every score keeps to, whatever it is: a new member of the registry is tested here with no line of its own."""
 
 from dataclasses import fields, replace
+from functools import cache
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mainstem.score import Choices, Goal, Score, score_named, scores, top
 from mainstem.stream import LEVELS, Pass, opened, patches, take, zero
 from score.test_alternatives import same
 from stream._runs import built, main, mapped
+from zoo import Built
 
 LEVELS_OF = {
     "gpt2": LEVELS,
@@ -27,7 +29,6 @@ LEVELS_OF = {
 REFUSED = {("resnet", "path")}  # kinks at every ReLU: test_path.py
 TIGHT = {"rtol": 1e-8, "atol": 1e-10}
 NOT_PARTS = {"constant", "transport", "interaction", "rounding", "edit"}
-MADE: dict[tuple[str, str, str], Parts] = {}
 every_score = pytest.mark.parametrize("by", sorted(scores()))
 
 
@@ -50,11 +51,10 @@ def rows(run: Pass, goal: Goal, by: str, level: str) -> Parts:
     return score.rows(run, goal, score.checked(choices_of(score, level)))
 
 
+@cache
 def made(name: str, by: str, level: str) -> Parts:
     """The rows of the last places of a model's prompts, made once."""
-    if (name, by, level) not in MADE:
-        MADE[name, by, level] = rows(main(name), same(main(name), [1], None), by, level)
-    return MADE[name, by, level]
+    return rows(main(name), same(main(name), [1], None), by, level)
 
 
 def parts_of(parts: Parts, level: str) -> tuple[Group, ...]:
@@ -133,18 +133,36 @@ def test_the_best_are_those_of_all_rows_sorted(name, level, by):
 ZEROED = {"gpt2": ("L0.mlp.N3", "L1.attn.H2"), "llama": ("L1.mlp.N7", "L0.attn.H1"), "bert": ("L0.mlp.N5", "L1.attn.H0")}
 
 
+@cache
+def model(name: str) -> Built:
+    return built(name)
+
+
+@cache
+def zeroed(name: str, label: str) -> Pass:
+    """The run with a part zeroed, made once for all scores."""
+    module, args, kwargs = model(name)
+    return take(module, mapped(name), args, kwargs, patches(mapped(name), zero(label)))
+
+
 @every_score
 @pytest.mark.parametrize("name", ZEROED)
 def test_a_vector_of_zeros_scores_nothing(name, by):
     """A neuron's own row, which `norm` is the length of, is still there."""
-    module, args, kwargs = built(name)
     for label, level in zip(ZEROED[name], ("neuron", "head"), strict=True):
-        run = take(module, mapped(name), args, kwargs, patches(mapped(name), zero(label)))
+        run = zeroed(name, label)
         found = rows(run, same(run, [1], None), by, level)[label]
         if by == "norm" and level == "neuron":
             assert float(found.min()) > 1e-3
         else:
             torch.testing.assert_close(found, torch.zeros_like(found), rtol=0, atol=1e-9)
+
+
+@cache
+def alone(name: str, prompt: int) -> Pass:
+    """The run of one prompt of a batch, made once for all scores."""
+    module, args, kwargs = model(name)
+    return take(module, mapped(name), tuple(a[prompt : prompt + 1] for a in args), kwargs)
 
 
 def level_of(name: str) -> str:
@@ -156,13 +174,12 @@ def level_of(name: str) -> str:
 def test_prompts_of_a_batch_score_as_they_do_alone(name, by):
     if (name, by) in REFUSED:
         return
-    module, args, kwargs = built(name)
     batch = made(name, by, level_of(name))
     for i in range(main(name).prompts):
-        run = take(module, mapped(name), tuple(a[i : i + 1] for a in args), kwargs)
-        alone = rows(run, same(run, [1], None), by, level_of(name))
-        assert [g.label for g in alone.groups] == [g.label for g in batch.groups]
-        torch.testing.assert_close(alone.tensor[:, 0], batch.tensor[:, i], **TIGHT)
+        run = alone(name, i)
+        found = rows(run, same(run, [1], None), by, level_of(name))
+        assert [g.label for g in found.groups] == [g.label for g in batch.groups]
+        torch.testing.assert_close(found.tensor[:, 0], batch.tensor[:, i], **TIGHT)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "gemma2"])

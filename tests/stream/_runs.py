@@ -1,7 +1,8 @@
 """Models of the zoo run in a chosen precision, and the plain forward passes they are held against."""
 
 from collections.abc import Callable
-from functools import cache
+from copy import copy
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -38,7 +39,15 @@ def built(name: str, dtype: torch.dtype = torch.float64, change: Edit | None = N
 
 
 def passes(name: str, dtype: torch.dtype = torch.float64, change: Edit | None = None) -> list[Pass]:
-    """One run of a model of the zoo for each of its streams. Parameters: as of `built`."""
+    """One run of a model of the zoo for each of its streams, its module shared: `built` makes one that may be changed.
+
+    Parameters: as of `built`.
+    """
+    return [copy(run) for run in _passes(name, dtype, change)]
+
+
+@lru_cache(maxsize=64)
+def _passes(name: str, dtype: torch.dtype, change: Edit | None) -> list[Pass]:
     module, args, kwargs = built(name, dtype, change)
     routed = change is not None and name == "experts"  # a loop over experts makes other calls where others are chosen
     found = find(module, *args, **kwargs) if routed else mapped(name)
