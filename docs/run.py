@@ -16,6 +16,8 @@ from mkdocs.exceptions import PluginError
 MARK = "```python run\n"
 PIECE = re.compile(r"^```python run\n(?P<code>.*?)^```$|^```.*?^```$|\{\{(?P<said>.+?)\}\}", re.MULTILINE | re.DOTALL)
 
+NO_NUMBER = re.compile(r"\b(nan|NaN|inf)\b")
+
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Called by mkdocs for each page: run its blocks, if it has any that are to be run."""
@@ -37,7 +39,7 @@ def rendered(markdown: str, name: str) -> str:
                 return str(eval(compile("\n" * line + found["said"].strip(), name, "eval"), space))
             return f"```python\n{found['code']}```\n{output(chr(10) * line + found['code'], name, space)}"
         except Exception as error:
-            at = line_of(error, name)
+            at = line_of(error, name, line + 1)
             said = f"{name}, {what}, line {at}: {markdown.splitlines()[at - 1].strip()}\n{type(error).__name__}: {error}"
             raise PluginError(said) from error
 
@@ -57,6 +59,8 @@ def output(code: str, name: str, space: dict[str, Any]) -> str:
             exec(compile(ast.Module(body, []), name, "exec"), space)
     drawn = drawing(value)
     text = printed.getvalue() + (f"{value!r}\n" if drawn is None and value is not None else "")
+    if found := NO_NUMBER.search(text):
+        raise ValueError(f"it shows {found[0]}")
     return (f"\n```text\n{text}```\n" if text else "") + (figure(drawn) if drawn else "")
 
 
@@ -74,11 +78,11 @@ def figure(svg: str) -> str:
     return f"\n<figure>{drawn}</figure>\n"
 
 
-def line_of(error: Exception, name: str) -> int:
-    """The page's own line that an error comes from."""
+def line_of(error: Exception, name: str, first: int) -> int:
+    """The page's own line that an error comes from, `first` where it comes from none."""
     if isinstance(error, SyntaxError) and error.filename == name:
-        return error.lineno or 1
-    at, trace = 1, error.__traceback__
+        return error.lineno or first
+    at, trace = first, error.__traceback__
     while trace is not None:
         at = trace.tb_lineno if trace.tb_frame.f_code.co_filename == name else at
         trace = trace.tb_next
