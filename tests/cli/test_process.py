@@ -36,12 +36,11 @@ def test_a_trace_leaves_stderr_empty(small: Path) -> None:
     assert "\x1b" not in said.out
 
 
-@pytest.mark.parametrize("command", ["trace", "verify"])
-def test_a_broken_folder(command: str, small: Path, tmp_path: Path) -> None:
+def test_a_broken_folder(small: Path, tmp_path: Path) -> None:
     for file in small.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     truncate(tmp_path / "model.safetensors")
-    assert refusal(process(command, *([PROMPT, "-m"] if command == "trace" else []), tmp_path), "download it again")
+    assert refusal(process("verify", tmp_path), "download it again")
 
 
 def test_a_missing_folder_of_the_page(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_a_missing_folder_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_a_reader_that_leaves(more: tuple[str, ...]) -> None:
     running = subprocess.Popen(
-        [*COMMAND, "trace", PROMPT, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        [*COMMAND, "lens", PROMPT, "-m", "tiny", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     )
     assert running.stdout is not None and running.stderr is not None
     running.stdout.close()

@@ -17,42 +17,45 @@ from mainstem.scan import _store
 from scan import killed, toy
 
 
-def kill(folder: Path, kills: int, how: str = "whole") -> list[Path]:
-    """The folders of runs that were killed so many times in all; the last may not be through."""
+def kill(folder: Path, kills: int, how: str = "whole") -> dict[Path, int]:
+    """The folders of runs that were killed at every seam and so many times at random, and how many texts each is of."""
     said = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, killed.__file__, str(folder), str(kills), "1", how]
     done = subprocess.run(command, env=said, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    count, runs, fruitful = map(int, done.stdout.split())
-    assert count == kills
-    assert fruitful > kills / 5, "most kills came before the work had begun"
-    return [folder / str(i) for i in range(runs + 1)]
+    seams, runs, fruitful = map(int, done.stdout.split())
+    assert seams >= 4 * killed.pieces(folder / "seams" / str(seams)) >= 8, "a file is made, halved, forced to the disk, renamed"
+    assert fruitful >= kills / 5, "most kills came before the work had begun"
+    ended = [folder / "seams" / name for name in (*["again"] * (how == "whole"), *map(str, range(seams)))]
+    return dict.fromkeys(ended, killed.FEW) | {folder / "random" / str(i): killed.MANY for i in range(runs + 1) if kills}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
+    """What comes of runs that nobody kills, by how many texts they are of."""
     folder = tmp_path_factory.mktemp("whole")
-    killed.attempt(folder / "run")
-    return toy.result(folder / "run")
+    for texts in (killed.FEW, killed.MANY):
+        killed.attempt(folder / str(texts), texts)
+    return {texts: toy.result(folder / str(texts)) for texts in (killed.FEW, killed.MANY)}
 
 
 @pytest.mark.slow
-def test_fifty_kills_lose_nothing_and_count_nothing_twice(tmp_path, undisturbed):
-    runs = kill(tmp_path, 50)
-    for folder in runs:
-        killed.attempt(folder)
+def test_kills_at_every_seam_and_at_any_moment_lose_nothing_and_count_nothing_twice(tmp_path, undisturbed):
+    runs = kill(tmp_path, 12)
+    for folder, texts in runs.items():
+        killed.attempt(folder, texts)
         found = toy.result(folder)
-        assert toy.same(found, undisturbed)
-        assert found.counts["tokens"] == sum(len(text.split()) for text in killed.TEXTS)
+        assert toy.same(found, undisturbed[texts])
+        assert found.counts["tokens"] == sum(len(text.split()) for text in killed.TEXTS[:texts])
 
 
 @pytest.mark.slow
 def test_a_store_that_writes_in_place_is_caught(tmp_path, undisturbed):
     broken = 0
-    for folder in kill(tmp_path, 25, "in-place"):
+    for folder, texts in kill(tmp_path, 0, "in-place").items():
         try:
-            killed.attempt(folder)
-            broken += not toy.same(toy.result(folder), undisturbed)
+            killed.attempt(folder, texts)
+            broken += not toy.same(toy.result(folder), undisturbed[texts])
         except (InputError, json.JSONDecodeError):
             broken += 1
     assert broken

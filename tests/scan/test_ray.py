@@ -61,13 +61,9 @@ def dying(mark: Path, times: int) -> toy.Job:
     return toy.job(load=lambda: run)
 
 
-def test_the_same_bits_as_in_one_process(cluster, tmp_path, local):
-    summary = toy.scanned(tmp_path / "run", toy.texts(200), engine=Ray())
-    assert summary.tokens == local.counts["tokens"]
-    assert toy.same(toy.result(tmp_path / "run"), local)
-
-
-def test_a_model_is_loaded_once_by_each_actor_and_no_more_is_read_than_actors_can_hold(cluster, tmp_path, monkeypatch):
+def test_the_same_bits_as_in_one_process_from_a_model_an_actor_and_no_more_read_than_they_can_hold(
+    cluster, tmp_path, monkeypatch, local
+):
     loads, ahead, done = tmp_path / "loads", [], [0]
     loads.mkdir()
 
@@ -76,18 +72,23 @@ def test_a_model_is_loaded_once_by_each_actor_and_no_more_is_read_than_actors_ca
         patiently(lambda: len(list(loads.iterdir())) > 1)  # else the first actor may have done all before the second is there
         return toy.run
 
-    engine, real, read = Ray(workers=2), Reader.examples, [0]
+    real, read = Reader.examples, [0]
 
     def counting(self, piece):
         read[0] += 1
         ahead.append(read[0] - done[0])
         return real(self, piece)
 
+    def engine(*given):
+        for event in Ray()(*given):
+            done[0] += hasattr(event, "states")
+            yield event
+
     monkeypatch.setattr(Reader, "examples", counting)
-    found = survey(source(toy.texts(200)), 300)
-    for event in engine(toy.job(load=load), Reader(found), found.pieces, "stop"):
-        done[0] += hasattr(event, "states")
-    assert done[0] == len(found.pieces) > 10
+    summary = toy.scanned(tmp_path / "run", toy.texts(200), toy.job(load=load), engine=engine)
+    assert summary.tokens == local.counts["tokens"]
+    assert toy.same(toy.result(tmp_path / "run"), local)
+    assert done[0] == local.counts["pieces"] > 10
     assert len(list(loads.iterdir())) == 2
     assert max(ahead) <= 2
 
@@ -102,7 +103,7 @@ def test_a_failed_actors_work_is_redone(cluster, tmp_path, local):
 def test_a_piece_that_kills_every_actor_stops_the_run_and_the_rest_goes_on_later(cluster, tmp_path, local):
     (tmp_path / "mark").mkdir()
     with pytest.raises(InputError, match=r"piece \d+ lost its actor 2 times"):
-        toy.scanned(tmp_path / "run", toy.texts(200), dying(tmp_path / "mark", 99), engine=Ray(tries=2))
+        toy.scanned(tmp_path / "run", toy.texts(200), dying(tmp_path / "mark", 99), engine=Ray(workers=1, tries=2))
     assert 0 < len(list((tmp_path / "run").glob("pieces/*/*"))) < local.counts["pieces"]
     toy.scanned(tmp_path / "run", toy.texts(200))
     assert toy.same(toy.result(tmp_path / "run"), local)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 
 from mainstem.view import page
+from view._chromium import installed
 from view._sample import TOKENS, record
 from view.test_page import hostile
 
 MINUS = "\u2212"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --enable-logging=stderr "
     "--virtual-time-budget=3000 --window-size=1280,900 --dump-dom"
@@ -37,9 +36,7 @@ class Dom(str):
 
 def browse(folder: Path, html: str) -> Dom:
     """Opens a page and waits for its scripts. Parameters: `folder`, to work in; `html`."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (apt-get install chromium)")
+    program = installed()
     (folder / "page.html").write_text(html, encoding="utf-8")
     call = [program, *FLAGS.split(), f"--user-data-dir={folder / 'profile'}", (folder / "page.html").as_uri()]
     ran = subprocess.run(call, capture_output=True, text=True, timeout=120, check=True)
