@@ -39,7 +39,7 @@ def test_a_patch_of_more_prompts_or_other_than_a_multiple_is_refused(model: ms.M
 
 
 def test_an_effect_of_numbers_that_overflow_is_none(model: ms.Model) -> None:
-    with pytest.raises(InputError, match=r"scale L1\.mlp by 1e\+38 makes numbers overflow"):
+    with pytest.raises(ms.InputError, match=r"scale L1\.mlp by 1e\+38 makes numbers overflow"):
         ms.edit_effect(model, PROMPT, ms.scale("L1.mlp", by=1e38))
     assert float(ms.edit_effect(model, PROMPT, ms.scale("L1.mlp", by=1)).divergence) == 0
 
