@@ -15,7 +15,6 @@ from mkdocs.exceptions import PluginError
 
 MARK = "```python run\n"
 PIECE = re.compile(r"^```python run\n(?P<code>.*?)^```$|^```.*?^```$|\{\{(?P<said>.+?)\}\}", re.MULTILINE | re.DOTALL)
-
 NO_NUMBER = re.compile(r"\b(nan|NaN|inf)\b")
 
 

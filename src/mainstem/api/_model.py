@@ -26,9 +26,7 @@ from ._weighed import Weighed
 
 _ENOUGH, _LONG = 64, 8  # tokens of an input that is mapped as it is, and of each prompt of one that is made for the map
 _TEXT = {"input_ids", "attention_mask", "position_ids"}
-_HEAVY = (
-    2**24
-)  # weights of a model whose proof leaves something to give back; collecting takes a third of a second beside large libraries
+_HEAVY = 2**24  # weights from which on a proof leaves something to give back: collecting takes a third of a second
 
 
 class Model(Directed, Weighed, Changed):

@@ -10,11 +10,8 @@ from mainstem.core import InputError
 
 _LETTERS = 128  # of the longest word that is one token without being a piece: WordPiece takes up to 100 letters for one unknown
 _SPACES = ("\u2581", "\u0120")  # how stored pieces write the space they begin with
-_PRINTED = (
-    *range(33, 127),
-    *range(161, 173),
-    *range(174, 256),
-)  # bytes that byte-level tokenizers write as themselves, the others from 256 on
+# Byte-level tokenizers write these bytes as the letters of their numbers, and the others as letters from 256 on.
+_PRINTED = (*range(33, 127), *range(161, 173), *range(174, 256))
 _BYTES = {chr(b): b for b in _PRINTED} | {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in _PRINTED)}
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # how tokenizers of SentencePiece's kind write one
 
